@@ -1,0 +1,237 @@
+//! Adjust and fund: credit from outside and corrections, each once for the caller's own transaction_id.
+
+use pg_topup_contract::Code;
+use pgrx::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::account::{self, System, USD};
+use crate::amount::{Amount, Cents};
+use crate::call;
+use crate::caller::{self, Book, Caller, Environment};
+use crate::customer;
+use crate::db::{self, args};
+use crate::id::{self, Kind};
+use crate::idempotency::{self, Keeps, Namespace};
+use crate::jsonb::JsonbText;
+use crate::ledger::{self, Header, Posting};
+use crate::operation::Handler;
+use crate::reply::{Failure, Outcome, Refusal, Rendered, Reply};
+use crate::request::{Metadata, present};
+
+/// The ledger's finest US dollar amount has this many decimals.
+const USD_DECIMALS_MAX: usize = 9;
+const NAME_LENGTH_MAX: usize = 100;
+/// What `fund` may add at once: a billion dollars.
+const FUND_CENTS_MAX: i64 = 100_000_000_000;
+
+/// Why a balance is adjusted.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    Gift,
+    ExternalTopup,
+    ExternalRefund,
+    Other,
+}
+
+impl Reason {
+    /// Where the value comes from or goes to.
+    fn contra(self) -> System {
+        match self {
+            Reason::Gift | Reason::Other => System::Adjustment,
+            Reason::ExternalTopup | Reason::ExternalRefund => System::Cash,
+        }
+    }
+}
+
+/// A change to one account's balance.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdjustRequest {
+    /// Your own id of it, 1 to 255 visible ASCII characters: the same id is the same adjustment, for good.
+    pub transaction_id: String,
+    /// `USD`.
+    pub asset: String,
+    /// Positive to add, negative to take; never finer than the asset's precision.
+    pub amount: Amount,
+    pub reason: Reason,
+    /// A customer of yours; without it, your own wallet (in live: administrators only).
+    #[serde(default, deserialize_with = "present")]
+    pub customer_id: Option<String>,
+    /// Which of the customer's accounts of the asset; `default` if not given.
+    #[serde(default, deserialize_with = "present")]
+    pub account_name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub description: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub metadata: Option<Metadata>,
+}
+
+/// The adjustment and the balance after it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AdjustData {
+    /// The request's transaction_id.
+    pub id: String,
+    /// `{name}:{asset}`; null for your own wallet.
+    pub account_id: Option<String>,
+    pub asset: String,
+    pub amount: Amount,
+    pub balance: Amount,
+}
+
+pub struct Adjust;
+
+impl Handler for Adjust {
+    const NAME: &'static str = "adjust";
+    type Request = AdjustRequest;
+    type Data = AdjustData;
+
+    fn own_id(request: &AdjustRequest) -> Option<(Namespace, &str)> {
+        Some((Namespace::Adjust, &request.transaction_id))
+    }
+
+    fn handle(caller: &Caller, request: &AdjustRequest) -> Outcome<AdjustData> {
+        check(request)?;
+        let name = request.account_name.as_deref().unwrap_or("default");
+        let account_id = target(caller, request, name)?;
+        let locked = ledger::lock(caller, &[account_id])?;
+        let contra = account::system_id(caller.tenant_id, caller.environment, request.reason.contra(), USD);
+        let postings = [Posting::new(account_id, request.amount), Posting::new(contra, -request.amount)];
+        let transaction_id = id::new();
+        let detail = serde_json::to_string(&serde_json::json!({
+            "reason": request.reason, "description": request.description, "metadata": request.metadata,
+        }))?;
+        let header = Header {
+            transaction_id,
+            kind: "adjust",
+            top_up_id: None,
+            reference: Some(&request.transaction_id),
+            detail: Some(detail),
+        };
+        let after = ledger::post(caller, header, &locked, &postings)?;
+        let data = AdjustData {
+            id: request.transaction_id.clone(),
+            account_id: request.customer_id.as_ref().map(|_| format!("{name}:{USD}")),
+            asset: USD.to_owned(),
+            amount: request.amount,
+            balance: after.first().copied().unwrap_or_default(),
+        };
+        Ok(Reply::of(Code::Success, transaction_id, None, data))
+    }
+}
+
+fn check(request: &AdjustRequest) -> Result<(), Refusal> {
+    let invalid = |field: &str, message: &str| Err(Refusal::of_field(Code::InvalidRequest, field, message));
+    if request.asset != USD {
+        return invalid("asset", "There is no such asset.");
+    }
+    if request.amount == Amount::ZERO || request.amount.decimals() > USD_DECIMALS_MAX {
+        let message = format!("The amount must not be zero nor finer than {USD_DECIMALS_MAX} decimals.");
+        return Err(Refusal::of_field(Code::AmountOutOfRange, "amount", message));
+    }
+    let name = request.account_name.as_deref().unwrap_or("default");
+    if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.contains(':') {
+        return invalid("account_name", "An account name has 1 to 100 characters and no colon.");
+    }
+    Ok(())
+}
+
+/// The account to adjust. A customer's is opened here, after everything that could still refuse it
+/// but a balance that does not cover: an account that is new covers nothing.
+fn target(caller: &Caller, request: &AdjustRequest, name: &str) -> Result<Uuid, Failure> {
+    let Some(customer_id) = &request.customer_id else {
+        if caller.environment == Environment::Live && !caller::is_admin()? {
+            let message = "Your own live wallet is adjusted by an administrator (a member of topup_admin).";
+            return Err(Refusal::new(Code::KeyNotPermitted, message).into());
+        }
+        return Ok(caller.wallet_id);
+    };
+    let no_customer = || Refusal::of_field(Code::InvalidRequest, "customer_id", "There is no such customer.");
+    let customer_id = Kind::Customer.parse(customer_id).ok_or_else(no_customer)?;
+    if !customer::exists(caller, customer_id)? {
+        return Err(no_customer().into());
+    }
+    if request.amount < Amount::ZERO && !account::customer_has(caller, customer_id, name, USD)? {
+        return Err(Refusal::new(Code::InsufficientBalance, "The balance does not cover this amount.").into());
+    }
+    Ok(account::open_for_customer(caller, customer_id, name, USD)?)
+}
+
+/// Money that an administrator puts into a tenant's wallet.
+#[derive(Debug, Serialize)]
+struct FundRequest<'a> {
+    amount_cents: Cents,
+    transaction_id: &'a str,
+    description: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct FundData<'a> {
+    id: &'a str,
+    amount_cents: Cents,
+    new_balance_cents: Cents,
+}
+
+const BOOK: &str = "
+    select tenant_id, environment::text, wallet_id from topup.tenant_environment
+     where tenant_id = $1 and environment::text = $2";
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn fund(
+    tenant_id: Option<&str>,
+    environment: Option<&str>,
+    amount_cents: Option<i64>,
+    transaction_id: Option<&str>,
+    description: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    let attempt = || {
+        let missing =
+            |field| Refusal::of_field(Code::InvalidRequest, field, format!("Missing field `{field}`."));
+        let tenant =
+            tenant_id.and_then(|text| Kind::Tenant.parse(text)).ok_or_else(|| missing("tenant_id"))?;
+        let environment = environment.ok_or_else(|| missing("environment"))?;
+        let request = FundRequest {
+            amount_cents: Cents(amount_cents.ok_or_else(|| missing("amount_cents"))?),
+            transaction_id: transaction_id.ok_or_else(|| missing("transaction_id"))?,
+            description,
+        };
+        let no_tenant = || {
+            Refusal::of_field(Code::InvalidRequest, "tenant_id", "There is no such tenant or environment.")
+        };
+        let book = db::read(BOOK, args![tenant, environment], Book::read)?.pop().ok_or_else(no_tenant)?;
+        fund_book(&book, &request)
+    };
+    JsonbText(call::or_refusal(attempt()).body)
+}
+
+fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {
+    idempotency::check_key(request.transaction_id, "transaction_id")?;
+    if !(1..=FUND_CENTS_MAX).contains(&request.amount_cents.0) {
+        let message = format!("The amount must be from 1 to {FUND_CENTS_MAX} cents.");
+        return Err(Refusal::of_field(Code::AmountOutOfRange, "amount_cents", message).into());
+    }
+    let own_id = (Namespace::Fund, request.transaction_id);
+    idempotency::once(book, own_id, Keeps::ForGood, ("fund", request), || {
+        let amount = Amount::from_cents(request.amount_cents);
+        let cash = account::system_id(book.tenant_id, book.environment, System::Cash, USD);
+        let postings = [Posting::new(cash, -amount), Posting::new(book.wallet_id, amount)];
+        let transaction_id = id::new();
+        let header = Header {
+            transaction_id,
+            kind: "fund",
+            top_up_id: None,
+            reference: Some(request.transaction_id),
+            detail: Some(serde_json::to_string(&serde_json::json!({ "description": request.description }))?),
+        };
+        let after = ledger::post(book, header, &[ledger::lock_wallet(book)?], &postings)?;
+        let data = FundData {
+            id: request.transaction_id,
+            amount_cents: request.amount_cents,
+            new_balance_cents: after.first().map_or(Cents(0), |balance| balance.floor_cents()),
+        };
+        Reply::of(Code::Success, transaction_id, None, data).render()
+    })
+}

@@ -1,0 +1,84 @@
+//! What administrators' SQL functions need from Rust: new keys, hashes, ids of accounts, and play money.
+
+use pgrx::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::account::{self, System, USD};
+use crate::caller::{self, Caller, Environment};
+use crate::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::reply::Failure;
+use crate::settings;
+
+const SECRET_BYTES: usize = 32;
+const BASE62: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+#[pg_extern(schema = "topup", volatile, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn new_api_key(environment: &str) -> String {
+    let mut random = [0; SECRET_BYTES];
+    if let Err(fault) = getrandom::fill(&mut random) {
+        error!("{fault}");
+    }
+    format!("ak_{environment}_{}", base_x::encode(BASE62, &random))
+}
+
+#[pg_extern(schema = "topup", immutable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn hash_api_key(api_key: &str) -> Vec<u8> {
+    Sha256::digest(api_key.as_bytes()).to_vec()
+}
+
+/// The accounts that an environment has from its beginning.
+#[pg_extern(schema = "topup", immutable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn founding_accounts(
+    tenant_id: pgrx::Uuid,
+    environment: &str,
+) -> TableIterator<'static, (name!(kind, String), name!(account_id, pgrx::Uuid), name!(asset, String))> {
+    let Some(environment) = Environment::parse(environment) else { error!("no such environment") };
+    let tenant_id = from_pg(tenant_id);
+    let wallet = ("wallet".to_owned(), pg_uuid(account::wallet_id(tenant_id, environment)), USD.to_owned());
+    let systems = [System::Cash, System::Discount, System::Voucher, System::Pending, System::Adjustment];
+    let systems = systems.map(|system| {
+        let account_id = account::system_id(tenant_id, environment, system, USD);
+        (system.kind().to_owned(), pg_uuid(account_id), USD.to_owned())
+    });
+    TableIterator::new(std::iter::once(wallet).chain(systems))
+}
+
+#[pg_extern(schema = "topup", stable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn staging_credit_cents() -> i64 {
+    settings::staging_credit_cents()
+}
+
+/// Who calls, as administrators' functions and views see it: the session's role, not the function's owner.
+#[pg_extern(schema = "topup", stable, parallel_restricted)]
+#[search_path(pg_catalog, pg_temp)]
+fn session_role() -> pg_sys::Oid {
+    crate::caller::session_role()
+}
+
+/// The environments whose rows the session may see: its key's, or all for an administrator without one.
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn visible() -> TableIterator<'static, (name!(tenant_id, pgrx::Uuid), name!(environment, String))> {
+    TableIterator::new(visible_books())
+}
+
+fn visible_books() -> Vec<(pgrx::Uuid, String)> {
+    match Caller::of_session() {
+        Ok(caller) => vec![(pg_uuid(caller.tenant_id), caller.environment.as_str().to_owned())],
+        Err(Failure::Refused(_)) => every_book_for_an_admin().unwrap_or_else(|fault| error!("{fault}")),
+        Err(Failure::Fault(fault)) => error!("{fault}"),
+    }
+}
+
+const EVERY_BOOK: &str = "select tenant_id, environment::text from topup.tenant_environment";
+
+fn every_book_for_an_admin() -> DbResult<Vec<(pgrx::Uuid, String)>> {
+    if !caller::is_admin()? {
+        return Ok(Vec::new());
+    }
+    db::read(EVERY_BOOK, args![], |row| Ok((row.get(1)?, row.get(2)?)))
+}

@@ -1,0 +1,107 @@
+//! Balance: the wallet, and what the key may still spend of it.
+
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::account::USD;
+use crate::amount::{Amount, Bps, Cents};
+use crate::caller::{Book, Caller};
+use crate::db::{self, args};
+use crate::id::Kind;
+use crate::ledger;
+use crate::operation::Handler;
+use crate::reply::{Failure, Outcome, Reply};
+use crate::usage;
+
+/// A request that says nothing.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The tenant's wallet in this environment and the key that asks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BalanceData {
+    /// Rounded down to the cent.
+    pub balance_cents: Cents,
+    pub currency: &'static str,
+    /// `balance.low` is sent when the balance falls below it.
+    pub low_balance_threshold_cents: Cents,
+    /// `staging` or `live`.
+    pub environment: &'static str,
+    pub key: KeyData,
+}
+
+/// The key's price and limits.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KeyData {
+    pub id: String,
+    pub name: String,
+    /// `standard`, `silver`, `gold` or `platinum`.
+    pub tier: String,
+    pub discount_bps: Bps,
+    /// The most this key may spend in a period; null: no cap.
+    pub cap_cents: Option<Cents>,
+    /// `day`, `month` (both UTC) or `total`.
+    pub cap_period: String,
+    pub cap_used_cents: Cents,
+    /// Null where there is no cap.
+    pub cap_remaining_cents: Option<Cents>,
+    /// List price sent in the current month (UTC).
+    pub month_volume_cents: Cents,
+    /// List price less cost, over the key's life.
+    pub margin_cents: Cents,
+}
+
+pub struct Balance;
+
+impl Handler for Balance {
+    const NAME: &'static str = "balance";
+    type Request = Nothing;
+    type Data = BalanceData;
+
+    fn handle(caller: &Caller, _: &Nothing) -> Outcome<BalanceData> {
+        let wallet = wallet(caller)?;
+        let usage = usage::of_key(caller)?;
+        let key = &caller.key;
+        let data = BalanceData {
+            balance_cents: wallet.balance.floor_cents(),
+            currency: USD,
+            low_balance_threshold_cents: wallet.low_balance_threshold.floor_cents(),
+            environment: caller.environment.as_str(),
+            key: KeyData {
+                id: Kind::Key.text(key.id),
+                name: key.name.clone(),
+                tier: key.tier.clone(),
+                discount_bps: key.discount,
+                cap_cents: key.cap,
+                cap_period: key.cap_period.clone(),
+                cap_used_cents: usage.cap_used,
+                cap_remaining_cents: key.cap.map(|cap| Cents((cap.0 - usage.cap_used.0).max(0))),
+                month_volume_cents: usage.month_volume,
+                margin_cents: usage.margin,
+            },
+        };
+        Ok(Reply::new(Code::Success, data))
+    }
+}
+
+/// The tenant's own wallet, not locked.
+pub struct Wallet {
+    pub balance: Amount,
+    pub credit_limit: Amount,
+    pub low_balance_threshold: Amount,
+}
+
+const WALLET: &str = "
+    select balance::text, credit_limit::text, coalesce(low_balance_threshold, 0)::text
+      from topup.balance where tenant_id = $1 and account_id = $2";
+
+/// Reads the wallet as it stands.
+pub fn wallet(book: &Book) -> Result<Wallet, Failure> {
+    let found = db::read(WALLET, args![book.tenant_id, book.wallet_id], |row| {
+        let amount = |column| ledger::parse_amount(&row.get::<String>(column)?);
+        Ok(Wallet { balance: amount(1)?, credit_limit: amount(2)?, low_balance_threshold: amount(3)? })
+    })?;
+    found.into_iter().next().ok_or_else(|| Failure::Fault("the wallet does not exist".to_owned()))
+}

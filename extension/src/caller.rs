@@ -1,0 +1,187 @@
+//! Who is calling: the key in hand, the tenant and environment it speaks for, and what it may do.
+
+use std::ops::Deref;
+
+use pg_topup_contract::Code;
+use pgrx::pg_sys;
+use pgrx::spi::SpiError;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::amount::{Bps, Cents};
+use crate::db::{self, Row, args};
+use crate::operation::Scope;
+use crate::reply::{Failure, Refusal};
+use crate::settings;
+
+/// A key, judged and known, and the book it opens.
+pub struct Caller {
+    book: Book,
+    pub key: Key,
+}
+
+/// One environment of one tenant: everything that an operation may touch.
+pub struct Book {
+    pub tenant_id: Uuid,
+    pub environment: Environment,
+    /// The account of the tenant's own wallet.
+    pub wallet_id: Uuid,
+}
+
+impl Deref for Caller {
+    type Target = Book;
+    fn deref(&self) -> &Book {
+        &self.book
+    }
+}
+
+/// What the key itself says.
+pub struct Key {
+    pub id: Uuid,
+    pub name: String,
+    pub tier: String,
+    pub discount: Bps,
+    pub cap: Option<Cents>,
+    pub cap_period: String,
+    scopes: Vec<String>,
+}
+
+/// One of a tenant's two separate worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    Staging,
+    Live,
+}
+
+impl Environment {
+    /// As the database and the clients write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Environment::Staging => "staging",
+            Environment::Live => "live",
+        }
+    }
+
+    /// The environment of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "staging" => Some(Environment::Staging),
+            "live" => Some(Environment::Live),
+            _ => None,
+        }
+    }
+}
+
+/// The columns that [`read_caller`] expects, of a key `k`.
+macro_rules! select_caller {
+    ($address_allowed:literal, $from_where:literal) => {
+        concat!(
+            "select k.tenant_id, k.environment::text, e.wallet_id, k.key_id, k.name, k.tier, t.discount_bps,
+                    k.cap_cents, k.cap_period, k.scopes, ",
+            $address_allowed,
+            " from topup.key k
+              join topup.tenant_environment e on e.tenant_id = k.tenant_id and e.environment = k.environment
+              join topup.tier t on t.tier = k.tier ",
+            $from_where
+        )
+    };
+}
+
+const BY_KEY: &str = select_caller!(
+    "k.allowed_ips is null or coalesce($2::inet <<= any (k.allowed_ips), false)",
+    "where k.secret_hash = $1 and k.revoked_at is null"
+);
+
+const BY_ROLE: &str = select_caller!(
+    "true",
+    "join topup.role_binding b on b.key_id = k.key_id
+     where b.role_name = pg_catalog.pg_get_userbyid($1) and k.revoked_at is null"
+);
+
+const CLIENT_ADDRESS: &str = "select pg_catalog.inet_client_addr()::text";
+
+impl Book {
+    /// Reads tenant, environment and wallet from the first three columns of a row.
+    pub fn read(row: &Row) -> db::DbResult<Book> {
+        Ok(Book {
+            tenant_id: row.uuid(1)?,
+            environment: Environment::parse(&row.get::<String>(2)?).ok_or(SpiError::InvalidPosition)?,
+            wallet_id: row.uuid(3)?,
+        })
+    }
+}
+
+impl Caller {
+    /// The owner of an API key that calls from an address. A key with allowed addresses is refused
+    /// where the address is unknown.
+    pub fn by_key(api_key: &str, client_ip: Option<&str>) -> Result<Caller, Failure> {
+        let hash = Sha256::digest(api_key.as_bytes());
+        let found = db::read(BY_KEY, args![hash.as_slice(), client_ip], read_caller)?;
+        let (caller, address_allowed) = found.into_iter().next().ok_or_else(no_such_key)?;
+        if !address_allowed {
+            return Err(
+                Refusal::new(Code::IpNotWhitelisted, "This key may not be used from this address.").into()
+            );
+        }
+        Ok(caller)
+    }
+
+    /// Who calls the typed SQL functions: the key in `topup.api_key`, else the key bound to the role.
+    pub fn of_session() -> Result<Caller, Failure> {
+        if let Some(api_key) = settings::api_key() {
+            let address = db::read(CLIENT_ADDRESS, args![], |row| row.maybe::<String>(1))?;
+            return Caller::by_key(&api_key, address.into_iter().next().flatten().as_deref());
+        }
+        let found = db::read(BY_ROLE, &[session_role().into()], read_caller)?;
+        found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
+    }
+
+    /// Refuses what the key's scopes leave out.
+    pub fn require(&self, scope: Scope) -> Result<(), Refusal> {
+        if self.key.scopes.iter().any(|held| held == scope.as_str()) {
+            return Ok(());
+        }
+        let message = format!("This key does not have the scope '{}'.", scope.as_str());
+        Err(Refusal::new(Code::KeyNotPermitted, message))
+    }
+}
+
+/// The role that the session acts as: what SET ROLE chose, else who logged in. A SECURITY DEFINER
+/// function around us does not change it.
+pub fn session_role() -> pg_sys::Oid {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::GetOuterUserId() }
+}
+
+const IS_ADMIN: &str = "select pg_catalog.pg_has_role($1, 'topup_admin', 'member')";
+
+/// Whether the session acts as an administrator.
+pub fn is_admin() -> db::DbResult<bool> {
+    Ok(db::read(IS_ADMIN, &[session_role().into()], |row| row.get(1))?.contains(&true))
+}
+
+fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
+    let caller = Caller {
+        book: Book::read(row)?,
+        key: Key {
+            id: row.uuid(4)?,
+            name: row.get(5)?,
+            tier: row.get(6)?,
+            discount: Bps(row.get(7)?),
+            cap: row.maybe(8)?.map(Cents),
+            cap_period: row.get(9)?,
+            scopes: row.get(10)?,
+        },
+    };
+    Ok((caller, row.get(11)?))
+}
+
+fn no_such_key() -> Failure {
+    Refusal::new(Code::InvalidApiKey, "The API key is missing, wrong or revoked.").into()
+}
+
+fn no_bound_key() -> Failure {
+    let message = "No API key: set topup.api_key in this session, or have an administrator bind a key to this role \
+                   with topup.bind_role().";
+    Refusal::new(Code::InvalidApiKey, message).into()
+}

@@ -1,0 +1,147 @@
+//! Runs SQL from Rust: one plan for each statement, kept for the session, and typed rows back.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+
+use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
+use pgrx::pg_sys::PgOid;
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
+use uuid::Uuid;
+
+/// A value on its way into a statement.
+pub type Arg<'a> = DatumWithOid<'a>;
+
+/// What a statement may fail with; always a fault, never a refusal.
+pub type DbResult<T> = Result<T, SpiError>;
+
+thread_local! {
+    static PLANS: RefCell<HashMap<(*const u8, bool), Rc<OwnedPreparedStatement>>> = RefCell::default();
+}
+
+/// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
+/// statement: what must be seen after a lock was waited for is read with [`write`].
+pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
+    run(sql, args, false, map)
+}
+
+/// Runs a statement that writes or locks, with a snapshot of its own.
+pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
+    run(sql, args, true, map)
+}
+
+/// Runs a statement that writes and gives nothing back.
+pub fn execute(sql: &'static str, args: &[Arg]) -> DbResult<()> {
+    write(sql, args, |_| Ok(())).map(drop)
+}
+
+fn run<T>(
+    sql: &'static str,
+    args: &[Arg],
+    writes: bool,
+    map: impl Fn(&Row) -> DbResult<T>,
+) -> DbResult<Vec<T>> {
+    Spi::connect_mut(|client| {
+        let plan = plan(client, sql, args, writes)?;
+        let table =
+            if writes { client.update(&*plan, None, args)? } else { client.select(&*plan, None, args)? };
+        table.map(|tuple| map(&Row(tuple))).collect()
+    })
+}
+
+/// The statement's plan, made on first use. It is shared out, not lent: what the statement runs may
+/// run statements of its own.
+fn plan(
+    client: &SpiClient,
+    sql: &'static str,
+    args: &[Arg],
+    writes: bool,
+) -> DbResult<Rc<OwnedPreparedStatement>> {
+    PLANS.with_borrow_mut(|plans| match plans.entry((sql.as_ptr(), writes)) {
+        Entry::Occupied(kept) => Ok(Rc::clone(kept.get())),
+        Entry::Vacant(place) => {
+            let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
+            let plan = if writes { client.prepare_mut(sql, &types)? } else { client.prepare(sql, &types)? };
+            Ok(Rc::clone(place.insert(Rc::new(plan.keep()))))
+        }
+    })
+}
+
+/// One row of a result; columns count from 1, in the order of the statement's select list.
+pub struct Row<'conn>(SpiHeapTupleData<'conn>);
+
+impl Row<'_> {
+    /// A column that the statement never leaves null.
+    pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> DbResult<T> {
+        self.0.get(column)?.ok_or(SpiError::InvalidPosition)
+    }
+
+    /// A column that may be null.
+    pub fn maybe<T: FromDatum + IntoDatum>(&self, column: usize) -> DbResult<Option<T>> {
+        self.0.get(column)
+    }
+
+    /// An id that is never null.
+    pub fn uuid(&self, column: usize) -> DbResult<Uuid> {
+        self.get::<pgrx::Uuid>(column).map(from_pg)
+    }
+
+    /// An id that may be null.
+    pub fn maybe_uuid(&self, column: usize) -> DbResult<Option<Uuid>> {
+        Ok(self.maybe::<pgrx::Uuid>(column)?.map(from_pg))
+    }
+}
+
+/// An id as Postgres holds it.
+pub fn pg_uuid(id: Uuid) -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(id.into_bytes())
+}
+
+/// An id as Rust holds it.
+pub fn from_pg(id: pgrx::Uuid) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+/// The argument list of a statement: `args![a, b, c]`, ids and all.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { &[$($crate::db::IntoArg::into_arg($value)),*] };
+}
+pub(crate) use args;
+
+/// Whatever can be an argument of a statement.
+pub trait IntoArg<'a> {
+    /// The value with its SQL type.
+    fn into_arg(self) -> Arg<'a>;
+}
+
+macro_rules! plain_args {
+    ($($type:ty),*) => { $(
+        impl<'a> IntoArg<'a> for $type {
+            fn into_arg(self) -> Arg<'a> { self.into() }
+        }
+        impl<'a> IntoArg<'a> for Option<$type> {
+            fn into_arg(self) -> Arg<'a> { self.into() }
+        }
+    )* };
+}
+plain_args!(bool, i16, i32, i64, &'a str, &'a [u8], String, pgrx::datum::TimestampWithTimeZone, pgrx::Inet);
+plain_args!(Vec<String>, Vec<i32>, Vec<Option<i64>>, Vec<Option<String>>, Vec<pgrx::Uuid>);
+
+impl<'a> IntoArg<'a> for Uuid {
+    fn into_arg(self) -> Arg<'a> {
+        pg_uuid(self).into()
+    }
+}
+
+impl<'a> IntoArg<'a> for Option<Uuid> {
+    fn into_arg(self) -> Arg<'a> {
+        self.map(pg_uuid).into()
+    }
+}
+
+impl<'a> IntoArg<'a> for &[Uuid] {
+    fn into_arg(self) -> Arg<'a> {
+        self.iter().copied().map(pg_uuid).collect::<Vec<_>>().into()
+    }
+}

@@ -1,0 +1,303 @@
+//! The delivery log, and replays out of it.
+
+use std::str::FromStr;
+
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::caller::Caller;
+use crate::db::{self, args};
+use crate::id::Kind;
+use crate::operation::Handler;
+use crate::page;
+use crate::reply::{Outcome, Refusal, Reply};
+use crate::request::present;
+use crate::webhook;
+
+/// One call replays no more than this.
+const REPLAY_MAX: i64 = 10_000;
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+impl DeliveryStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            DeliveryStatus::Pending => "pending",
+            DeliveryStatus::Succeeded => "succeeded",
+            DeliveryStatus::Failed => "failed",
+        }
+    }
+}
+
+/// Which deliveries, and how many of them.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogRequest {
+    /// Only deliveries in this state.
+    #[serde(default, deserialize_with = "present")]
+    pub status: Option<DeliveryStatus>,
+    /// Only deliveries of this event type.
+    #[serde(default, deserialize_with = "present")]
+    pub event: Option<String>,
+    /// 1 to 50; 50 if not given.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 1, max = 50))]
+    pub limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    #[serde(default, deserialize_with = "present")]
+    pub cursor: Option<String>,
+}
+
+/// A page of the log, newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogData {
+    pub deliveries: Vec<DeliveryData>,
+    /// Null on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// A delivery with all its attempts.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DeliveryData {
+    pub id: String,
+    pub event_id: String,
+    pub event: String,
+    pub webhook_id: String,
+    pub url: String,
+    /// `pending`, `succeeded` or `failed`.
+    pub status: String,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// When the next attempt is due; null where none is.
+    pub next_attempt_at: Option<String>,
+    #[schemars(with = "Vec<AttemptData>")]
+    pub attempts: Box<RawValue>,
+}
+
+/// One try.
+#[derive(Debug, Serialize, JsonSchema)]
+#[allow(dead_code, reason = "Postgres writes the JSON of attempts; this is its schema")]
+pub struct AttemptData {
+    number: i32,
+    /// RFC 3339, UTC.
+    attempted_at: String,
+    duration_ms: i32,
+    /// Null where no answer came.
+    http_status: Option<i32>,
+    /// What went wrong, where something did.
+    error: Option<String>,
+    /// The first 1 KiB of the answer.
+    response: Option<String>,
+}
+
+pub struct Log;
+
+const LOG: &str = "
+    select d.delivery_id, d.event_id, e.type, d.endpoint_id, w.url, d.status, topup.rfc3339(d.created_at),
+           topup.rfc3339(f.due_at),
+           coalesce((select json_agg(json_build_object(
+                       'number', a.number, 'attempted_at', topup.rfc3339(a.started_at), 'duration_ms', a.duration_ms,
+                       'http_status', a.http_status, 'error', a.error, 'response', a.response) order by a.number)
+                       from topup.attempt a
+                      where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id), '[]')::text
+      from topup.delivery d
+      join topup.event e
+        on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id
+      join topup.webhook_endpoint w
+        on w.tenant_id = d.tenant_id and w.environment = d.environment and w.endpoint_id = d.endpoint_id
+      left join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
+     where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id < $3
+       and ($4::text is null or d.status = $4) and ($5::text is null or e.type = $5)
+     order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6";
+
+impl Handler for Log {
+    const NAME: &'static str = "delivery_list";
+    type Request = LogRequest;
+    type Data = LogData;
+
+    fn handle(caller: &Caller, request: &LogRequest) -> Outcome<LogData> {
+        let limit = page::limit(request.limit)?;
+        let before = page::cursor(Kind::Delivery, request.cursor.as_deref())?.unwrap_or(Uuid::max());
+        let status = request.status.map(DeliveryStatus::as_str);
+        let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
+        let arguments = args![tenant_id, environment, before, status, request.event.as_deref(), limit + 1];
+        let rows = db::read(LOG, arguments, |row| {
+            let attempts =
+                RawValue::from_string(row.get(9)?).map_err(|_| pgrx::spi::SpiError::InvalidPosition)?;
+            Ok(DeliveryData {
+                id: Kind::Delivery.text(row.uuid(1)?),
+                event_id: Kind::Event.text(row.uuid(2)?),
+                event: row.get(3)?,
+                webhook_id: Kind::Endpoint.text(row.uuid(4)?),
+                url: row.get(5)?,
+                status: row.get(6)?,
+                created_at: row.get(7)?,
+                next_attempt_at: row.maybe(8)?,
+                attempts,
+            })
+        })?;
+        let (deliveries, last) = page::cut(rows, limit);
+        Ok(Reply::new(Code::Success, LogData { deliveries, next_cursor: last.map(|delivery| delivery.id) }))
+    }
+}
+
+/// Which delivery.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRequest {
+    /// The `dlv_…` of a delivery.
+    pub id: String,
+}
+
+/// What is attempted again.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReplayData {
+    pub delivery_id: String,
+    pub event_id: String,
+}
+
+pub struct Replay;
+
+const FIND: &str = "
+    select endpoint_id, event_id from topup.delivery
+     where tenant_id = $1 and environment = $2::topup.environment and delivery_id = $3";
+
+/// Opens deliveries again. One that an attempt is under way for keeps its lease: the attempt counts as the first.
+macro_rules! reopen {
+    ($which:literal) => {
+        concat!(
+            "with again as (
+                select d.delivery_id, d.endpoint_id, w.retry_schedule_s
+                  from topup.delivery d
+                  join topup.webhook_endpoint w on w.tenant_id = d.tenant_id and w.environment = d.environment
+                   and w.endpoint_id = d.endpoint_id and w.deleted_at is null and w.disabled_at is null
+                 where d.tenant_id = $1 and d.environment = $2::topup.environment and ",
+            $which,
+            "),
+            opened as (
+                update topup.delivery d set status = 'pending' from again
+                 where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = again.delivery_id),
+            effect as (
+                insert into topup.effect as e (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
+                select $1, delivery_id, $2::topup.environment, 'webhook', endpoint_id, clock_timestamp(), retry_schedule_s
+                  from again
+                on conflict (tenant_id, effect_id) do update
+                   set failures = 0, first_attempt_at = null,
+                       due_at = case when e.leased and e.due_at > clock_timestamp() then e.due_at else clock_timestamp() end
+                returning true),
+            wake as (
+                select pg_notify('topup_effects', '') from topup.sleeper
+                 where sleeps_until > clock_timestamp() and exists (select from effect) limit 1)
+            select count(*), (select count(*) from wake) from effect"
+        )
+    };
+}
+
+const REOPEN_ONE: &str = reopen!("d.delivery_id = $3");
+const REOPEN_RANGE: &str = reopen!(
+    "d.endpoint_id = $3 and d.created_at >= $4::text::timestamptz and d.created_at < coalesce($5::text::timestamptz, 'infinity')
+       and ($6::text is null or d.status = $6) order by d.delivery_id limit $7"
+);
+
+impl Handler for Replay {
+    const NAME: &'static str = "delivery_replay";
+    type Request = ReplayRequest;
+    type Data = ReplayData;
+
+    fn handle(caller: &Caller, request: &ReplayRequest) -> Outcome<ReplayData> {
+        let not_found = || Refusal::of_field(Code::WebhookNotFound, "id", "There is no such delivery.");
+        let id = Kind::Delivery.parse(&request.id).ok_or_else(not_found)?;
+        let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
+        let found =
+            db::read(FIND, args![tenant_id, environment, id], |row| Ok((row.uuid(1)?, row.uuid(2)?)))?;
+        let (endpoint_id, event_id) = found.into_iter().next().ok_or_else(not_found)?;
+        webhook::require_on(caller, endpoint_id)?;
+        db::execute(REOPEN_ONE, args![tenant_id, environment, id])?;
+        let data = ReplayData { delivery_id: request.id.clone(), event_id: Kind::Event.text(event_id) };
+        Ok(Reply::new(Code::Success, data))
+    }
+}
+
+/// Which deliveries of an endpoint.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRangeRequest {
+    /// The `whk_…` of an endpoint.
+    pub id: String,
+    /// From this time on. RFC 3339.
+    pub since: Time,
+    /// Before this time; up to now if not given. RFC 3339.
+    #[serde(default, deserialize_with = "present")]
+    pub until: Option<Time>,
+    /// Only deliveries in this state.
+    #[serde(default, deserialize_with = "present")]
+    pub status: Option<DeliveryStatus>,
+}
+
+/// How many are attempted again.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReplayRangeData {
+    pub replayed: i64,
+}
+
+pub struct ReplayRange;
+
+impl Handler for ReplayRange {
+    const NAME: &'static str = "webhook_replay";
+    type Request = ReplayRangeRequest;
+    type Data = ReplayRangeData;
+
+    fn handle(caller: &Caller, request: &ReplayRangeRequest) -> Outcome<ReplayRangeData> {
+        let endpoint_id = webhook::parse_id(&request.id)?;
+        webhook::require_on(caller, endpoint_id)?;
+        let (since, until) = (request.since.text(), request.until.as_ref().map(Time::text));
+        let status = request.status.map(DeliveryStatus::as_str);
+        let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
+        let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
+        let replayed = db::write(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
+        Ok(Reply::new(Code::Success, ReplayRangeData { replayed }))
+    }
+}
+
+/// A point in time, as RFC 3339 writes it.
+#[derive(Debug)]
+pub struct Time(jiff::Timestamp);
+
+impl Time {
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let message = "expected an RFC 3339 time such as 2026-01-01T00:00:00Z";
+        jiff::Timestamp::from_str(&text).map(Time).map_err(|_| serde::de::Error::custom(message))
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+}

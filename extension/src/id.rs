@@ -1,0 +1,99 @@
+//! Ids: UUIDv7 inside, TypeIDs (`txn_01j…`) at the edge.
+
+use std::str::FromStr;
+
+use pgrx::prelude::*;
+use type_safe_id::{DynamicType, TypeSafeId};
+use uuid::Uuid;
+
+use crate::db::{from_pg, pg_uuid};
+
+/// What an id names; its prefix is part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Tenant,
+    Key,
+    Transaction,
+    Customer,
+    Endpoint,
+    Event,
+    Delivery,
+}
+
+impl Kind {
+    /// The prefix of the kind's ids.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Kind::Tenant => "acct",
+            Kind::Key => "key",
+            Kind::Transaction => "txn",
+            Kind::Customer => "cust",
+            Kind::Endpoint => "whk",
+            Kind::Event => "evt",
+            Kind::Delivery => "dlv",
+        }
+    }
+
+    /// The id as clients see it.
+    pub fn text(self, id: Uuid) -> String {
+        format(self.prefix(), id)
+    }
+
+    /// The id that a client sent; nothing where it is not one of this kind.
+    pub fn parse(self, text: &str) -> Option<Uuid> {
+        parse(self.prefix(), text)
+    }
+}
+
+/// A new id. Later ids sort after earlier ones.
+pub fn new() -> Uuid {
+    Uuid::now_v7()
+}
+
+fn format(prefix: &str, id: Uuid) -> String {
+    match DynamicType::new(prefix) {
+        Ok(prefix) => TypeSafeId::from_type_and_uuid(prefix, id).to_string(),
+        Err(_) => id.to_string(),
+    }
+}
+
+fn parse(prefix: &str, text: &str) -> Option<Uuid> {
+    let id = TypeSafeId::<DynamicType>::from_str(text).ok()?;
+    (id.type_prefix() == prefix).then(|| id.uuid())
+}
+
+#[pg_extern(schema = "topup", name = "new_id", volatile, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn sql_new_id() -> pgrx::Uuid {
+    pg_uuid(new())
+}
+
+#[pg_extern(schema = "topup", name = "format_id", immutable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn sql_format_id(prefix: &str, id: pgrx::Uuid) -> String {
+    format(prefix, from_pg(id))
+}
+
+/// Null where the text is not an id with that prefix.
+#[pg_extern(schema = "topup", name = "parse_id", immutable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn sql_parse_id(prefix: &str, id: &str) -> Option<pgrx::Uuid> {
+    parse(prefix, id).map(pg_uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_itself_and_as_no_other_kind() {
+        let id = new();
+        let text = Kind::Transaction.text(id);
+        assert_eq!(text.len(), "txn_".len() + 26);
+        assert_eq!(Kind::Transaction.parse(&text), Some(id));
+        assert_eq!(Kind::Key.parse(&text), None);
+        for wrong in ["", "txn_", "txn_abc", "txn-01", &text.to_uppercase(), &format!("{text}0")] {
+            assert_eq!(Kind::Transaction.parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A repeated request is one request: the first reply is kept under the caller's key and given again.
+
+use pg_topup_contract::Code;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::caller::Book;
+use crate::db::{self, args};
+use crate::ledger;
+use crate::reply::{Failure, Refusal, Rendered};
+
+const KEY_LENGTH_MAX: usize = 255;
+/// How long replies are kept that are not kept for good: 24 hours.
+const KEPT_S: i32 = 86_400;
+
+/// How long the reply to a keyed request is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// The operation takes no key.
+    Nothing,
+    ADay,
+    ForGood,
+}
+
+/// Whose ids the keys are.
+#[derive(Clone, Copy, Debug)]
+pub enum Namespace {
+    /// The Idempotency-Key of any operation.
+    Key,
+    /// The transaction_id of `fund`.
+    Fund,
+    /// The transaction_id of `adjust`.
+    Adjust,
+}
+
+impl Namespace {
+    fn as_str(self) -> &'static str {
+        match self {
+            Namespace::Key => "key",
+            Namespace::Fund => "fund",
+            Namespace::Adjust => "adjust",
+        }
+    }
+}
+
+const FIND: &str = "
+    select request_hash, http_status, reply from topup.idempotency
+     where tenant_id = $1 and environment = $2::topup.environment and namespace = $3 and key = $4
+       and (expires_at is null or expires_at > now())";
+
+const KEEP: &str = "
+    insert into topup.idempotency (tenant_id, environment, namespace, key, request_hash, http_status, reply, expires_at)
+    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
+    on conflict (tenant_id, environment, namespace, key) do update
+       set request_hash = excluded.request_hash, http_status = excluded.http_status, reply = excluded.reply,
+           expires_at = excluded.expires_at
+     where topup.idempotency.expires_at <= now()
+    returning true";
+
+const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::text";
+
+/// Runs a request unless it was run before under the same key. A lock makes those that come at once
+/// queue up: each looks only when the one before it is done. A refusal is not kept.
+pub fn once<R: Serialize>(
+    book: &Book,
+    (namespace, key): (Namespace, &str),
+    keeps: Keeps,
+    (operation, request): (&str, &R),
+    run: impl FnOnce() -> Result<Rendered, Failure>,
+) -> Result<Rendered, Failure> {
+    let hash = fingerprint(operation, request)?;
+    match namespace {
+        // An adjustment moves one customer's account: it waits for its own repetition, for nobody else.
+        Namespace::Adjust => {
+            let name = format!("{}/{}/adjust/{key}", book.tenant_id, book.environment.as_str());
+            db::execute(LOCK_NAME, args![name])?;
+        }
+        Namespace::Key | Namespace::Fund => {
+            ledger::lock_wallet(book)?;
+        }
+    }
+    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+    let kept = db::write(FIND, args![tenant_id, environment, namespace.as_str(), key], |row| {
+        Ok((row.get::<Vec<u8>>(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    if let Some((kept_hash, http_status, body)) = kept.into_iter().next() {
+        if kept_hash != hash {
+            let message = "This id or key was used before for another request.";
+            return Err(Refusal::new(Code::DuplicateTransaction, message).into());
+        }
+        return Ok(Rendered { http_status, body, replayed: true });
+    }
+    let reply = run()?;
+    let kept_s = (keeps == Keeps::ADay).then_some(KEPT_S);
+    let (status, body) = (reply.http_status, reply.body.as_str());
+    let arguments =
+        args![tenant_id, environment, namespace.as_str(), key, hash.as_slice(), status, body, kept_s];
+    if db::write(KEEP, arguments, |_| Ok(()))?.is_empty() {
+        return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
+    }
+    Ok(reply)
+}
+
+fn fingerprint<R: Serialize>(operation: &str, request: &R) -> Result<Vec<u8>, Failure> {
+    let mut hash = Sha256::new();
+    hash.update(operation.as_bytes());
+    hash.update([0]);
+    hash.update(serde_json::to_vec(request)?);
+    Ok(hash.finalize().to_vec())
+}
+
+/// Refuses a key that is not 1 to 255 visible ASCII characters.
+pub fn check_key(key: &str, field: &str) -> Result<(), Refusal> {
+    if (1..=KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let message = "This must be 1 to 255 visible ASCII characters.";
+    Err(Refusal::of_field(Code::InvalidRequest, field, message))
+}
+
+const PURGE: &str = "
+    delete from topup.idempotency i using (
+        select tenant_id, environment, namespace, key from topup.idempotency
+         where expires_at <= now() limit $1 for update skip locked) old
+     where i.tenant_id = old.tenant_id and i.environment = old.environment
+       and i.namespace = old.namespace and i.key = old.key
+    returning true";
+
+/// Forgets replies that are past their time; returns how many.
+pub fn purge(batch_max: i32) -> Result<i32, Failure> {
+    let purged = db::write(PURGE, args![batch_max], |_| Ok(()))?;
+    Ok(i32::try_from(purged.len()).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,108 @@
+//! What a handler answers: a reply, a refusal (a value), or a fault (an error that aborts the statement).
+
+use pg_topup_contract::{Code, Envelope};
+use pgrx::spi::SpiError;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::id::Kind;
+
+/// What every handler returns.
+pub type Outcome<D> = Result<Reply<D>, Failure>;
+
+/// A success: the envelope, with the HTTP status that goes with it.
+#[derive(Debug)]
+pub struct Reply<D> {
+    pub http_status: u16,
+    pub envelope: Envelope<D>,
+}
+
+impl<D: Serialize> Reply<D> {
+    /// A reply that belongs to no transaction.
+    pub fn new(code: Code, data: D) -> Self {
+        Reply { http_status: code.http_status(), envelope: Envelope::new(code, None, None, data) }
+    }
+
+    /// A reply about a transaction.
+    pub fn of(code: Code, transaction_id: Uuid, status: Option<&'static str>, data: D) -> Self {
+        let id = Kind::Transaction.text(transaction_id);
+        Reply { http_status: code.http_status(), envelope: Envelope::new(code, Some(id), status, data) }
+    }
+
+    /// The same reply under another HTTP status than its code's usual one.
+    pub fn with_http_status(self, http_status: u16) -> Self {
+        Reply { http_status, ..self }
+    }
+}
+
+/// Why a request was not carried out. Nothing was written.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: Code,
+    pub message: String,
+    pub field: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with no field at fault.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into(), field: None }
+    }
+
+    /// A refusal for one field of the request.
+    pub fn of_field(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into(), field: Some(field.into()) }
+    }
+
+    /// The refusal as a finished reply.
+    pub fn render(&self) -> Result<Rendered, Failure> {
+        let envelope = Envelope::refusal(self.code, &self.message, self.field.as_deref());
+        render(self.code.http_status(), &envelope)
+    }
+}
+
+/// A request that was not carried out, by decision or by accident.
+#[derive(Debug)]
+pub enum Failure {
+    Refused(Refusal),
+    Fault(String),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Failure::Refused(refusal)
+    }
+}
+
+impl From<SpiError> for Failure {
+    fn from(error: SpiError) -> Self {
+        Failure::Fault(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Failure::Fault(error.to_string())
+    }
+}
+
+/// A finished reply: HTTP status and body.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    pub http_status: i16,
+    pub body: String,
+    /// It is the stored first reply to a repeated request.
+    pub replayed: bool,
+}
+
+impl<D: Serialize> Reply<D> {
+    /// The reply as text.
+    pub fn render(&self) -> Result<Rendered, Failure> {
+        render(self.http_status, &self.envelope)
+    }
+}
+
+fn render<D: Serialize>(http_status: u16, envelope: &Envelope<D>) -> Result<Rendered, Failure> {
+    let http_status = i16::try_from(http_status).unwrap_or(i16::MAX);
+    Ok(Rendered { http_status, body: envelope.to_json()?, replayed: false })
+}

@@ -1,0 +1,200 @@
+//! Turns the text of a request into its type, and what is wrong with it into a refusal that names the field.
+
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::reply::Refusal;
+
+const METADATA_BYTES_MAX: usize = 4096;
+
+/// Reads a request. No text at all is an empty object.
+pub fn parse<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    if !text.trim_start().starts_with('{') {
+        return Err(Refusal::new(Code::InvalidRequest, "The request must be a JSON object."));
+    }
+    if text.contains("\\u0000") {
+        refuse_nul(text)?;
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        refusal_of(&path, error.inner())
+    })?;
+    json.end().map_err(|error| refusal_of("", &error))?;
+    Ok(request)
+}
+
+fn refusal_of(path: &str, error: &serde_json::Error) -> Refusal {
+    if error.classify() != Category::Data {
+        return Refusal::new(Code::InvalidRequest, format!("The request is not valid JSON: {error}."));
+    }
+    let text = error.to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let named = ["unknown field `", "missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| reason.strip_prefix(start))
+        .and_then(|rest| rest.split('`').next());
+    let prefix = path.trim_end_matches('?').trim_end_matches('.');
+    let field = match named {
+        Some(name) if prefix.is_empty() || prefix == name => name.to_owned(),
+        Some(name) if prefix.ends_with(&format!(".{name}")) => prefix.to_owned(),
+        Some(name) => format!("{prefix}.{name}"),
+        None => prefix.to_owned(),
+    };
+    let mut message = reason.to_owned();
+    if let Some(first) = message.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    Refusal {
+        code: Code::InvalidRequest,
+        message: format!("{message}."),
+        field: Some(field).filter(|f| !f.is_empty()),
+    }
+}
+
+/// Postgres text cannot hold NUL. Finds out whether the escape really stands for one, and where.
+fn refuse_nul(text: &str) -> Result<(), Refusal> {
+    // What does not parse is refused by the caller with the better message.
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return Ok(()) };
+    match nul_path(&value) {
+        None => Ok(()),
+        Some(path) => {
+            Err(Refusal::of_field(Code::InvalidRequest, path, "Text must not contain a NUL character."))
+        }
+    }
+}
+
+fn nul_path(value: &Value) -> Option<String> {
+    let join = |head: String, tail: String| if tail.is_empty() { head } else { format!("{head}.{tail}") };
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(n, item)| nul_path(item).map(|tail| join(n.to_string(), tail))),
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            if name.contains('\0') {
+                return Some(name.replace('\0', "\u{fffd}"));
+            }
+            nul_path(field).map(|tail| join(name.clone(), tail))
+        }),
+        _ => None,
+    }
+}
+
+/// A JSON object of the caller's own, at most 4 KiB, kept exactly as it was written.
+#[derive(Debug, JsonSchema)]
+#[schemars(with = "serde_json::Map<String, Value>")]
+pub struct Metadata(Box<RawValue>);
+
+impl Metadata {
+    /// The object as text.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if raw.get().len() > METADATA_BYTES_MAX {
+            return Err(D::Error::custom("metadata is larger than 4 KiB"));
+        }
+        // RawValue checks no surrogates, no number ranges and no depth: a full parse does.
+        match serde_json::from_str::<Value>(raw.get()) {
+            Ok(Value::Object(_)) => Ok(Metadata(raw)),
+            Ok(_) => Err(D::Error::custom("metadata must be a JSON object")),
+            Err(error) => Err(D::Error::custom(format!("metadata is not valid: {error}"))),
+        }
+    }
+}
+
+impl Serialize for Metadata {
+    /// In one spelling, so that equal objects are equal requests.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: Value = serde_json::from_str(self.0.get()).map_err(serde::ser::Error::custom)?;
+        value.serialize(serializer)
+    }
+}
+
+/// Reads an optional field that must not be null when it is there.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        name: String,
+        #[serde(default)]
+        count: u8,
+        metadata: Option<Metadata>,
+    }
+
+    fn fault(text: &str) -> (Option<String>, String) {
+        let refusal = parse::<Sample>(text).unwrap_err();
+        assert_eq!(refusal.code, Code::InvalidRequest);
+        (refusal.field, refusal.message)
+    }
+
+    #[test]
+    fn a_good_request_is_read() {
+        let sample: Sample =
+            parse(r#"{"name":"a\\u0000","count":3,"metadata":{"big":12345678901234567890.5}}"#).unwrap();
+        assert_eq!((sample.name.as_str(), sample.count), ("a\\u0000", 3));
+        assert_eq!(sample.metadata.unwrap().as_str(), r#"{"big":12345678901234567890.5}"#);
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named() {
+        for (text, field) in [
+            ("", "name"),
+            ("{}", "name"),
+            (r#"{"name":"a","color":1}"#, "color"),
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":7}"#, "name"),
+            (r#"{"name":"a","count":-1}"#, "count"),
+            (r#"{"name":"a","count":"1"}"#, "count"),
+            (r#"{"name":"a\u0000b"}"#, "name"),
+            (r#"{"name":"a","metadata":{"x":["\u0000"]}}"#, "metadata.x.0"),
+            (r#"{"name":"a","metadata":[1]}"#, "metadata"),
+            (r#"{"name":"a","metadata":{"x":1e999}}"#, "metadata"),
+            (r#"{"name":"a","metadata":{"x":"\ud800"}}"#, "metadata"),
+        ] {
+            assert_eq!(fault(text).0.as_deref(), Some(field), "{text}");
+        }
+        let large = format!(r#"{{"name":"a","metadata":{{"x":"{}"}}}}"#, "y".repeat(5000));
+        assert_eq!(fault(&large).0.as_deref(), Some("metadata"));
+    }
+
+    #[test]
+    fn what_is_no_json_object_has_no_field() {
+        let deep = "[".repeat(100_000);
+        for text in
+            ["{", "[]", "null", "\"a\"", "{\"name\":\"a\"} x", "{\"name\":\"a\"", "nope", deep.as_str()]
+        {
+            assert_eq!(fault(text).0, None);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let nested = format!(r#"{{"name":{}1{}}}"#, "[".repeat(2000), "]".repeat(2000));
+        fault(&nested);
+        let metadata =
+            format!(r#"{{"name":"a","metadata":{{"x":{}1{}}}}}"#, "[".repeat(500), "]".repeat(500));
+        assert_eq!(fault(&metadata).0.as_deref(), Some("metadata"));
+    }
+}

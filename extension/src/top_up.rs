@@ -1,0 +1,165 @@
+//! The top-up itself: its row, its states, and how a reply shows it.
+
+use pg_topup_contract::Code;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::spi::SpiError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::amount::{Bps, Cents};
+use crate::caller::Book;
+use crate::db::{self, DbResult, Row, args};
+use crate::id::Kind;
+use crate::ledger;
+use crate::reply::{Failure, Refusal, Reply};
+
+/// Where a top-up stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Pending,
+    Delivered,
+    Failed,
+    Cancelled,
+}
+
+impl Status {
+    /// As the database and the clients write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Pending => "pending",
+            Status::Delivered => "delivered",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// The code of a top-up in this state.
+    pub fn code(self) -> Code {
+        match self {
+            Status::Pending => Code::Pending,
+            Status::Delivered => Code::Delivered,
+            Status::Failed => Code::Failed,
+            Status::Cancelled => Code::Cancelled,
+        }
+    }
+
+    /// The type of the event that tells of this state.
+    pub fn event_type(self) -> &'static str {
+        match self {
+            Status::Pending => "topup.pending",
+            Status::Delivered => "topup.delivered",
+            Status::Failed => "topup.failed",
+            Status::Cancelled => "topup.cancelled",
+        }
+    }
+
+    fn parse(text: &str) -> DbResult<Status> {
+        match text {
+            "pending" => Ok(Status::Pending),
+            "delivered" => Ok(Status::Delivered),
+            "failed" => Ok(Status::Failed),
+            "cancelled" => Ok(Status::Cancelled),
+            _ => Err(SpiError::InvalidPosition),
+        }
+    }
+}
+
+/// A top-up as a reply shows it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct TopUpData {
+    /// `ATU-XXXX-XXXX-XXXX-XXXX`; null until the top-up is delivered.
+    pub voucher_code: Option<String>,
+    pub platform: String,
+    /// List price: what the recipient receives, in US cents.
+    pub amount_cents: Cents,
+    /// The sender's wallet after the debit, rounded down to the cent.
+    pub new_balance_cents: Cents,
+    /// What the wallet was debited, in US cents.
+    pub cost_cents: Cents,
+    /// The key's wholesale discount in basis points.
+    pub discount_bps: Bps,
+    pub recipient_email: Option<String>,
+    /// Why it failed; only where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+}
+
+/// A row of `topup.top_up`.
+#[derive(Clone, Debug)]
+pub struct TopUp {
+    pub transaction_id: Uuid,
+    pub key_id: Uuid,
+    pub status: Status,
+    /// The account that received the amount; none while a voucher or a pending top-up holds it.
+    pub account_id: Option<Uuid>,
+    pub created_at: TimestampWithTimeZone,
+    pub created_at_text: String,
+    pub data: TopUpData,
+}
+
+impl TopUp {
+    /// The envelope of the top-up as it stands; its code follows its status.
+    pub fn reply(&self) -> Reply<TopUpData> {
+        reply(self.status, self.transaction_id, self.data.clone())
+    }
+}
+
+/// The envelope of a top-up; its code follows its status.
+pub fn reply(status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<TopUpData> {
+    Reply::of(status.code(), transaction_id, Some(status.as_str()), data)
+}
+
+/// The columns that [`read`] expects; `$1` is the tenant, `$2` the environment, `$3` the wallet's account.
+macro_rules! select_top_up {
+    ($rest:literal) => {
+        concat!(
+            "select t.transaction_id, t.key_id, t.status, t.account_id, t.created_at, topup.rfc3339(t.created_at),
+                    t.voucher_code, t.platform, t.amount_cents, e.balance_after::text, t.cost_cents, t.discount_bps,
+                    t.recipient_email, t.failure_reason
+               from topup.top_up t
+               join topup.entry e on e.tenant_id = t.tenant_id and e.transaction_id = t.transaction_id
+                                 and e.account_id = $3
+              where t.tenant_id = $1 and t.environment = $2::topup.environment ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_top_up;
+
+/// Reads a row of [`select_top_up`].
+pub fn read(row: &Row) -> DbResult<TopUp> {
+    Ok(TopUp {
+        transaction_id: row.uuid(1)?,
+        key_id: row.uuid(2)?,
+        status: Status::parse(&row.get::<String>(3)?)?,
+        account_id: row.maybe_uuid(4)?,
+        created_at: row.get(5)?,
+        created_at_text: row.get(6)?,
+        data: TopUpData {
+            voucher_code: row.maybe(7)?,
+            platform: row.get(8)?,
+            amount_cents: Cents(row.get(9)?),
+            new_balance_cents: ledger::parse_amount(&row.get::<String>(10)?)?.floor_cents(),
+            cost_cents: Cents(row.get(11)?),
+            discount_bps: Bps(row.get(12)?),
+            recipient_email: row.maybe(13)?,
+            failure_reason: row.maybe(14)?,
+        },
+    })
+}
+
+const LOCKED_BY_ID: &str = select_top_up!("and t.transaction_id = $4 for update of t");
+
+/// The top-up of an id that a client sent, locked. The wallet must be locked before it.
+pub fn lock(book: &Book, transaction_id: &str) -> Result<TopUp, Failure> {
+    let id = Kind::Transaction.parse(transaction_id).ok_or_else(not_found)?;
+    let arguments = args![book.tenant_id, book.environment.as_str(), book.wallet_id, id];
+    Ok(db::write(LOCKED_BY_ID, arguments, read)?.pop().ok_or_else(not_found)?)
+}
+
+/// The refusal for a transaction that the caller does not have.
+pub fn not_found() -> Refusal {
+    Refusal::of_field(Code::TransactionNotFound, "transaction_id", "There is no such top-up.")
+}

@@ -1,0 +1,353 @@
+//! Webhook endpoints: registering, listing, deleting, rotating secrets, and the ping that tests one.
+
+use pg_topup_contract::{Code, WebhookUrl, is_public};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::balance::Nothing;
+use crate::caller::Caller;
+use crate::db::{self, args};
+use crate::event;
+use crate::id::{self, Kind};
+use crate::operation::Handler;
+use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::request::present;
+use crate::settings;
+use crate::sign;
+
+const ENDPOINTS_MAX: i64 = 100;
+const DESCRIPTION_LENGTH_MAX: usize = 500;
+const ATTEMPTS_MAX: usize = 10;
+/// A retry a week later is the last that makes sense.
+const RETRY_AFTER_S_MAX: i32 = 604_800;
+const OVERLAP_S_DEFAULT: i32 = 86_400;
+const OVERLAP_S_MAX: i32 = 604_800;
+const LIVE_SECRETS_MAX: i64 = 5;
+
+/// An endpoint to be told about events.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    /// https, on port 443 or at least 1024, leading to public addresses only.
+    pub url: String,
+    /// Types of events; all if not given.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// When each attempt is due, in seconds after the first; 0, 5 and 30 if not given.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub retry_schedule_s: Option<Vec<i32>>,
+    /// What the host resolved to. The gateway fills it in.
+    #[serde(default, deserialize_with = "present", skip_serializing)]
+    pub resolved_addresses: Option<Vec<String>>,
+}
+
+/// The endpoint, with its secret: it is shown here and nowhere else.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RegisterData {
+    pub id: String,
+    pub url: String,
+    pub events: Vec<String>,
+    /// `whsec_…`: signs every delivery.
+    pub secret: String,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+}
+
+pub struct Register;
+
+/// One statement, so that two registrations at once cannot both be the last that fits.
+const COUNT: &str = "
+    select count(*) from topup.webhook_endpoint
+     where tenant_id = $1 and environment = $2::topup.environment and deleted_at is null";
+
+const INSERT: &str = "
+    with endpoint as (
+        insert into topup.webhook_endpoint
+               (tenant_id, environment, endpoint_id, url, events, description, retry_schedule_s)
+        values ($1, $2::topup.environment, $3, $4, $5, $6, coalesce($7, '{0,5,30}'))
+        returning created_at),
+    secret as (insert into topup.webhook_secret (tenant_id, endpoint_id, secret_id, secret) values ($1, $3, $8, $9))
+    select topup.rfc3339(created_at) from endpoint";
+
+impl Handler for Register {
+    const NAME: &'static str = "webhook_register";
+    type Request = RegisterRequest;
+    type Data = RegisterData;
+
+    fn handle(caller: &Caller, request: &RegisterRequest) -> Outcome<RegisterData> {
+        check(request)?;
+        let url = check_url(&request.url, request.resolved_addresses.as_deref())?;
+        let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
+        let count: i64 =
+            db::read(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
+        if count >= ENDPOINTS_MAX {
+            let message = format!("An environment has at most {ENDPOINTS_MAX} webhooks; delete one first.");
+            return Err(Refusal::new(Code::InvalidRequest, message).into());
+        }
+        let (endpoint_id, secret) = (id::new(), sign::new_secret()?);
+        let arguments = args![
+            tenant_id,
+            environment,
+            endpoint_id,
+            url.as_str(),
+            request.events.clone(),
+            request.description.as_deref(),
+            request.retry_schedule_s.clone(),
+            id::new(),
+            secret.as_str(),
+        ];
+        let created_at = db::write(INSERT, arguments, |row| row.get(1))?.pop().unwrap_or_default();
+        let events = request.events.clone().unwrap_or_else(all_events);
+        let data = RegisterData {
+            id: Kind::Endpoint.text(endpoint_id),
+            url: url.as_str().to_owned(),
+            events,
+            secret,
+            created_at,
+        };
+        Ok(Reply::new(Code::Success, data))
+    }
+}
+
+fn all_events() -> Vec<String> {
+    event::TYPES.iter().map(|event_type| (*event_type).to_owned()).collect()
+}
+
+fn check(request: &RegisterRequest) -> Result<(), Refusal> {
+    let invalid = |field: &str, message: String| Err(Refusal::of_field(Code::InvalidRequest, field, message));
+    if let Some(events) = &request.events {
+        if events.is_empty() {
+            return invalid(
+                "events",
+                "Name at least one type of event, or leave the field out for all.".to_owned(),
+            );
+        }
+        if let Some(unknown) = events.iter().find(|wanted| !event::TYPES.contains(&wanted.as_str())) {
+            return invalid("events", format!("There is no event type '{unknown}'."));
+        }
+    }
+    if request.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_LENGTH_MAX) {
+        return invalid(
+            "description",
+            format!("A description has at most {DESCRIPTION_LENGTH_MAX} characters."),
+        );
+    }
+    if let Some(schedule) = &request.retry_schedule_s {
+        let rising = schedule.windows(2).all(|pair| pair[0] <= pair[1]);
+        let in_range = schedule.iter().all(|after_s| (0..=RETRY_AFTER_S_MAX).contains(after_s));
+        if !(1..=ATTEMPTS_MAX).contains(&schedule.len()) || !rising || !in_range {
+            return invalid(
+                "retry_schedule_s",
+                format!(
+                    "A schedule has 1 to {ATTEMPTS_MAX} rising numbers of seconds, each at most {RETRY_AFTER_S_MAX}."
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Judges a URL by its spelling, and by the addresses that its host was found to have.
+fn check_url(url: &str, resolved: Option<&[String]>) -> Result<WebhookUrl, Refusal> {
+    let invalid = |message: &str| Refusal::of_field(Code::WebhookUrlInvalid, "url", message);
+    let allow_private = settings::allow_private_webhooks();
+    let url = WebhookUrl::parse(url, allow_private).map_err(|refused| invalid(refused.0))?;
+    let Some(addresses) = resolved.filter(|_| !allow_private) else { return Ok(url) };
+    if addresses.is_empty() {
+        return Err(invalid("The host name does not resolve."));
+    }
+    let all_public = addresses.iter().all(|address| address.parse().is_ok_and(is_public));
+    if !all_public {
+        return Err(invalid("The host name resolves to an address that is not public."));
+    }
+    Ok(url)
+}
+
+/// Every endpoint of the environment.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ListData {
+    pub webhooks: Vec<EndpointData>,
+}
+
+/// An endpoint, without its secret.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EndpointData {
+    pub id: String,
+    pub url: String,
+    pub events: Vec<String>,
+    pub description: Option<String>,
+    pub retry_schedule_s: Vec<i32>,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// When it was switched off; null while it is on.
+    pub disabled_at: Option<String>,
+    pub disabled_reason: Option<String>,
+}
+
+pub struct List;
+
+const LIST: &str = "
+    select endpoint_id, url, events, description, retry_schedule_s, topup.rfc3339(created_at),
+           topup.rfc3339(disabled_at), disabled_reason
+      from topup.webhook_endpoint
+     where tenant_id = $1 and environment = $2::topup.environment and deleted_at is null order by endpoint_id";
+
+impl Handler for List {
+    const NAME: &'static str = "webhook_list";
+    type Request = Nothing;
+    type Data = ListData;
+
+    fn handle(caller: &Caller, _: &Nothing) -> Outcome<ListData> {
+        let webhooks = db::read(LIST, args![caller.tenant_id, caller.environment.as_str()], |row| {
+            Ok(EndpointData {
+                id: Kind::Endpoint.text(row.uuid(1)?),
+                url: row.get(2)?,
+                events: row.maybe(3)?.unwrap_or_else(all_events),
+                description: row.maybe(4)?,
+                retry_schedule_s: row.get(5)?,
+                created_at: row.get(6)?,
+                disabled_at: row.maybe(7)?,
+                disabled_reason: row.maybe(8)?,
+            })
+        })?;
+        Ok(Reply::new(Code::Success, ListData { webhooks }))
+    }
+}
+
+/// Which endpoint.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointRequest {
+    /// The `whk_…` of an endpoint.
+    pub id: String,
+}
+
+/// What was deleted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DeleteData {
+    pub id: String,
+    pub deleted: bool,
+}
+
+pub struct Delete;
+
+const DELETE: &str = "
+    with gone as (
+        update topup.webhook_endpoint set deleted_at = clock_timestamp()
+         where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null
+        returning endpoint_id),
+    secret as (delete from topup.webhook_secret s using gone where s.tenant_id = $1 and s.endpoint_id = gone.endpoint_id),
+    effect as (
+        delete from topup.effect e using gone where e.tenant_id = $1 and e.lane = gone.endpoint_id
+        returning e.effect_id),
+    delivery as (
+        update topup.delivery d set status = 'failed' from effect
+         where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = effect.effect_id)
+    select true from gone";
+
+impl Handler for Delete {
+    const NAME: &'static str = "webhook_delete";
+    type Request = EndpointRequest;
+    type Data = DeleteData;
+
+    fn handle(caller: &Caller, request: &EndpointRequest) -> Outcome<DeleteData> {
+        let endpoint_id = parse_id(&request.id)?;
+        let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
+        if db::write(DELETE, arguments, |_| Ok(()))?.is_empty() {
+            return Err(not_found().into());
+        }
+        Ok(Reply::new(Code::Success, DeleteData { id: request.id.clone(), deleted: true }))
+    }
+}
+
+/// Which endpoint, and how long the old secret goes on signing.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// The `whk_…` of an endpoint.
+    pub id: String,
+    /// 0 to 604,800; 86,400 if not given.
+    #[serde(default, deserialize_with = "present")]
+    pub overlap_seconds: Option<i32>,
+}
+
+/// The new secret: it is shown here and nowhere else.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RotateData {
+    pub id: String,
+    pub secret: String,
+    /// Until when the old secret signs too. RFC 3339, UTC.
+    pub overlap_ends_at: String,
+}
+
+pub struct Rotate;
+
+const LOCK: &str = "
+    select (select count(*) from topup.webhook_secret s
+             where s.tenant_id = w.tenant_id and s.endpoint_id = w.endpoint_id
+               and (s.expires_at is null or s.expires_at > clock_timestamp()))
+      from topup.webhook_endpoint w
+     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null for update";
+
+const ROTATE: &str = "
+    with past as (
+        delete from topup.webhook_secret
+         where tenant_id = $1 and endpoint_id = $2 and expires_at <= clock_timestamp()),
+    old as (
+        update topup.webhook_secret set expires_at = clock_timestamp() + make_interval(secs => $3)
+         where tenant_id = $1 and endpoint_id = $2 and expires_at is null),
+    new as (insert into topup.webhook_secret (tenant_id, endpoint_id, secret_id, secret) values ($1, $2, $4, $5))
+    select topup.rfc3339(clock_timestamp() + make_interval(secs => $3))";
+
+impl Handler for Rotate {
+    const NAME: &'static str = "webhook_rotate";
+    type Request = RotateRequest;
+    type Data = RotateData;
+
+    fn handle(caller: &Caller, request: &RotateRequest) -> Outcome<RotateData> {
+        let overlap_s = request.overlap_seconds.unwrap_or(OVERLAP_S_DEFAULT);
+        if !(0..=OVERLAP_S_MAX).contains(&overlap_s) {
+            let message = format!("The overlap must be from 0 to {OVERLAP_S_MAX} seconds.");
+            return Err(Refusal::of_field(Code::InvalidRequest, "overlap_seconds", message).into());
+        }
+        let endpoint_id = parse_id(&request.id)?;
+        let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
+        let live: i64 = db::write(LOCK, arguments, |row| row.get(1))?.pop().ok_or_else(not_found)?;
+        if live >= LIVE_SECRETS_MAX {
+            let message = format!("{LIVE_SECRETS_MAX} secrets are live; wait until an overlap ends.");
+            return Err(Refusal::new(Code::InvalidRequest, message).into());
+        }
+        let secret = sign::new_secret()?;
+        let arguments = args![caller.tenant_id, endpoint_id, overlap_s, id::new(), secret.as_str()];
+        let overlap_ends_at = db::write(ROTATE, arguments, |row| row.get(1))?.pop().unwrap_or_default();
+        Ok(Reply::new(Code::Success, RotateData { id: request.id.clone(), secret, overlap_ends_at }))
+    }
+}
+
+/// The id of an endpoint that a client sent.
+pub fn parse_id(text: &str) -> Result<Uuid, Refusal> {
+    Kind::Endpoint.parse(text).ok_or_else(not_found)
+}
+
+/// The refusal for an endpoint that the caller does not have.
+pub fn not_found() -> Refusal {
+    Refusal::of_field(Code::WebhookNotFound, "id", "There is no such webhook.")
+}
+
+/// The refusal when an endpoint is switched off.
+pub fn require_on(caller: &Caller, endpoint_id: Uuid) -> Result<(), Failure> {
+    let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
+    let off = db::read(IS_OFF, arguments, |row| row.get::<bool>(1))?.pop().ok_or_else(not_found)?;
+    if off {
+        let message = "This webhook is switched off: its receiver answered 410 (gone). Register it again.";
+        return Err(Refusal::of_field(Code::WebhookDeliveryFailed, "id", message).into());
+    }
+    Ok(())
+}
+
+const IS_OFF: &str = "
+    select disabled_at is not null from topup.webhook_endpoint
+     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null";

@@ -1,0 +1,110 @@
+-- Who may call and read what, and what each function is for. Nobody has any right on a table.
+
+revoke all on all tables in schema topup from public;
+revoke all on all functions in schema topup from public;
+
+-- Everyone with a role here may ask what there is.
+grant execute on function topup.operations, topup.codes, topup.version, topup.format_id, topup.parse_id, topup.rfc3339
+    to topup_admin, topup_app, topup_gateway, topup_reader;
+
+-- Apps: the operations, for the key of their session.
+grant execute on function topup.send, topup.send_many, topup.validate, topup.cancel, topup.status, topup.balance,
+    topup.history, topup.redeem, topup.deliver, topup.fail, topup.adjust, topup.webhook_register, topup.webhook_list,
+    topup.webhook_delete, topup.webhook_rotate, topup.webhook_test, topup.webhook_test_result, topup.delivery_list,
+    topup.delivery_replay, topup.webhook_replay, topup.call, topup.call_many
+    to topup_app, topup_admin;
+
+-- The gateway: the door, and the worker's functions. It reads nothing.
+grant execute on function topup.call, topup.call_many, topup.claim_effects, topup.settle_effects, topup.run_due,
+    topup.next_due, topup.worker_sleep, topup.worker_wake
+    to topup_gateway;
+
+-- Administrators.
+grant execute on function topup.create_tenant, topup.mint_key, topup.revoke_key, topup.bind_role, topup.fund,
+    topup.set_tier, topup.review_tiers, topup.set_platform, topup.set_low_balance, topup.check
+    to topup_admin;
+
+-- Readers, apps and administrators: the views, and with them the function that limits them.
+grant select on topup.accounts, topup.transactions, topup.entries, topup.top_ups, topup.customers, topup.keys,
+    topup.webhook_endpoints, topup.deliveries
+    to topup_reader, topup_app, topup_admin;
+grant execute on function topup.visible to topup_reader, topup_app, topup_admin;
+
+comment on function topup.send is
+    'Sends a top-up: amount_cents is list price in US cents, the wallet pays the tier''s price. Returns the envelope (1001 delivered, 1002 pending, or a refusal, which writes nothing). The same idempotency_key is the same top-up, for good.';
+comment on function topup.send_many is
+    'Sends a JSON array of at most 1,000 requests (fields as send''s arguments, idempotency_key too) in one transaction; one envelope each, in order. A refusal touches no other request.';
+comment on function topup.validate is
+    'Answers what send would: 1000 with the price and the balance after it in US cents, or the very refusal. Writes nothing.';
+comment on function topup.cancel is
+    'Cancels a pending top-up (txn_…): 3001 with refunded_cents and new_balance_cents, 3002 if delivered, 3004 if failed, 3003 if unknown. Cancelling twice is 3001.';
+comment on function topup.status is 'The envelope of a top-up (txn_…) as it stands now; 3003 if unknown.';
+comment on function topup.balance is 'The wallet in US cents, and the key''s tier, cap, use and margin.';
+comment on function topup.history is
+    'Top-ups, newest first: limit 1 to 50 (50), cursor from the page before, status, platform.';
+comment on function topup.redeem is
+    'Credits an unredeemed voucher to its bearer, named by customer_id or email. 3005 unknown, 3006 redeemed before.';
+comment on function topup.deliver is
+    'Ends a pending top-up as delivered, with the platform''s voucher_code or a new one. Needs scope fulfil.';
+comment on function topup.fail is 'Ends a pending top-up as failed, and returns its cost. Needs scope fulfil.';
+comment on function topup.adjust is
+    'Adds to (or, if negative, takes from) a customer''s account, or without customer_id the own wallet, once for each transaction_id. amount is in major units; reason: gift, external_topup, external_refund, other.';
+comment on function topup.webhook_register is
+    'Registers a webhook URL: https, public. The reply alone shows the secret. events: types, all if null; retry_schedule_s: seconds after the first attempt, {0,5,30} if null. 5002 for a URL that may not be.';
+comment on function topup.webhook_list is 'The webhooks of this environment, without secrets.';
+comment on function topup.webhook_delete is 'Deletes a webhook (whk_…); 5004 if unknown.';
+comment on function topup.webhook_rotate is
+    'Gives a webhook a new secret; the old one signs too for overlap_seconds (86,400).';
+comment on function topup.webhook_test is
+    'Queues a ping to a webhook: 1002 with its delivery_id, for webhook_test_result.';
+comment on function topup.webhook_test_result is 'How a ping went: 1002 under way, 1000 delivered, 5001 with what the receiver said.';
+comment on function topup.delivery_list is
+    'The delivery log, newest first, each with its attempts: status pending, succeeded or failed; event type; limit 1 to 50; cursor.';
+comment on function topup.delivery_replay is 'Attempts a delivery (dlv_…) again, with the same event id and body.';
+comment on function topup.webhook_replay is
+    'Attempts again what was to be delivered to a webhook from since until before until, at most 10,000; data.replayed says how many.';
+comment on function topup.call is
+    'The door for the gateway: authenticates the key, runs the operation by name on a JSON request, and gives HTTP status and finished body. Refusals are replies; only a fault raises.';
+comment on function topup.call_many is
+    'call for arrays of one length, at most 1,000, in one transaction, replies in order; replayed tells a repeated request.';
+comment on function topup.operations is 'The catalog: every operation with its HTTP route, scope, and the JSON Schemas of request and reply data.';
+comment on function topup.codes is 'Every response code with its meaning and HTTP status.';
+comment on function topup.check is
+    'The audit: one row for each invariant of the ledger, with what disagrees. Reads everything; run it on a standby when the ledger is large.';
+comment on function topup.create_tenant is 'Makes a tenant with a staging and a live environment; returns its id (acct_…).';
+comment on function topup.mint_key is
+    'Makes an API key for staging or live and shows it this once. tier: standard, silver, gold, platinum; cap_cents for each day, month or total; scopes: all but fulfil if null; allowed_ips: from anywhere if null. The first staging key of a tenant finds play money (setting topup.staging_credit_cents).';
+comment on function topup.revoke_key is 'Ends a key (key_…) at once and for good.';
+comment on function topup.bind_role is
+    'Lets a database role speak for a key when it calls the SQL functions, and makes it a member of topup_app; a null key_id unbinds it.';
+comment on function topup.fund is
+    'Puts money into a tenant''s wallet, in US cents, once for each transaction_id. Returns the envelope.';
+comment on function topup.set_tier is 'Sets a key''s tier; with contract true, review_tiers() leaves it alone.';
+comment on function topup.review_tiers is
+    'Moves keys to the tier that their list-price volume of the last full month (UTC) earned; returns those it moved.';
+comment on function topup.set_platform is
+    'Makes or changes a platform: limits in US cents; delivery instant or deferred.';
+comment on function topup.set_low_balance is 'Sets the balance, in US cents, below which a wallet sends balance.low.';
+comment on function topup.visible is 'The environments whose rows the views show to this session.';
+comment on function topup.version is 'The installed version of the extension.';
+comment on function topup.claim_effects is
+    'For the worker: leases due webhooks, at most lane_max of an endpoint, signed and ready to send.';
+comment on function topup.settle_effects is
+    'For the worker: logs attempts (a JSON array of outcomes) and ends or reschedules their deliveries; returns how many still held their lease.';
+comment on function topup.run_due is 'For the worker: does what is due inside the database; call it until it returns 0.';
+comment on function topup.next_due is 'For the worker: seconds until something is due, null where nothing is open.';
+comment on function topup.worker_sleep is 'For the worker: from now on, and for that many seconds, transactions with effects notify channel topup_effects.';
+comment on function topup.worker_wake is 'For the worker: it polls again and need not be notified.';
+comment on function topup.new_id is 'A new UUIDv7.';
+comment on function topup.format_id is 'An id as clients write it: prefix, underscore, 26 characters.';
+comment on function topup.parse_id is 'The UUID of an id with that prefix; null where it is none.';
+comment on function topup.rfc3339 is 'A time as clients read it: RFC 3339, UTC, milliseconds.';
+comment on function topup.require_id is 'parse_id, or an error that names what was expected.';
+comment on function topup.new_api_key is 'The text of a new API key.';
+comment on function topup.hash_api_key is 'What is kept of an API key: its SHA-256.';
+comment on function topup.founding_accounts is 'The accounts that an environment has from its beginning.';
+comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_cents.';
+comment on function topup.session_role is 'The role that the session acts as.';
+comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
+comment on function topup.refuse_change is 'Keeps the ledger append-only.';
+comment on function topup.refuse_drop is 'Refuses to drop the extension while the ledger has entries.';

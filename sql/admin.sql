@@ -1,0 +1,169 @@
+-- What administrators do: tenants, keys, roles, tiers, platforms. Mistakes are SQL errors here, since the
+-- one who makes them sits before the prompt; what apps and clients call answers with the envelope instead.
+
+create function topup.rfc3339(at timestamptz) returns text
+    language sql stable parallel safe strict set search_path = pg_catalog, pg_temp
+    return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+
+create function topup.version() returns text
+    language sql stable parallel safe set search_path = pg_catalog, pg_temp
+    begin atomic select extversion from pg_catalog.pg_extension where extname = 'pg_topup'; end;
+
+create function topup.require_id(prefix text, id text, what text) returns uuid
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    found uuid := topup.parse_id(prefix, id);
+begin
+    if found is null then
+        raise exception '% is not the id of a % (%_…)', coalesce(quote_literal(id), 'null'), what, prefix
+            using errcode = 'invalid_parameter_value';
+    end if;
+    return found;
+end
+$$;
+
+create function topup.create_tenant(name text) returns text
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    tenant uuid := topup.new_id();
+    env    text;
+begin
+    insert into topup.tenant (tenant_id, name) values (tenant, create_tenant.name);
+    foreach env in array array['staging', 'live'] loop
+        insert into topup.tenant_environment (tenant_id, environment, wallet_id)
+        select tenant, env::topup.environment, account_id from topup.founding_accounts(tenant, env) where kind = 'wallet';
+        insert into topup.account (tenant_id, account_id, environment, kind, name, asset)
+        select tenant, account_id, env::topup.environment, kind, kind, asset from topup.founding_accounts(tenant, env);
+        insert into topup.balance (tenant_id, account_id, low_balance_threshold)
+        select tenant, account_id, 10 from topup.founding_accounts(tenant, env) where kind = 'wallet';
+    end loop;
+    return topup.format_id('acct', tenant);
+end
+$$;
+
+create function topup.mint_key(
+    tenant_id text, environment text, name text = '', tier text = 'standard', cap_cents bigint = null,
+    cap_period text = 'month', scopes text[] = null, allowed_ips cidr[] = null, out key_id text, out api_key text)
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    tenant uuid := topup.require_id('acct', tenant_id, 'tenant');
+    env    topup.environment := environment;
+    id     uuid := topup.new_id();
+    first_staging_key boolean;
+begin
+    -- The lock lets only one key be the first.
+    perform from topup.tenant_environment e where e.tenant_id = tenant and e.environment = env for update;
+    if not found then
+        raise exception 'there is no tenant %', tenant_id using errcode = 'invalid_parameter_value';
+    end if;
+    first_staging_key := env = 'staging'
+        and not exists (select from topup.key k where k.tenant_id = tenant and k.environment = env);
+    api_key := topup.new_api_key(env::text);
+    key_id := topup.format_id('key', id);
+    insert into topup.key (key_id, tenant_id, environment, name, secret_hash, tier, cap_cents, cap_period, scopes, allowed_ips)
+    values (id, tenant, env, coalesce(name, ''), topup.hash_api_key(api_key), tier, cap_cents, cap_period,
+            coalesce(scopes, array['send', 'read', 'cancel', 'redeem', 'webhooks', 'wallets', 'funding']), allowed_ips);
+    if first_staging_key and topup.staging_credit_cents() > 0 then
+        perform topup.fund(tenant_id, 'staging', topup.staging_credit_cents(), 'staging_credit', 'Play money');
+    end if;
+end
+$$;
+
+create function topup.revoke_key(key_id text) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    id uuid := topup.require_id('key', key_id, 'key');
+begin
+    update topup.key k set revoked_at = coalesce(k.revoked_at, clock_timestamp()) where k.key_id = id;
+    if not found then
+        raise exception 'there is no key %', key_id using errcode = 'invalid_parameter_value';
+    end if;
+end
+$$;
+
+create function topup.bind_role(role name, key_id text) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    id uuid := case when key_id is not null then topup.require_id('key', key_id, 'key') end;
+begin
+    if not exists (select from pg_catalog.pg_roles r where r.rolname = role) then
+        raise exception 'there is no role %', quote_ident(role) using errcode = 'undefined_object';
+    end if;
+    if key_id is null then
+        delete from topup.role_binding b where b.role_name = role;
+        return;
+    end if;
+    if not exists (select from topup.key k where k.key_id = id and k.revoked_at is null) then
+        raise exception 'there is no key %, or it is revoked', key_id using errcode = 'invalid_parameter_value';
+    end if;
+    insert into topup.role_binding (role_name, key_id) values (role, id)
+    on conflict (role_name) do update set key_id = excluded.key_id;
+    -- A role that is meant to read only stays one that reads only.
+    if not pg_has_role(role, 'topup_app', 'member') and not pg_has_role(role, 'topup_reader', 'member') then
+        execute format('grant topup_app to %I', role);
+    end if;
+end
+$$;
+
+create function topup.set_tier(key_id text, tier text, contract boolean = false) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    id uuid := topup.require_id('key', key_id, 'key');
+begin
+    update topup.key k set tier = set_tier.tier, contract = set_tier.contract where k.key_id = id;
+    if not found then
+        raise exception 'there is no key %', key_id using errcode = 'invalid_parameter_value';
+    end if;
+end
+$$;
+
+create function topup.review_tiers(out key_id text, out old_tier text, out new_tier text) returns setof record
+    language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    with month as (
+        select (date_trunc('month', now() at time zone 'UTC') - interval '1 month')::date as first_day,
+               date_trunc('month', now() at time zone 'UTC')::date as next_first_day),
+    earned as (
+        select k.key_id, k.tier as old_tier,
+               (select t.tier from topup.tier t
+                 where t.wanted_volume_cents <= coalesce(
+                       (select sum(u.list_cents) from topup.key_usage u, month
+                         where u.tenant_id = k.tenant_id and u.key_id = k.key_id
+                           and u.day >= month.first_day and u.day < month.next_first_day), 0)
+                 order by t.wanted_volume_cents desc limit 1) as new_tier
+          from topup.key k
+         where not k.contract and k.revoked_at is null)
+    update topup.key k set tier = e.new_tier
+      from earned e
+     where k.key_id = e.key_id and e.new_tier <> e.old_tier
+    returning topup.format_id('key', k.key_id), e.old_tier, e.new_tier
+$$;
+
+create function topup.set_platform(
+    platform text, label text, min_cents bigint = 100, max_cents bigint = 100000, delivery text = 'instant') returns void
+    language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    insert into topup.platform (platform, label, min_cents, max_cents, delivery)
+    values (set_platform.platform, set_platform.label, set_platform.min_cents, set_platform.max_cents, set_platform.delivery)
+$$;
+
+create function topup.set_low_balance(tenant_id text, environment text, threshold_cents bigint) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    tenant uuid := topup.require_id('acct', tenant_id, 'tenant');
+begin
+    if threshold_cents is null or threshold_cents < 0 then
+        raise exception 'the threshold must be 0 or more' using errcode = 'invalid_parameter_value';
+    end if;
+    update topup.balance b set low_balance_threshold = threshold_cents / 100.0
+      from topup.tenant_environment e
+     where e.tenant_id = tenant and e.environment = environment::topup.environment
+       and b.tenant_id = e.tenant_id and b.account_id = e.wallet_id;
+    if not found then
+        raise exception 'there is no tenant %', tenant_id using errcode = 'invalid_parameter_value';
+    end if;
+end
+$$;

@@ -1,0 +1,21 @@
+-- The schema and the four roles that divide it. Everything else in this folder builds on this file.
+
+create schema topup;
+comment on schema topup is
+    'Prepaid AI credit: a double-entry ledger, the operations on it, and the effects that follow from them.';
+
+-- Roles belong to the cluster, not to a database: a second database finds them already there.
+do $$
+declare
+    wanted text;
+begin
+    foreach wanted in array array['topup_admin', 'topup_app', 'topup_gateway', 'topup_reader'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+            execute format('create role %I nologin', wanted);
+        end if;
+    end loop;
+end
+$$;
+
+revoke all on schema topup from public;
+grant usage on schema topup to topup_admin, topup_app, topup_gateway, topup_reader;

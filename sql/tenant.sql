@@ -1,0 +1,100 @@
+-- Who uses the system: tenants, their two environments, their keys with tier and cap, the roles bound
+-- to keys, and the platforms that credit can be sent for. Small tables, mostly read, shared by all.
+
+create type topup.environment as enum ('staging', 'live');
+
+create table topup.tenant (
+    tenant_id  uuid primary key,
+    name       text not null check (length(name) between 1 and 200),
+    created_at timestamptz not null default now()
+);
+comment on table topup.tenant is 'An organisation (acct_…). Everything that has a tenant_id belongs to it alone.';
+
+-- Staging and live share nothing: the environment is part of every key below it.
+create table topup.tenant_environment (
+    tenant_id   uuid not null references topup.tenant,
+    environment topup.environment not null,
+    wallet_id   uuid not null,
+    primary key (tenant_id, environment)
+);
+comment on table topup.tenant_environment is 'One of the two separate worlds of a tenant, and its wallet''s account.';
+
+-- Tiers come with the extension and are not dumped: their figures are part of the contract.
+create table topup.tier (
+    tier                text primary key,
+    discount_bps        integer not null check (discount_bps between 0 and 10000),
+    wanted_volume_cents bigint not null
+);
+comment on table topup.tier is 'Wholesale discount in basis points and the monthly list-price volume that earns it.';
+insert into topup.tier values
+    ('standard', 0, 0), ('silver', 1000, 50000), ('gold', 1700, 250000), ('platinum', 2500, 1000000);
+
+create table topup.key (
+    key_id      uuid primary key,
+    tenant_id   uuid not null,
+    environment topup.environment not null,
+    name        text not null check (length(name) <= 200),
+    secret_hash bytea not null unique check (length(secret_hash) = 32),
+    tier        text not null references topup.tier,
+    -- A contract fixes the tier: the monthly review leaves it alone.
+    contract    boolean not null default false,
+    cap_cents   bigint check (cap_cents >= 0),
+    cap_period  text not null check (cap_period in ('day', 'month', 'total')),
+    scopes      text[] not null check (
+        scopes <@ array['send', 'read', 'cancel', 'redeem', 'webhooks', 'wallets', 'funding', 'fulfil']),
+    allowed_ips cidr[],
+    created_at  timestamptz not null default now(),
+    revoked_at  timestamptz,
+    foreign key (tenant_id, environment) references topup.tenant_environment
+);
+create index key_of_tenant on topup.key (tenant_id, environment);
+comment on table topup.key is 'An API key: whom it speaks for, what it may do, at which price and up to what cap. Only its SHA-256 is kept.';
+
+-- What a key spent and sold on a day (UTC); months and totals are sums of days.
+create table topup.key_usage (
+    tenant_id  uuid not null references topup.tenant,
+    key_id     uuid not null,
+    day        date not null,
+    cost_cents bigint not null,
+    list_cents bigint not null,
+    primary key (tenant_id, key_id, day)
+) with (fillfactor = 50);
+comment on table topup.key_usage is 'Cost and list price of the standing top-ups of a key, by the UTC day they were sent on. Margin is their difference.';
+
+-- By name, not oid: a dump keeps the binding when it is restored into another cluster.
+create table topup.role_binding (
+    role_name name primary key,
+    key_id    uuid not null references topup.key
+);
+comment on table topup.role_binding is 'The key for which a database role speaks when it calls the SQL functions.';
+
+create table topup.platform (
+    platform  text primary key check (platform ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    label     text not null,
+    min_cents bigint not null default 100 check (min_cents > 0),
+    max_cents bigint not null default 100000,
+    delivery  text not null default 'instant' check (delivery in ('instant', 'deferred')),
+    check (max_cents >= min_cents)
+);
+comment on table topup.platform is
+    'What credit can be sent for. instant: delivered in the sending transaction; deferred: pending until deliver or fail.';
+insert into topup.platform (platform, label) values
+    ('claude', 'Claude'), ('chatgpt', 'ChatGPT'), ('gemini', 'Gemini');
+
+-- A restored dump brings platforms that CREATE EXTENSION has just made: the dumped row wins.
+create function topup.restore_platform() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from topup.platform where platform = new.platform;
+    return new;
+end
+$$;
+create trigger restore_platform before insert on topup.platform
+    for each row execute function topup.restore_platform();
+
+select pg_extension_config_dump('topup.tenant', '');
+select pg_extension_config_dump('topup.tenant_environment', '');
+select pg_extension_config_dump('topup.key', '');
+select pg_extension_config_dump('topup.key_usage', '');
+select pg_extension_config_dump('topup.role_binding', '');
+select pg_extension_config_dump('topup.platform', '');

@@ -1,0 +1,109 @@
+-- Webhooks: who wants to be told (endpoint, secret), what happened (event), each telling (delivery) with
+-- every try (attempt), and the queue of work that must be done outside the database (effect).
+
+create table topup.webhook_endpoint (
+    tenant_id        uuid not null,
+    environment      topup.environment not null,
+    endpoint_id      uuid not null,
+    url              text not null,
+    -- null: every type.
+    events           text[],
+    description      text,
+    retry_schedule_s integer[] not null default '{0,5,30}',
+    created_at       timestamptz not null default clock_timestamp(),
+    disabled_at      timestamptz,
+    disabled_reason  text,
+    deleted_at       timestamptz,
+    primary key (tenant_id, environment, endpoint_id),
+    foreign key (tenant_id, environment) references topup.tenant_environment
+);
+comment on table topup.webhook_endpoint is
+    'A URL that is told about events. retry_schedule_s: seconds after the first attempt at which each attempt is due.';
+
+-- The secret itself is kept, since it signs; no role reads this table, and it leaves only as a signature.
+create table topup.webhook_secret (
+    tenant_id   uuid not null,
+    endpoint_id uuid not null,
+    secret_id   uuid not null,
+    secret      text not null,
+    -- null: the current one. Otherwise it goes on signing until then.
+    expires_at  timestamptz,
+    primary key (tenant_id, endpoint_id, secret_id)
+);
+comment on table topup.webhook_secret is 'The signing secrets of an endpoint: the current one, and those of a rotation until their overlap ends.';
+
+create table topup.event (
+    tenant_id      uuid not null,
+    environment    topup.environment not null,
+    event_id       uuid not null,
+    type           text not null,
+    transaction_id uuid,
+    body           text not null,
+    created_at     timestamptz not null default clock_timestamp(),
+    primary key (tenant_id, environment, event_id)
+);
+comment on table topup.event is 'What endpoints are told: the exact bytes of the body. Written only where an endpoint wants the type.';
+
+create table topup.delivery (
+    tenant_id   uuid not null,
+    environment topup.environment not null,
+    delivery_id uuid not null,
+    event_id    uuid not null,
+    endpoint_id uuid not null,
+    status      text not null default 'pending' check (status in ('pending', 'succeeded', 'failed')),
+    attempts    integer not null default 0,
+    created_at  timestamptz not null default clock_timestamp(),
+    primary key (tenant_id, environment, delivery_id)
+) with (fillfactor = 80);
+create index delivery_of_endpoint on topup.delivery (tenant_id, environment, endpoint_id, delivery_id);
+comment on table topup.delivery is 'An event on its way to one endpoint.';
+
+create table topup.attempt (
+    tenant_id   uuid not null,
+    delivery_id uuid not null,
+    number      integer not null,
+    started_at  timestamptz not null,
+    duration_ms integer not null,
+    http_status integer,
+    error       text,
+    response    text,
+    primary key (tenant_id, delivery_id, number)
+);
+comment on table topup.attempt is 'One try of a delivery: when, how long, what the receiver said (its first 1 KiB) or what went wrong.';
+
+-- The queue. A row is written in the transaction that causes the work, leased by raising due_at, and
+-- deleted when the work is settled; fence rises with each claim, so that a lease that was lost settles nothing.
+create table topup.effect (
+    tenant_id         uuid not null,
+    effect_id         uuid not null,
+    environment       topup.environment not null,
+    kind              text not null check (kind in ('webhook')),
+    -- Work of one lane is limited together: an endpoint's.
+    lane              uuid not null,
+    due_at            timestamptz not null,
+    leased            boolean not null default false,
+    -- Starts from the clock, so that an effect written anew after its end never repeats a fence.
+    fence             bigint not null default (extract(epoch from clock_timestamp()) * 1000000)::bigint,
+    failures          integer not null default 0,
+    first_attempt_at  timestamptz,
+    retry_schedule_s  integer[] not null,
+    primary key (tenant_id, effect_id)
+) with (fillfactor = 70);
+create index effect_lane on topup.effect (lane, due_at);
+create index effect_due on topup.effect (due_at);
+comment on table topup.effect is 'Open work outside the database. For a webhook, effect_id is the delivery''s.';
+
+-- A worker that found nothing to do says so here, and only then do transactions notify: NOTIFY takes a
+-- lock that all commits share. Unlogged, since a lost row costs no more than one round of polling.
+create unlogged table topup.sleeper (
+    worker_id   uuid primary key,
+    sleeps_until timestamptz not null
+);
+comment on table topup.sleeper is 'Workers that wait for a notification on channel topup_effects.';
+
+select pg_extension_config_dump('topup.webhook_endpoint', '');
+select pg_extension_config_dump('topup.webhook_secret', '');
+select pg_extension_config_dump('topup.event', '');
+select pg_extension_config_dump('topup.delivery', '');
+select pg_extension_config_dump('topup.attempt', '');
+select pg_extension_config_dump('topup.effect', '');
