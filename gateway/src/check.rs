@@ -1,0 +1,225 @@
+//! `topup-gateway check`: what is wrong with a set-up, in plain words, one line a finding.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use crate::config::Settings;
+use crate::database::in_words;
+use crate::serve::target;
+use crate::target::{CONNECT_TIMEOUT, Target};
+
+const EXTENSION: &str = "pg_topup";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the gateway calls when it serves, and when it delivers webhooks.
+const SERVING: [&str; 4] = ["call_many", "operations", "codes", "version"];
+const DELIVERING: [&str; 6] =
+    ["claim_effects", "settle_effects", "run_due", "next_due", "worker_sleep", "worker_wake"];
+
+/// Prints the findings; the exit status is 1 when something is wrong.
+pub async fn run(settings: &Settings) -> ExitCode {
+    let mut findings = Findings::default();
+    let checking = look(settings, &mut findings);
+    if tokio::time::timeout(ANSWER_TIMEOUT, checking).await.is_err() {
+        findings.wrong(format!("the database did not answer within {} s", ANSWER_TIMEOUT.as_secs()));
+    }
+    if findings.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[derive(Default)]
+struct Findings {
+    wrong: usize,
+}
+
+impl Findings {
+    fn ok(&self, text: String) {
+        println!("ok: {text}");
+    }
+
+    fn warn(&self, text: String) {
+        println!("warning: {text}");
+    }
+
+    fn wrong(&mut self, text: String) {
+        self.wrong += 1;
+        println!("wrong: {text}");
+    }
+}
+
+async fn look(settings: &Settings, findings: &mut Findings) {
+    let Some(client) = connect(settings, settings.database_url.as_deref(), "the database", findings).await
+    else {
+        return;
+    };
+    if let Err(error) = look_inside(settings, &client, findings).await {
+        findings.wrong(format!("a question could not be answered: {}", in_words(&error)));
+    }
+    if let Some(url) = settings.listen_database_url.as_deref().filter(|_| !settings.no_worker) {
+        listen(settings, url, findings).await;
+    }
+}
+
+async fn connect(
+    settings: &Settings,
+    url: Option<&str>,
+    what: &str,
+    findings: &mut Findings,
+) -> Option<Client> {
+    let target = match target(settings, url) {
+        Ok(target) => target,
+        Err(message) => {
+            findings.wrong(message);
+            return None;
+        }
+    };
+    match connected(&target).await {
+        Ok(client) => Some(client),
+        Err(message) => {
+            findings.wrong(format!("cannot connect to {what}: {message}"));
+            None
+        }
+    }
+}
+
+async fn connected(target: &Target) -> Result<Client, String> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, target.connect()).await {
+        Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        Ok(Err(error)) => Err(in_words(&error)),
+        Ok(Ok((client, connection))) => {
+            tokio::spawn(connection);
+            Ok(client)
+        }
+    }
+}
+
+async fn look_inside(
+    settings: &Settings,
+    client: &Client,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
+    let row = client.query_typed_one("select current_database()::text, current_user::text", &[]).await?;
+    let (database, role): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    findings.ok(format!("connected to database {database} as {role}"));
+
+    let sql = "select extversion from pg_catalog.pg_extension where extname = $1";
+    let row = client.query_typed_opt(sql, &[(&EXTENSION, tokio_postgres::types::Type::TEXT)]).await?;
+    let Some(row) = row else {
+        findings.wrong(format!(
+            "database {database} has no extension {EXTENSION}; as a superuser run: create extension {EXTENSION}"
+        ));
+        return Ok(());
+    };
+    judge_version(&row.try_get::<_, String>(0)?, findings);
+    if look_at_rights(settings, client, &role, findings).await? {
+        let row = client.query_typed_one("select count(*) from topup.operations()", &[]).await?;
+        match row.try_get::<_, i64>(0)? {
+            0 => findings.wrong("the extension publishes no operations".to_owned()),
+            count => findings.ok(format!("{count} operations are published")),
+        }
+    }
+    look_at_tables(client, &role, findings).await
+}
+
+fn judge_version(installed: &str, findings: &mut Findings) {
+    match numbers(installed).cmp(&numbers(VERSION)) {
+        std::cmp::Ordering::Less => findings.wrong(format!(
+            "extension {installed} is older than this gateway ({VERSION}); \
+             as a superuser run: alter extension {EXTENSION} update"
+        )),
+        std::cmp::Ordering::Equal => findings.ok(format!("extension {EXTENSION} {installed}")),
+        std::cmp::Ordering::Greater => findings.ok(format!(
+            "extension {EXTENSION} {installed}, newer than this gateway ({VERSION}), which is fine"
+        )),
+    }
+}
+
+/// Gives whether the role may do all that the gateway needs.
+async fn look_at_rights(
+    settings: &Settings,
+    client: &Client,
+    role: &str,
+    findings: &mut Findings,
+) -> Result<bool, tokio_postgres::Error> {
+    let sql = "select pg_catalog.has_schema_privilege('topup', 'usage')";
+    let may_use: bool = client.query_typed_one(sql, &[]).await?.try_get(0)?;
+    if !may_use {
+        findings.wrong(format!("role {role} may not use schema topup; run: grant topup_gateway to {role}"));
+        return Ok(false);
+    }
+    let mut needed: Vec<&str> = SERVING.to_vec();
+    if !settings.no_worker {
+        needed.extend(DELIVERING);
+    }
+    let sql = "select n.name, bool_or(pg_catalog.has_function_privilege(p.oid, 'execute')) \
+               from unnest($1) as n(name) left join pg_catalog.pg_proc p \
+               on p.proname = n.name and p.pronamespace = 'topup'::regnamespace group by n.name order by n.name";
+    let rows = client.query_typed(sql, &[(&needed, tokio_postgres::types::Type::TEXT_ARRAY)]).await?;
+    let mut all = true;
+    for row in rows {
+        let name: String = row.try_get(0)?;
+        match row.try_get::<_, Option<bool>>(1)? {
+            Some(true) => continue,
+            Some(false) => findings.wrong(format!(
+                "role {role} may not execute topup.{name}; run: grant topup_gateway to {role}"
+            )),
+            None => findings.wrong(format!("the extension has no function topup.{name}")),
+        }
+        all = false;
+    }
+    if all {
+        findings.ok(format!("role {role} may execute all that the gateway calls"));
+    }
+    Ok(all)
+}
+
+/// Reading tables is more than a gateway needs: whoever took it over would see everything.
+async fn look_at_tables(
+    client: &Client,
+    role: &str,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "select c.relname::text from pg_catalog.pg_class c \
+               where c.relnamespace = to_regnamespace('topup') and c.relkind in ('r', 'p') \
+               and pg_catalog.has_table_privilege(c.oid, 'select') order by 1";
+    let rows = client.query_typed(sql, &[]).await?;
+    match rows.first() {
+        None => findings.ok(format!("role {role} reads no table of the extension")),
+        Some(first) => findings.warn(format!(
+            "role {role} can read {} tables of the extension ({}, …), more than a gateway needs; \
+             use a role that has topup_gateway and nothing else",
+            rows.len(),
+            first.try_get::<_, String>(0)?
+        )),
+    }
+    Ok(())
+}
+
+async fn listen(settings: &Settings, url: &str, findings: &mut Findings) {
+    let what = "the database for LISTEN";
+    let Some(client) = connect(settings, Some(url), what, findings).await else { return };
+    match client.simple_query("listen topup_effects").await {
+        Ok(_) => findings.ok("LISTEN works on its own connection".to_owned()),
+        Err(error) => findings.wrong(format!("LISTEN does not work: {}", in_words(&error))),
+    }
+}
+
+/// The numbers of a version, for comparison; a part that is no number counts as 0.
+fn numbers(version: &str) -> Vec<u64> {
+    let mut numbers: Vec<u64> = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0)).collect();
+    numbers.resize(numbers.len().max(3), 0);
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(numbers("0.9.0") < numbers("0.10.0"));
+        assert_eq!(numbers("1.0"), numbers("1.0.0"));
+    }
+}

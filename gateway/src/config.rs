@@ -1,0 +1,127 @@
+//! Every setting of the gateway, by flag or by environment.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// The HTTP gateway of pg_topup. Without a command it serves, and delivers webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "topup-gateway", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Say what is wrong with a set-up, one line a finding; exit status 1 when something is
+    Check,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// The Postgres that has the extension, as a URL or as key=value pairs. `sslmode` disable, prefer, require,
+    /// verify-ca and verify-full work as in psql (verify-ca also checks the host name), `sslrootcert` too.
+    /// Behind PgBouncer (transaction mode is fine) set `ignore_startup_parameters = options` there
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// A direct way to the same Postgres, for LISTEN; needed when --database-url leads through PgBouncer
+    /// [default: the same URL]
+    #[arg(long, global = true, env = "LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub listen_database_url: Option<String>,
+
+    /// Connections that requests share; the webhook worker has 4 more of its own
+    #[arg(long, env = "TOPUP_DATABASE_POOL_SIZE", default_value_t = 16, value_name = "CONNECTIONS",
+        value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub database_pool_size: u16,
+
+    /// Where to serve the API; port 0 takes a free one
+    #[arg(long, env = "TOPUP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+
+    /// Where to serve /metrics for Prometheus; port 0 takes a free one
+    #[arg(long, env = "TOPUP_METRICS_LISTEN", default_value = "127.0.0.1:9090", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: SocketAddr,
+
+    /// Requests a second that each API key may make; 0 switches the limit off
+    #[arg(long, env = "TOPUP_RATE_LIMIT", default_value_t = 100, value_name = "REQUESTS")]
+    pub rate_limit: u32,
+
+    /// Requests that each API key may make at once before --rate-limit holds; 0 switches the limit off
+    #[arg(long, env = "TOPUP_RATE_BURST", default_value_t = 200, value_name = "REQUESTS")]
+    pub rate_burst: u32,
+
+    /// The largest request body
+    #[arg(long, env = "TOPUP_BODY_LIMIT_BYTES", default_value_t = 1_048_576, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(1..=67_108_864))]
+    pub body_limit_bytes: u32,
+
+    /// A proxy whose X-Forwarded-For is believed; may be repeated (comma-separated in the environment).
+    /// The client is then the right-most address in it that is not itself a trusted proxy
+    #[arg(long = "trusted-proxy", env = "TOPUP_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR",
+        value_parser = crate::client_address::parse_net)]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Let webhooks go to http URLs and private addresses: for development only
+    #[arg(long, env = "TOPUP_ALLOW_PRIVATE_WEBHOOKS")]
+    pub allow_private_webhooks: bool,
+
+    /// Webhook attempts under way at one time, over all endpoints
+    #[arg(long, env = "TOPUP_DELIVERY_CONCURRENCY", default_value_t = 64, value_name = "ATTEMPTS",
+        value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub delivery_concurrency: u16,
+
+    /// Webhook attempts under way at one time to one endpoint
+    #[arg(long, env = "TOPUP_DELIVERY_CONCURRENCY_PER_ENDPOINT", default_value_t = 8, value_name = "ATTEMPTS",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub delivery_concurrency_per_endpoint: u16,
+
+    /// Serve HTTP only; another gateway delivers the webhooks
+    #[arg(long, env = "TOPUP_NO_WORKER")]
+    pub no_worker: bool,
+
+    /// How long requests and webhook attempts under way may take to finish after SIGTERM
+    #[arg(long, env = "TOPUP_SHUTDOWN_GRACE_S", default_value_t = 25, value_name = "SECONDS")]
+    pub shutdown_grace_s: u16,
+
+    /// How logs are written to stderr
+    #[arg(long, global = true, env = "TOPUP_LOG_FORMAT", default_value = "json", value_enum)]
+    pub log_format: LogFormat,
+
+    /// The least grave message that is logged
+    #[arg(long, global = true, env = "TOPUP_LOG_LEVEL", default_value = "info", value_enum)]
+    pub log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_setting_is_explained() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{} has no help", argument.get_id());
+        }
+    }
+}

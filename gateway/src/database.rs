@@ -1,0 +1,257 @@
+//! Everything that is asked of Postgres on behalf of a request. No statement is prepared by name,
+//! so that a pooler in transaction mode may stand in between.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Method;
+use deadpool_postgres::{
+    Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status,
+};
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Error, Row};
+
+use crate::catalog::{CodeRow, Operation};
+use crate::target::{CONNECT_TIMEOUT, Target};
+
+const POOL_WAIT: Duration = Duration::from_secs(3);
+/// A little more than the session's statement_timeout, for when nobody is left to keep it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
+const CONFLICT_RETRIES_MAX: u32 = 5;
+const CONFLICT_PAUSE_MS: u64 = 10;
+/// The worker's connections are its own, so that a flood of requests does not stop deliveries.
+const WORKER_CONNECTIONS: usize = 4;
+
+/// The way to Postgres; cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    requests: Pool,
+    pub(crate) worker: Pool,
+}
+
+/// One call of an operation.
+pub struct Call<'a> {
+    pub api_key: &'a str,
+    pub operation: &'a str,
+    pub request: &'a str,
+    pub idempotency_key: Option<&'a str>,
+    pub client_ip: IpAddr,
+}
+
+/// What the operation answered: a finished body with its HTTP status.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+    pub replayed: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Fault {
+    /// Postgres is away, overloaded or shutting down: trying again may help.
+    Unavailable(String),
+    /// The transaction lost against another (40001, 40P01): trying again will help.
+    Conflict(String),
+    Internal {
+        sqlstate: String,
+        message: String,
+    },
+}
+
+pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl Database {
+    /// Makes the pools. Nothing is connected yet.
+    pub fn new(target: Arc<Target>, connections: usize) -> Result<Self, String> {
+        let pool = |size| {
+            let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            let manager = Manager::from_connect(target.config().clone(), Connector(target.clone()), config);
+            Pool::builder(manager)
+                .max_size(size)
+                .runtime(Runtime::Tokio1)
+                .wait_timeout(Some(POOL_WAIT))
+                .create_timeout(Some(CONNECT_TIMEOUT))
+                .build()
+                .map_err(|error| error.to_string())
+        };
+        Ok(Database { requests: pool(connections)?, worker: pool(WORKER_CONNECTIONS)? })
+    }
+
+    /// Calls an operation; a transaction that lost against another is repeated.
+    pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Fault> {
+        let mut retries = 0;
+        loop {
+            match self.call_once(call).await {
+                Err(Fault::Conflict(_)) if retries < CONFLICT_RETRIES_MAX => retries += 1,
+                result => return result,
+            }
+            let pause_ms = CONFLICT_PAUSE_MS << retries;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms / 2..=pause_ms))).await;
+        }
+    }
+
+    async fn call_once(&self, call: &Call<'_>) -> Result<Answer, Fault> {
+        let sql = "select status, body, replayed from topup.call_many($1, $2, $3, $4, $5)";
+        let parameters: [Parameter; 5] = [
+            (&vec![call.api_key], Type::TEXT_ARRAY),
+            (&vec![call.operation], Type::TEXT_ARRAY),
+            (&vec![call.request], Type::TEXT_ARRAY),
+            (&vec![call.idempotency_key], Type::TEXT_ARRAY),
+            (&vec![call.client_ip.to_string()], Type::TEXT_ARRAY),
+        ];
+        let row = one(query(&self.requests, sql, &parameters).await?)?;
+        let status: i16 = row.try_get(0)?;
+        Ok(Answer {
+            status: u16::try_from(status).unwrap_or(500),
+            body: row.try_get(1)?,
+            replayed: row.try_get::<_, Option<bool>>(2)?.unwrap_or(false),
+        })
+    }
+
+    /// The installed version of the extension.
+    pub async fn extension_version(&self) -> Result<String, Fault> {
+        Ok(one(query(&self.worker, "select topup.version()", &[]).await?)?.try_get(0)?)
+    }
+
+    pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
+        let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
+                   request_schema, reply_schema from topup.operations()";
+        query(&self.worker, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
+    }
+
+    pub async fn codes(&self) -> Result<Vec<CodeRow>, Fault> {
+        let sql = "select code, meaning, http_status, success from topup.codes() order by code";
+        let rows = query(&self.worker, sql, &[]).await?;
+        let code = |row: &Row| -> Result<CodeRow, Error> {
+            Ok(CodeRow {
+                code: row.try_get(0)?,
+                meaning: row.try_get(1)?,
+                http_status: row.try_get(2)?,
+                success: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(|row| Ok(code(row)?)).collect()
+    }
+
+    /// Whether Postgres answers within `limit`.
+    pub async fn answers(&self, limit: Duration) -> bool {
+        matches!(tokio::time::timeout(limit, query(&self.worker, "select 1", &[])).await, Ok(Ok(_)))
+    }
+
+    /// The state of the two pools, by name.
+    pub fn pools(&self) -> [(&'static str, Status); 2] {
+        [("requests", self.requests.status()), ("worker", self.worker.status())]
+    }
+}
+
+/// Runs one statement on a connection of the pool. A connection that does not answer in time is thrown away.
+pub async fn query(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
+    let client = pool.get().await?;
+    match tokio::time::timeout(ANSWER_TIMEOUT, client.query_typed(sql, parameters)).await {
+        Ok(result) => Ok(result?),
+        Err(_) => {
+            drop(Object::take(client));
+            Err(Fault::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))
+        }
+    }
+}
+
+/// The only row of a result.
+pub fn one(rows: Vec<Row>) -> Result<Row, Fault> {
+    rows.into_iter().next().ok_or_else(|| Fault::internal("no row came back".to_owned()))
+}
+
+fn operation(row: &Row) -> Result<Operation, Error> {
+    let method: Option<String> = row.try_get(1)?;
+    let operation = Operation {
+        name: row.try_get(0)?,
+        method: method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()),
+        path: row.try_get(2)?,
+        scope: row.try_get(3)?,
+        idempotent: row.try_get(4)?,
+        resolves: row.try_get(5)?,
+        completes_with: row.try_get(6)?,
+        summary: row.try_get::<_, Option<String>>(7)?.unwrap_or_default(),
+        description: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
+        request_schema: row.try_get::<_, Option<_>>(9)?.unwrap_or_default(),
+        reply_schema: row.try_get::<_, Option<_>>(10)?.unwrap_or_default(),
+        ..Operation::default()
+    };
+    Ok(operation.with_kinds())
+}
+
+struct Connector(Arc<Target>);
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        Box::pin(async move {
+            let (client, connection) = self.0.connect().await?;
+            // How a connection ends is seen by whoever uses it.
+            let driver = tokio::spawn(async move { drop(connection.await) });
+            Ok((client, driver))
+        })
+    }
+}
+
+impl Fault {
+    pub fn internal(message: String) -> Self {
+        Fault::Internal { sqlstate: String::new(), message }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unavailable(message) | Fault::Conflict(message) => f.write_str(message),
+            Fault::Internal { sqlstate, message } => write!(f, "{message} ({sqlstate})"),
+        }
+    }
+}
+
+impl From<PoolError> for Fault {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => Fault::Unavailable(in_words(&error)),
+            other => Fault::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let message = in_words(&error);
+        let Some(state) = error.code().map(|state| state.code()) else {
+            let cause = std::error::Error::source(&error);
+            let is_io = cause.is_some_and(|cause| cause.is::<std::io::Error>());
+            let is_lost = error.is_closed() || is_io;
+            return if is_lost { Fault::Unavailable(message) } else { Fault::internal(message) };
+        };
+        match state {
+            "40001" | "40P01" => Fault::Conflict(message),
+            "57014" => Fault::Unavailable(message),
+            _ if ["08", "53", "57P0"].iter().any(|class| state.starts_with(class)) => {
+                Fault::Unavailable(message)
+            }
+            _ => Fault::Internal { sqlstate: state.to_owned(), message },
+        }
+    }
+}
+
+/// The server's own sentence where there is one, else the driver's with its cause.
+pub fn in_words(error: &Error) -> String {
+    if let Some(refused) = error.as_db_error() {
+        return refused.message().to_owned();
+    }
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,91 @@
+//! Logs and metrics: how they are set up, and what each metric means.
+
+use std::time::Duration;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::config::{LogFormat, LogLevel};
+use crate::database::Database;
+
+const BUCKETS_S: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Logs to stderr. Only our own crate follows the wanted level: at debug, the database driver would
+/// log parameters, API keys among them.
+pub fn start_logs(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+    };
+    let others = level.min(Level::WARN);
+    let filter = Targets::new()
+        .with_default(others)
+        .with_target("topup_gateway", level)
+        .with_target("deadpool", LevelFilter::ERROR);
+    let layer = match format {
+        LogFormat::Json => {
+            fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).with_target(false).boxed()
+        }
+        LogFormat::Text => {
+            use std::io::IsTerminal;
+            let ansi = std::io::stderr().is_terminal();
+            fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(ansi).boxed()
+        }
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+}
+
+/// Installs the recorder of metrics and describes them.
+pub fn start_metrics() -> Result<PrometheusHandle, String> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS_S)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| format!("metrics cannot be set up: {error}"))?;
+    describe_counter!("topup_http_requests_total", "Requests answered, by operation, HTTP status and code");
+    describe_histogram!(
+        "topup_http_request_duration_seconds",
+        Unit::Seconds,
+        "Time to answer a request, by operation"
+    );
+    describe_gauge!("topup_http_in_flight", "Requests being answered");
+    describe_counter!("topup_rate_limited_total", "Requests refused because their key made too many");
+    describe_counter!("topup_webhook_attempts_total", "Webhook attempts, by outcome");
+    describe_histogram!("topup_webhook_attempt_duration_seconds", Unit::Seconds, "Time that an attempt took");
+    describe_gauge!("topup_webhook_in_flight", "Webhook attempts under way");
+    describe_counter!("topup_worker_claims_total", "Looks for due webhooks, by whether any were found");
+    describe_counter!("topup_worker_effects_claimed_total", "Webhooks claimed for an attempt");
+    describe_gauge!("topup_listener_connected", "1 while the worker listens for wake-ups");
+    describe_gauge!("topup_postgres_up", "1 while Postgres answers with the extension's version");
+    describe_gauge!("topup_database_connections", "Open connections to Postgres, by pool");
+    describe_gauge!("topup_database_connections_idle", "Open connections that nobody uses, by pool");
+    describe_gauge!("topup_database_waiting", "Requests that wait for a connection, by pool");
+    gauge!("topup_postgres_up").set(0.0);
+    Ok(handle)
+}
+
+/// All metrics as text, the pools' state fresh.
+pub fn render(handle: &PrometheusHandle, database: &Database) -> String {
+    for (pool, status) in database.pools() {
+        gauge!("topup_database_connections", "pool" => pool).set(status.size as f64);
+        gauge!("topup_database_connections_idle", "pool" => pool).set(status.available as f64);
+        gauge!("topup_database_waiting", "pool" => pool).set(status.waiting as f64);
+    }
+    handle.render()
+}
+
+/// Folds samples away so that histograms stay small when nobody asks.
+pub async fn keep_up(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        handle.run_upkeep();
+    }
+}

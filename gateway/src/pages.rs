@@ -1,0 +1,80 @@
+//! What is not an operation: health, documentation and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::catalog::Catalog;
+use crate::database::Database;
+use crate::http::App;
+use crate::{docs, observe, reply};
+
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pages beside the API.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(async || Redirect::to("/docs")))
+        .route("/docs", get(docs_page))
+        .route("/openapi.json", get(openapi))
+        .route("/health/live", get(async || health(StatusCode::OK, r#"{"status":"live"}"#)))
+        .route("/health/ready", get(ready))
+}
+
+/// What is served on the metrics port.
+pub fn metrics_router(handle: PrometheusHandle, database: Database) -> Router {
+    let text = move || {
+        let body = observe::render(&handle, &database);
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        std::future::ready(([(header::CONTENT_TYPE, content_type)], body))
+    };
+    Router::new().route("/metrics", get(text))
+}
+
+async fn docs_page(State(app): State<Arc<App>>) -> Response<Body> {
+    with_catalog(&app, |catalog| {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+            (header::CONTENT_SECURITY_POLICY, docs::content_security_policy()),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY")),
+        ];
+        (headers, catalog.docs.clone()).into_response()
+    })
+}
+
+async fn openapi(State(app): State<Arc<App>>) -> Response<Body> {
+    with_catalog(&app, |catalog| {
+        ([(header::CONTENT_TYPE, "application/json")], catalog.openapi.clone()).into_response()
+    })
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
+    let has_catalog = app.catalog.load().is_some();
+    if !app.database.answers(READY_TIMEOUT).await {
+        return health(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable","reason":"postgres"}"#);
+    }
+    if !has_catalog {
+        return health(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable","reason":"catalog"}"#);
+    }
+    health(StatusCode::OK, r#"{"status":"ready"}"#)
+}
+
+fn health(status: StatusCode, body: &'static str) -> Response<Body> {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, body).into_response()
+}
+
+fn with_catalog(app: &App, page: impl FnOnce(&Catalog) -> Response<Body>) -> Response<Body> {
+    match app.catalog.load().as_ref() {
+        Some(catalog) => page(catalog),
+        None => reply::unavailable(),
+    }
+}

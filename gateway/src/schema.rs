@@ -1,0 +1,262 @@
+//! Reading JSON Schemas as the catalog publishes them: what a field may be, through `$ref`s and unions.
+
+use serde_json::Value;
+
+/// `$ref`s and unions inside each other that are followed; a schema that refers to itself ends here.
+const DEPTH_MAX: usize = 12;
+
+/// The JSON types that a schema admits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kinds {
+    pub integer: bool,
+    pub number: bool,
+    pub boolean: bool,
+    pub object: bool,
+    pub string: bool,
+    pub null: bool,
+    /// The kinds of an array's items, where an array is admitted.
+    pub array: Option<Box<Kinds>>,
+}
+
+/// What `schema` admits. `root` is the document that its `$ref`s point into.
+pub fn kinds(schema: &Value, root: &Value) -> Kinds {
+    let mut kinds = Kinds::default();
+    collect_kinds(schema, root, &mut kinds, 0);
+    kinds
+}
+
+/// The fields of an object schema, required ones first, else in the schema's order.
+pub fn fields(root: &Value) -> Vec<(&str, &Value, bool)> {
+    let required: Vec<&str> =
+        root["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = root["properties"].as_object();
+    let mut fields: Vec<_> = properties
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| (name.as_str(), schema, required.contains(&name.as_str())))
+        .collect();
+    fields.sort_by_key(|&(name, _, is_required)| {
+        (!is_required, required.iter().position(|&other| other == name))
+    });
+    fields
+}
+
+/// Follows `$ref`s to the schema that is meant.
+pub fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    let mut schema = schema;
+    for _ in 0..DEPTH_MAX {
+        let Some(target) = schema["$ref"].as_str().and_then(|text| text.strip_prefix('#')) else { break };
+        let Some(meant) = root.pointer(target) else { break };
+        schema = meant;
+    }
+    schema
+}
+
+/// The values of an enumeration with what is said of each, through `$ref`s and unions.
+pub fn choices<'a>(schema: &'a Value, root: &'a Value) -> Vec<(&'a str, &'a str)> {
+    let mut found = Vec::new();
+    collect_choices(schema, root, &mut found, 0);
+    found
+}
+
+/// A field's type in words: `integer, 1 to 50`, `string or null`, `one of a, b`.
+pub fn in_words(schema: &Value, root: &Value) -> String {
+    let kinds = kinds(schema, root);
+    let choices: Vec<&str> = choices(schema, root).into_iter().map(|(value, _)| value).collect();
+    let mut words = if choices.is_empty() || kinds.array.is_some() {
+        kinds.in_words()
+    } else {
+        format!("one of {}", choices.join(", "))
+    };
+    if kinds.array.is_some() && !choices.is_empty() {
+        words.push_str(&format!(" ({})", choices.join(", ")));
+    }
+    let schema = &without_null(schema, root);
+    for (low, high) in [("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems")] {
+        let unit = if low == "minLength" { " characters" } else { "" };
+        match (schema[low].as_number(), schema[high].as_number()) {
+            (Some(least), Some(most)) => words.push_str(&format!(", {least} to {most}{unit}")),
+            (Some(least), None) if least.as_f64() != Some(0.0) => {
+                words.push_str(&format!(", at least {least}{unit}"));
+            }
+            (None, Some(most)) => words.push_str(&format!(", at most {most}{unit}")),
+            _ => {}
+        }
+    }
+    words
+}
+
+/// A value that fits the schema, for an example.
+pub fn example(name: &str, schema: &Value, root: &Value) -> Value {
+    if let Some(given) = schema["examples"].get(0).or_else(|| schema.get("example")) {
+        return given.clone();
+    }
+    let meant = without_null(schema, root);
+    if let Some(given) = meant["examples"].get(0).or_else(|| meant.get("const")) {
+        return given.clone();
+    }
+    if let Some((first, _)) = choices(&meant, root).first() {
+        return Value::from(*first);
+    }
+    let kinds = kinds(&meant, root);
+    if kinds.integer || kinds.number {
+        return meant.get("minimum").cloned().unwrap_or(Value::from(1));
+    }
+    match (kinds.boolean, kinds.object, kinds.array) {
+        (true, ..) => Value::Bool(true),
+        (_, true, _) => Value::Object(serde_json::Map::new()),
+        (.., Some(_)) => Value::Array(Vec::new()),
+        _ => Value::String(format!("<{name}>")),
+    }
+}
+
+impl Kinds {
+    fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        for (admitted, word) in [
+            (self.integer && !self.number, "integer"),
+            (self.number, "number"),
+            (self.boolean, "boolean"),
+            (self.object, "object"),
+            (self.string, "string"),
+        ] {
+            if admitted {
+                words.push(word.to_owned());
+            }
+        }
+        if let Some(items) = &self.array {
+            words.push(format!("array of {}", items.in_words()));
+        }
+        if words.is_empty() {
+            words.push("any value".to_owned());
+        }
+        if self.null {
+            words.push("null".to_owned());
+        }
+        words.join(" or ")
+    }
+
+    fn add(&mut self, name: &str) {
+        match name {
+            "integer" => self.integer = true,
+            "number" => self.number = true,
+            "boolean" => self.boolean = true,
+            "object" => self.object = true,
+            "string" => self.string = true,
+            "null" => self.null = true,
+            "array" => {
+                self.array.get_or_insert_default();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn collect_kinds(schema: &Value, root: &Value, kinds: &mut Kinds, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let schema = resolve(schema, root);
+    match &schema["type"] {
+        Value::String(name) => kinds.add(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).for_each(|name| kinds.add(name)),
+        _ => {}
+    }
+    let listed = schema["enum"].as_array().into_iter().flatten();
+    for value in listed.chain(schema.get("const")) {
+        kinds.add(match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        });
+    }
+    for part in parts(schema) {
+        collect_kinds(part, root, kinds, depth + 1);
+    }
+    if let (Some(items), Some(of)) = (schema.get("items"), kinds.array.as_mut()) {
+        collect_kinds(items, root, of, depth + 1);
+    }
+}
+
+fn collect_choices<'a>(
+    schema: &'a Value,
+    root: &'a Value,
+    found: &mut Vec<(&'a str, &'a str)>,
+    depth: usize,
+) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let schema = resolve(schema, root);
+    let said = schema["description"].as_str().unwrap_or("");
+    if let Some(value) = schema["const"].as_str() {
+        found.push((value, said));
+    }
+    found.extend(schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|v| (v, "")));
+    for part in parts(schema).chain(schema.get("items")) {
+        collect_choices(part, root, found, depth + 1);
+    }
+}
+
+fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|union| schema[union].as_array()).flatten()
+}
+
+/// The schema itself, or, in a union with null, the other part.
+fn without_null(schema: &Value, root: &Value) -> Value {
+    let schema = resolve(schema, root);
+    let mut others = parts(schema).filter(|part| part["type"] != "null");
+    match (others.next(), others.next()) {
+        (Some(only), None) => resolve(only, root).clone(),
+        _ => schema.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn root() -> Value {
+        json!({
+            "$defs": {
+                "Status": {"type": "string", "enum": ["pending", "delivered"]},
+                "Event": {"oneOf": [{"type": "string", "const": "ping", "description": "A test."}]},
+                "Loop": {"anyOf": [{"$ref": "#/$defs/Loop"}, {"type": "boolean"}]},
+            },
+            "required": ["b", "a"],
+            "properties": {"a": {}, "b": {}, "c": {}},
+        })
+    }
+
+    #[test]
+    fn references_and_unions_are_followed() {
+        let root = root();
+        let status = json!({"anyOf": [{"$ref": "#/$defs/Status"}, {"type": "null"}]});
+        let found = kinds(&status, &root);
+        assert!(found.string && found.null && !found.integer);
+        assert_eq!(in_words(&status, &root), "one of pending, delivered");
+        let events = json!({"type": ["array", "null"], "items": {"$ref": "#/$defs/Event"}});
+        assert!(kinds(&events, &root).array.unwrap().string);
+        assert_eq!(choices(&events, &root), [("ping", "A test.")]);
+        assert!(kinds(&json!({"$ref": "#/$defs/Loop"}), &root).boolean);
+    }
+
+    #[test]
+    fn limits_are_put_in_words() {
+        let limit = json!({"type": ["integer", "null"], "minimum": 1, "maximum": 50});
+        assert_eq!(in_words(&limit, &root()), "integer or null, 1 to 50");
+        assert_eq!(example("limit", &limit, &root()), json!(1));
+    }
+
+    #[test]
+    fn required_fields_come_first_in_their_order() {
+        let root = root();
+        let names: Vec<_> = fields(&root).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["b", "a", "c"]);
+    }
+}

@@ -1,0 +1,148 @@
+//! The gateway's life: everything is started here, and ended in order.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::database::Database;
+use crate::deliver::Deliverer;
+use crate::http::{self, App};
+use crate::lanes::Lanes;
+use crate::limit::Limiter;
+use crate::target::Target;
+use crate::{catalog, observe, pages, server, wake, worker};
+
+const LIMITER_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Binds, serves until SIGTERM or SIGINT, and finishes what is under way.
+pub async fn run(settings: Settings) -> Result<(), String> {
+    let bind = async |address: SocketAddr| {
+        TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))
+    };
+    let api = bind(settings.listen).await?;
+    let metrics = bind(settings.metrics_listen).await?;
+    let shutdown = signals()?;
+    serve(settings, api, metrics, shutdown).await
+}
+
+/// Serves on these listeners until `shutdown` is done.
+async fn serve(
+    settings: Settings,
+    api: TcpListener,
+    metrics: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let target = Arc::new(target(&settings, settings.database_url.as_deref())?);
+    let database = Database::new(target.clone(), settings.database_pool_size.into())?;
+    let recorder = observe::start_metrics()?;
+    let app = Arc::new(App {
+        catalog: Arc::new(ArcSwapOption::empty()),
+        database: database.clone(),
+        limiter: Limiter::new(settings.rate_limit, settings.rate_burst),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        body_bytes_max: settings.body_limit_bytes as usize,
+        allow_private_webhooks: settings.allow_private_webhooks,
+    });
+    let worker_stop = CancellationToken::new();
+    let worker = match settings.no_worker {
+        true => tokio::spawn(std::future::ready(())),
+        false => start_worker(&settings, target, database.clone(), worker_stop.clone())?,
+    };
+    catalog::load_early(&database, &app.catalog).await;
+    announce(&api, &metrics)?;
+    start_upkeep(&app, recorder, metrics);
+
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(server::run(api, http::router(app), stop.clone()));
+
+    shutdown.await;
+    tracing::info!("stopping: finishing what is under way");
+    stop.cancel();
+    let finish = async {
+        // The worker goes on until requests are answered: some wait for an attempt of it.
+        let _ = server.await;
+        worker_stop.cancel();
+        let _ = worker.await;
+    };
+    let grace = Duration::from_secs(settings.shutdown_grace_s.into());
+    match tokio::time::timeout(grace, finish).await {
+        Ok(()) => tracing::info!("stopped"),
+        Err(_) => tracing::warn!("stopped with work unfinished; unfinished deliveries will be repeated"),
+    }
+    Ok(())
+}
+
+/// The way to Postgres that these settings describe.
+pub fn target(settings: &Settings, url: Option<&str>) -> Result<Target, String> {
+    let url = url.ok_or("no database: set --database-url or DATABASE_URL")?;
+    Target::parse(url, settings.allow_private_webhooks)
+}
+
+fn start_worker(
+    settings: &Settings,
+    target: Arc<Target>,
+    database: Database,
+    stop: CancellationToken,
+) -> Result<JoinHandle<()>, String> {
+    let listen_target = match settings.listen_database_url.as_deref() {
+        Some(url) => Arc::new(self::target(settings, Some(url))?),
+        None => target,
+    };
+    let deliverer = Deliverer::new(settings.allow_private_webhooks)?;
+    let lanes = Lanes::new(
+        settings.delivery_concurrency.into(),
+        settings.delivery_concurrency_per_endpoint.min(settings.delivery_concurrency).into(),
+    );
+    let bell = Arc::new(Notify::new());
+    tokio::spawn(wake::listen(listen_target, bell.clone(), stop.clone()));
+    Ok(tokio::spawn(worker::run(database, deliverer, lanes, bell, stop)))
+}
+
+/// What runs beside the requests for as long as the process lives.
+fn start_upkeep(app: &Arc<App>, recorder: PrometheusHandle, metrics: TcpListener) {
+    tokio::spawn(catalog::watch(app.database.clone(), app.catalog.clone()));
+    tokio::spawn(observe::keep_up(recorder.clone()));
+    let pages = pages::metrics_router(recorder, app.database.clone());
+    tokio::spawn(server::run(metrics, pages, CancellationToken::new()));
+    let app = app.clone();
+    tokio::spawn(async move {
+        while let Some(limiter) = &app.limiter {
+            tokio::time::sleep(LIMITER_UPKEEP_INTERVAL).await;
+            limiter.forget_idle();
+        }
+    });
+}
+
+/// Scripts and tests read the addresses from these lines.
+fn announce(api: &TcpListener, metrics: &TcpListener) -> Result<(), String> {
+    let address = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
+    let (api, metrics) = (address(api)?, address(metrics)?);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %api, %metrics, "serving");
+    let mut stdout = std::io::stdout().lock();
+    let lines = format!("listening on http://{api}\nmetrics on http://{metrics}/metrics\n");
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush());
+    Ok(())
+}
+
+fn signals() -> Result<impl Future<Output = ()>, String> {
+    let watch = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
+    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

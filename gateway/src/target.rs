@@ -1,0 +1,159 @@
+//! One way to Postgres: where it is, how TLS is used, and what every session starts with.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Connection, Error, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::tls::{self, Trust};
+
+pub const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
+const STATEMENT_TIMEOUT_MS: u32 = 10_000;
+const APPLICATION_NAME: &str = "topup-gateway";
+
+type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
+/// A Postgres that can be connected to.
+pub struct Target {
+    config: Config,
+    /// The same without session options, for a pooler that does not take them.
+    bare: Config,
+    pooler_refuses_options: AtomicBool,
+    tls: MakeRustlsConnect,
+}
+
+impl Target {
+    /// Reads a URL or key=value pairs. The error is in plain words and repeats no password.
+    pub fn parse(url: &str, allow_private_webhooks: bool) -> Result<Self, String> {
+        let (rest, ssl) = take_ssl_options(url)?;
+        let mut bare: Config = rest.parse().map_err(|error| {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("the database URL cannot be read{cause}")
+        })?;
+        bare.application_name(APPLICATION_NAME).connect_timeout(CONNECT_TIMEOUT).ssl_mode(ssl.mode);
+        let mut options = bare.get_options().map(|given| format!("{given} ")).unwrap_or_default();
+        options.push_str(&format!("-c statement_timeout={STATEMENT_TIMEOUT_MS}"));
+        if allow_private_webhooks {
+            options.push_str(" -c topup.allow_private_webhooks=on");
+        }
+        let mut config = bare.clone();
+        config.options(options);
+        let pooler_refuses_options = AtomicBool::new(false);
+        Ok(Target { config, bare, pooler_refuses_options, tls: tls::for_postgres(&ssl.trust)? })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Opens a connection. The caller must drive the second part of the result.
+    pub async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), Error> {
+        if self.pooler_refuses_options.load(Ordering::Relaxed) {
+            return self.bare.connect(self.tls.clone()).await;
+        }
+        match self.config.connect(self.tls.clone()).await {
+            Err(error) if refuses_options(&error) => {
+                if !self.pooler_refuses_options.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "the connection pooler takes no session options; connecting without statement_timeout \
+                         and topup settings (PgBouncer: ignore_startup_parameters = options)"
+                    );
+                }
+                self.bare.connect(self.tls.clone()).await
+            }
+            result => result,
+        }
+    }
+}
+
+fn refuses_options(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|refused| {
+        refused.code() == &SqlState::PROTOCOL_VIOLATION && refused.message().contains("startup parameter")
+    })
+}
+
+#[derive(Debug, PartialEq)]
+struct Ssl {
+    mode: SslMode,
+    trust: Trust,
+}
+
+/// Takes `sslmode` and `sslrootcert` out of the URL, because the driver knows fewer modes than psql.
+fn take_ssl_options(url: &str) -> Result<(String, Ssl), String> {
+    let (head, options, separator) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let (head, options) = url.split_once('?').unwrap_or((url, ""));
+        (head, options, '&')
+    } else {
+        ("", url, ' ')
+    };
+    let (mut mode, mut root_file, mut kept) = ("prefer", None, Vec::new());
+    for option in options.split(separator) {
+        match option.split_once('=') {
+            Some(("sslmode", value)) => mode = value,
+            Some(("sslrootcert", value)) => {
+                root_file =
+                    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned());
+            }
+            _ => kept.push(option),
+        }
+    }
+    let kept = kept.join(&separator.to_string());
+    let rest = match (head, kept.as_str()) {
+        ("", _) => kept,
+        (_, "") => head.to_owned(),
+        _ => format!("{head}?{kept}"),
+    };
+    let authorities = match root_file {
+        Some(path) if path != "system" => Some(Trust::File(path)),
+        Some(_) => Some(Trust::Public),
+        None => None,
+    };
+    let (mode, trust) = match mode {
+        "disable" => (SslMode::Disable, Trust::Anyone),
+        "allow" | "prefer" => (SslMode::Prefer, Trust::Anyone),
+        "require" => (SslMode::Require, authorities.unwrap_or(Trust::Anyone)),
+        "verify-ca" | "verify-full" => (SslMode::Require, authorities.unwrap_or(Trust::Public)),
+        _ => return Err("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()),
+    };
+    Ok((rest, Ssl { mode, trust }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(url: &str) -> (String, SslMode, Trust) {
+        let (rest, ssl) = take_ssl_options(url).unwrap();
+        (rest, ssl.mode, ssl.trust)
+    }
+
+    #[test]
+    fn ssl_modes_mean_what_they_mean_in_psql() {
+        let base = "postgres://u:p@db/x";
+        assert_eq!(taken(base), (base.into(), SslMode::Prefer, Trust::Anyone));
+        assert_eq!(taken(&format!("{base}?sslmode=disable")), (base.into(), SslMode::Disable, Trust::Anyone));
+        let (rest, mode, trust) = taken(&format!("{base}?a=b&sslmode=verify-full&sslrootcert=%2Fca.pem&c=d"));
+        assert_eq!((rest.as_str(), mode), ("postgres://u:p@db/x?a=b&c=d", SslMode::Require));
+        assert_eq!(trust, Trust::File("/ca.pem".into()));
+        let (rest, mode, trust) = taken("host=db sslmode=require user='a  b'");
+        assert_eq!((rest.as_str(), mode, trust), ("host=db user='a  b'", SslMode::Require, Trust::Anyone));
+        assert!(take_ssl_options("host=db sslmode=maybe").is_err());
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_its_password() {
+        let refused = Target::parse("postgres://u:secret@db:port/x", false).err().unwrap();
+        assert!(refused.contains("cannot be read") && !refused.contains("secret"), "{refused}");
+    }
+
+    #[test]
+    fn sessions_start_with_a_time_limit() {
+        let target = Target::parse("postgres://u@db/x?options=-c%20work_mem%3D8MB", true).ok().unwrap();
+        let options = target.config().get_options().unwrap();
+        assert_eq!(options, "-c work_mem=8MB -c statement_timeout=10000 -c topup.allow_private_webhooks=on");
+    }
+}
