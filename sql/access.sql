@@ -108,3 +108,9 @@ comment on function topup.session_role is 'The role that the session acts as.';
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.refuse_drop is 'Refuses to drop the extension while the ledger has entries.';
+
+-- A queue that was empty when it was last analysed must not be read from end to end when it is long.
+alter function topup.claim_effects set enable_seqscan = off;
+alter function topup.claim_effects set enable_bitmapscan = off;
+alter function topup.next_due set enable_seqscan = off;
+alter function topup.next_due set enable_bitmapscan = off;

@@ -88,9 +88,10 @@ create table topup.effect (
     first_attempt_at  timestamptz,
     retry_schedule_s  integer[] not null,
     primary key (tenant_id, effect_id)
-) with (fillfactor = 70);
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+-- The only way to the queue: lane by lane. An index by time alone would lead the planner through all that
+-- one slow endpoint has waiting.
 create index effect_lane on topup.effect (lane, due_at);
-create index effect_due on topup.effect (due_at);
 comment on table topup.effect is 'Open work outside the database. For a webhook, effect_id is the delivery''s.';
 
 -- A worker that found nothing to do says so here, and only then do transactions notify: NOTIFY takes a

@@ -105,11 +105,12 @@ pub struct Log;
 const LOG: &str = "
     select d.delivery_id, d.event_id, e.type, d.endpoint_id, w.url, d.status, topup.rfc3339(d.created_at),
            topup.rfc3339(f.due_at),
-           coalesce((select json_agg(json_build_object(
-                       'number', a.number, 'attempted_at', topup.rfc3339(a.started_at), 'duration_ms', a.duration_ms,
-                       'http_status', a.http_status, 'error', a.error, 'response', a.response) order by a.number)
-                       from topup.attempt a
-                      where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id), '[]')::text
+           array_to_json(array(
+               select row_to_json(r) from (
+                      select a.number, topup.rfc3339(a.started_at) as attempted_at, a.duration_ms, a.http_status,
+                             a.error, a.response
+                        from topup.attempt a where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id
+                       order by a.number) r))::text
       from topup.delivery d
       join topup.event e
         on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id

@@ -31,8 +31,7 @@ struct Claimed {
 /// found by stepping through the index, not by reading all that is open.
 const CLAIM: &str = "
     with recursive lane (lane) as (
-        (select lane from topup.effect
-          where exists (select from topup.effect where due_at <= now()) order by lane limit 1)
+        (select lane from topup.effect order by lane limit 1)
         union all
         select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
           from lane where lane.lane is not null),
@@ -55,7 +54,7 @@ const CLAIM: &str = "
                   where s.tenant_id = c.tenant_id and s.endpoint_id = c.lane
                     and (s.expires_at is null or s.expires_at > now())
                   order by s.secret_id desc),
-           extract(epoch from now())::bigint
+           floor(extract(epoch from now()))::bigint
       from claimed c
       join topup.delivery d
         on d.tenant_id = c.tenant_id and d.environment = c.environment and d.delivery_id = c.effect_id
@@ -206,8 +205,14 @@ fn run_due(batch_max: i32) -> i32 {
 }
 
 const NEXT_DUE: &str = "
+    with recursive lane (lane) as (
+        (select lane from topup.effect order by lane limit 1)
+        union all
+        select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
+          from lane where lane.lane is not null)
     select greatest(0, extract(epoch from least(
-               (select due_at from topup.effect order by due_at limit 1),
+               (select min(e.due_at) from lane cross join lateral (
+                       select due_at from topup.effect where effect.lane = lane.lane order by due_at limit 1) e),
                (select fails_at from topup.top_up where fails_at is not null and status = 'pending'
                  order by fails_at limit 1)) - clock_timestamp()))::double precision";
 

@@ -47,7 +47,9 @@ fn refusal_of(path: &str, error: &serde_json::Error) -> Refusal {
         Some(name) => format!("{prefix}.{name}"),
         None => prefix.to_owned(),
     };
-    let mut message = reason.to_owned();
+    // serde names types as Rust does.
+    let mut message = reason.replace("expected i64", "expected a whole number");
+    message = message.replace("expected i32", "expected a whole number");
     if let Some(first) = message.get_mut(..1) {
         first.make_ascii_uppercase();
     }

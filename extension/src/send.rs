@@ -28,11 +28,14 @@ use crate::usage;
 #[serde(deny_unknown_fields)]
 pub struct SendRequest {
     /// Whose credit: `claude`, `chatgpt`, `gemini`, or another platform of this installation.
+    #[schemars(example = &"claude")]
     pub platform: String,
     /// List price in US cents, within the platform's limits (100 to 100,000 at first).
+    #[schemars(example = 1000)]
     pub amount_cents: Cents,
     /// Whose wallet receives it. Without it, the reply's voucher waits to be redeemed.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"user@example.com")]
     pub recipient_email: Option<String>,
     /// An object of your own, at most 4 KiB, kept with the top-up.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]

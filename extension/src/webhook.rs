@@ -33,6 +33,7 @@ pub struct RegisterRequest {
     pub url: String,
     /// Types of events; all if not given.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "event_types")]
     pub events: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -42,6 +43,10 @@ pub struct RegisterRequest {
     /// What the host resolved to. The gateway fills it in.
     #[serde(default, deserialize_with = "present", skip_serializing)]
     pub resolved_addresses: Option<Vec<String>>,
+}
+
+fn event_types(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["array", "null"], "items": { "type": "string", "enum": event::TYPES } })
 }
 
 /// The endpoint, with its secret: it is shown here and nowhere else.
