@@ -53,7 +53,7 @@ declare
     first_staging_key boolean;
 begin
     -- The lock lets only one key be the first.
-    perform from topup.tenant_environment e where e.tenant_id = tenant and e.environment = env for update;
+    perform from topup.tenant_environment e where e.tenant_id = tenant and e.environment = env for no key update;
     if not found then
         raise exception 'there is no tenant %', tenant_id using errcode = 'invalid_parameter_value';
     end if;

@@ -40,8 +40,8 @@ impl Handler for Cancel {
         let new_balance_cents = match top_up.status {
             Status::Pending => give_back(caller, &top_up, wallet, Status::Cancelled, None)?,
             Status::Cancelled => balance_after_refund(caller, top_up.transaction_id)?,
-            Status::Delivered => return Err(already(Code::AlreadyDelivered).into()),
-            Status::Failed => return Err(already(Code::AlreadyFailed).into()),
+            Status::Delivered => return Err(already(Code::AlreadyDelivered, &top_up).into()),
+            Status::Failed => return Err(already(Code::AlreadyFailed, &top_up).into()),
         };
         let data = CancelData { refunded_cents: top_up.data.cost_cents, new_balance_cents };
         Ok(Reply::of(Code::Cancelled, top_up.transaction_id, Some(Status::Cancelled.as_str()), data))
@@ -49,8 +49,9 @@ impl Handler for Cancel {
 }
 
 /// The refusal of an ending that comes after another.
-pub fn already(code: Code) -> Refusal {
-    Refusal::of_field(code, "transaction_id", format!("{}.", code.meaning()))
+pub fn already(code: Code, top_up: &TopUp) -> Refusal {
+    let refusal = Refusal::of_field(code, "transaction_id", format!("{}.", code.meaning()));
+    refusal.about(top_up.transaction_id, top_up.status.as_str())
 }
 
 const END: &str = "

@@ -53,8 +53,8 @@ impl Handler for Deliver {
             Status::Delivered if given.is_none() || given == top_up.data.voucher_code.as_deref() => {
                 Ok(top_up.reply())
             }
-            Status::Delivered => Err(already(Code::AlreadyDelivered).into()),
-            Status::Failed => Err(already(Code::AlreadyFailed).into()),
+            Status::Delivered => Err(already(Code::AlreadyDelivered, &top_up).into()),
+            Status::Failed => Err(already(Code::AlreadyFailed, &top_up).into()),
             Status::Cancelled => Err(cancelled().into()),
         }
     }
@@ -150,7 +150,7 @@ impl Handler for Fail {
                 Ok(top_up.reply())
             }
             Status::Failed => Ok(top_up.reply()),
-            Status::Delivered => Err(already(Code::AlreadyDelivered).into()),
+            Status::Delivered => Err(already(Code::AlreadyDelivered, &top_up).into()),
             Status::Cancelled => Err(cancelled().into()),
         }
     }

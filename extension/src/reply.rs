@@ -41,22 +41,33 @@ pub struct Refusal {
     pub code: Code,
     pub message: String,
     pub field: Option<String>,
+    /// The transaction it is about, and where that stands.
+    about: Option<(Uuid, &'static str)>,
 }
 
 impl Refusal {
     /// A refusal with no field at fault.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Refusal { code, message: message.into(), field: None }
+        Refusal { code, message: message.into(), field: None, about: None }
     }
 
     /// A refusal for one field of the request.
     pub fn of_field(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Refusal { code, message: message.into(), field: Some(field.into()) }
+        Refusal { field: Some(field.into()), ..Refusal::new(code, message) }
+    }
+
+    /// The same refusal, of a transaction that exists.
+    pub fn about(self, transaction_id: Uuid, status: &'static str) -> Self {
+        Refusal { about: Some((transaction_id, status)), ..self }
     }
 
     /// The refusal as a finished reply.
     pub fn render(&self) -> Result<Rendered, Failure> {
-        let envelope = Envelope::refusal(self.code, &self.message, self.field.as_deref());
+        let mut envelope = Envelope::refusal(self.code, &self.message, self.field.as_deref());
+        if let Some((transaction_id, status)) = self.about {
+            envelope.transaction_id = Some(Kind::Transaction.text(transaction_id));
+            envelope.status = Some(status);
+        }
         render(self.code.http_status(), &envelope)
     }
 }

@@ -53,11 +53,11 @@ fn refusal_of(path: &str, error: &serde_json::Error) -> Refusal {
     if let Some(first) = message.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    Refusal {
-        code: Code::InvalidRequest,
-        message: format!("{message}."),
-        field: Some(field).filter(|f| !f.is_empty()),
+    let message = format!("{message}.");
+    if field.is_empty() {
+        return Refusal::new(Code::InvalidRequest, message);
     }
+    Refusal::of_field(Code::InvalidRequest, field, message)
 }
 
 /// Postgres text cannot hold NUL. Finds out whether the escape really stands for one, and where.
