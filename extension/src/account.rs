@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::caller::{Book, Environment};
+use crate::book::{Book, Environment};
 use crate::db::{self, DbResult, args};
 
 /// The asset of every price: US dollars.

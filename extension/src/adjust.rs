@@ -1,30 +1,25 @@
-//! Adjust and fund: credit from outside and corrections, each once for the caller's own transaction_id.
+//! Adjust: corrections and credit from outside, each once for the caller's own transaction_id.
 
 use pg_topup_contract::Code;
-use pgrx::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{self, System, USD};
-use crate::amount::{Amount, Cents};
-use crate::call;
-use crate::caller::{self, Book, Caller, Environment};
+use crate::amount::Amount;
+use crate::book::Environment;
+use crate::caller::{self, Caller};
 use crate::customer;
-use crate::db::{self, args};
+use crate::handler::Handler;
 use crate::id::{self, Kind};
-use crate::idempotency::{self, Keeps, Namespace};
-use crate::jsonb::JsonbText;
+use crate::idempotency::Namespace;
 use crate::ledger::{self, Header, Posting};
-use crate::operation::Handler;
-use crate::reply::{Failure, Outcome, Refusal, Rendered, Reply};
-use crate::request::{Metadata, present};
+use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::request::Metadata;
 
 /// The ledger's finest US dollar amount has this many decimals.
 const USD_DECIMALS_MAX: usize = 9;
 const NAME_LENGTH_MAX: usize = 100;
-/// What `fund` may add at once: a billion dollars.
-const FUND_CENTS_MAX: i64 = 100_000_000_000;
 
 /// Why a balance is adjusted.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
@@ -58,14 +53,10 @@ pub struct AdjustRequest {
     pub amount: Amount,
     pub reason: Reason,
     /// A customer of yours; without it, your own wallet (in live: administrators only).
-    #[serde(default, deserialize_with = "present")]
     pub customer_id: Option<String>,
     /// Which of the customer's accounts of the asset; `default` if not given.
-    #[serde(default, deserialize_with = "present")]
     pub account_name: Option<String>,
-    #[serde(default, deserialize_with = "present")]
     pub description: Option<String>,
-    #[serde(default, deserialize_with = "present")]
     pub metadata: Option<Metadata>,
 }
 
@@ -157,81 +148,4 @@ fn target(caller: &Caller, request: &AdjustRequest, name: &str) -> Result<Uuid, 
         return Err(Refusal::new(Code::InsufficientBalance, "The balance does not cover this amount.").into());
     }
     Ok(account::open_for_customer(caller, customer_id, name, USD)?)
-}
-
-/// Money that an administrator puts into a tenant's wallet.
-#[derive(Debug, Serialize)]
-struct FundRequest<'a> {
-    amount_cents: Cents,
-    transaction_id: &'a str,
-    description: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct FundData<'a> {
-    id: &'a str,
-    amount_cents: Cents,
-    new_balance_cents: Cents,
-}
-
-const BOOK: &str = "
-    select tenant_id, environment::text, wallet_id from topup.tenant_environment
-     where tenant_id = $1 and environment::text = $2";
-
-#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, pg_temp)]
-fn fund(
-    tenant_id: Option<&str>,
-    environment: Option<&str>,
-    amount_cents: Option<i64>,
-    transaction_id: Option<&str>,
-    description: default!(Option<&str>, "NULL"),
-) -> JsonbText {
-    let attempt = || {
-        let missing =
-            |field| Refusal::of_field(Code::InvalidRequest, field, format!("Missing field `{field}`."));
-        let tenant =
-            tenant_id.and_then(|text| Kind::Tenant.parse(text)).ok_or_else(|| missing("tenant_id"))?;
-        let environment = environment.ok_or_else(|| missing("environment"))?;
-        let request = FundRequest {
-            amount_cents: Cents(amount_cents.ok_or_else(|| missing("amount_cents"))?),
-            transaction_id: transaction_id.ok_or_else(|| missing("transaction_id"))?,
-            description,
-        };
-        let no_tenant = || {
-            Refusal::of_field(Code::InvalidRequest, "tenant_id", "There is no such tenant or environment.")
-        };
-        let book = db::read(BOOK, args![tenant, environment], Book::read)?.pop().ok_or_else(no_tenant)?;
-        fund_book(&book, &request)
-    };
-    JsonbText(call::or_refusal(attempt()).body)
-}
-
-fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {
-    idempotency::check_key(request.transaction_id, "transaction_id")?;
-    if !(1..=FUND_CENTS_MAX).contains(&request.amount_cents.0) {
-        let message = format!("The amount must be from 1 to {FUND_CENTS_MAX} cents.");
-        return Err(Refusal::of_field(Code::AmountOutOfRange, "amount_cents", message).into());
-    }
-    let own_id = (Namespace::Fund, request.transaction_id);
-    idempotency::once(book, own_id, Keeps::ForGood, ("fund", request), || {
-        let amount = Amount::from_cents(request.amount_cents);
-        let cash = account::system_id(book.tenant_id, book.environment, System::Cash, USD);
-        let postings = [Posting::new(cash, -amount), Posting::new(book.wallet_id, amount)];
-        let transaction_id = id::new();
-        let header = Header {
-            transaction_id,
-            kind: "fund",
-            top_up_id: None,
-            reference: Some(request.transaction_id),
-            detail: Some(serde_json::to_string(&serde_json::json!({ "description": request.description }))?),
-        };
-        let after = ledger::post(book, header, &[ledger::lock_wallet(book)?], &postings)?;
-        let data = FundData {
-            id: request.transaction_id,
-            amount_cents: request.amount_cents,
-            new_balance_cents: after.first().map_or(Cents(0), |balance| balance.floor_cents()),
-        };
-        Reply::of(Code::Success, transaction_id, None, data).render()
-    })
 }

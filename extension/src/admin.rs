@@ -4,7 +4,8 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::account::{self, System, USD};
-use crate::caller::{self, Caller, Environment};
+use crate::book::Environment;
+use crate::caller::{self, Caller};
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::reply::Failure;
 use crate::settings;

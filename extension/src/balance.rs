@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::USD;
 use crate::amount::{Amount, Bps, Cents};
-use crate::caller::{Book, Caller};
+use crate::book::Book;
+use crate::caller::Caller;
 use crate::db::{self, args};
+use crate::handler::Handler;
 use crate::id::Kind;
 use crate::ledger;
-use crate::operation::Handler;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::usage;
 

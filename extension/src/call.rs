@@ -4,36 +4,11 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 
 use crate::caller::Caller;
-use crate::idempotency::{self, Keeps, Namespace};
-use crate::operation::{self, Handler, Operation};
-use crate::reply::{Failure, Refusal, Rendered};
-use crate::request;
+use crate::operation;
+use crate::reply::{self, Failure, Refusal, Rendered};
 
 /// Calls in one batch, at most.
 const BATCH_MAX: usize = 1000;
-
-/// Runs one operation for a known caller: scope, request, idempotency, handler.
-pub fn run<H: Handler>(
-    caller: &Caller,
-    operation: &Operation,
-    text: &str,
-    idempotency_key: Option<&str>,
-) -> Result<Rendered, Failure> {
-    caller.require(operation.scope)?;
-    let request: H::Request = request::parse(text)?;
-    let handle = || H::handle(caller, &request)?.render();
-    if let Some(own_id) = H::own_id(&request) {
-        idempotency::check_key(own_id.1, "transaction_id")?;
-        return idempotency::once(caller, own_id, Keeps::ForGood, (H::NAME, &request), handle);
-    }
-    match idempotency_key {
-        Some(key) if operation.keeps != Keeps::Nothing => {
-            idempotency::check_key(key, "idempotency_key")?;
-            idempotency::once(caller, (Namespace::Key, key), operation.keeps, (H::NAME, &request), handle)
-        }
-        _ => handle(),
-    }
-}
 
 /// Runs an operation by name for whoever `caller` turns out to be. A refusal is a reply; only a fault,
 /// which aborts the caller's statement, is an error.
@@ -47,22 +22,9 @@ pub fn answer(
         let caller = caller()?;
         let operation = operation::find(name)
             .ok_or_else(|| Refusal::new(Code::UnknownEndpoint, format!("There is no operation '{name}'.")))?;
-        (operation.run)(&caller, operation, text, idempotency_key)
+        (operation.run)(&caller, operation.terms, text, idempotency_key)
     };
-    or_refusal(attempt())
-}
-
-/// The reply, or the refusal as a reply, or an SQL error.
-pub fn or_refusal(result: Result<Rendered, Failure>) -> Rendered {
-    let rendered = match result {
-        Err(Failure::Refused(refusal)) => refusal.render(),
-        other => other,
-    };
-    match rendered {
-        Ok(rendered) => rendered,
-        Err(Failure::Refused(refusal)) => error!("{}", refusal.message),
-        Err(Failure::Fault(fault)) => error!("{fault}"),
-    }
+    reply::finish(attempt())
 }
 
 /// The same for a request as the wire brings it.

@@ -4,13 +4,13 @@ use std::ops::Deref;
 
 use pg_topup_contract::Code;
 use pgrx::pg_sys;
-use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::amount::{Bps, Cents};
+use crate::book::Book;
 use crate::db::{self, Row, args};
-use crate::operation::Scope;
+use crate::handler::Scope;
 use crate::reply::{Failure, Refusal};
 use crate::settings;
 
@@ -18,14 +18,6 @@ use crate::settings;
 pub struct Caller {
     book: Book,
     pub key: Key,
-}
-
-/// One environment of one tenant: everything that an operation may touch.
-pub struct Book {
-    pub tenant_id: Uuid,
-    pub environment: Environment,
-    /// The account of the tenant's own wallet.
-    pub wallet_id: Uuid,
 }
 
 impl Deref for Caller {
@@ -44,32 +36,6 @@ pub struct Key {
     pub cap: Option<Cents>,
     pub cap_period: String,
     scopes: Vec<String>,
-}
-
-/// One of a tenant's two separate worlds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Environment {
-    Staging,
-    Live,
-}
-
-impl Environment {
-    /// As the database and the clients write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Environment::Staging => "staging",
-            Environment::Live => "live",
-        }
-    }
-
-    /// The environment of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "staging" => Some(Environment::Staging),
-            "live" => Some(Environment::Live),
-            _ => None,
-        }
-    }
 }
 
 /// The columns that [`read_caller`] expects, of a key `k`.
@@ -99,17 +65,6 @@ const BY_ROLE: &str = select_caller!(
 );
 
 const CLIENT_ADDRESS: &str = "select pg_catalog.inet_client_addr()::text";
-
-impl Book {
-    /// Reads tenant, environment and wallet from the first three columns of a row.
-    pub fn read(row: &Row) -> db::DbResult<Book> {
-        Ok(Book {
-            tenant_id: row.uuid(1)?,
-            environment: Environment::parse(&row.get::<String>(2)?).ok_or(SpiError::InvalidPosition)?,
-            wallet_id: row.uuid(3)?,
-        })
-    }
-}
 
 impl Caller {
     /// The owner of an API key that calls from an address. A key with allowed addresses is refused

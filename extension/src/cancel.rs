@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use crate::account::{self, System, USD};
 use crate::amount::{Amount, Cents};
-use crate::caller::{Book, Caller};
+use crate::book::Book;
+use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::event;
+use crate::handler::Handler;
 use crate::history::TransactionRequest;
 use crate::id;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::operation::Handler;
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::top_up::{self, Status, TopUp};
 use crate::usage;

@@ -4,7 +4,7 @@ use email_address::{EmailAddress, Options};
 use pg_topup_contract::Code;
 use uuid::Uuid;
 
-use crate::caller::Book;
+use crate::book::Book;
 use crate::db::{self, DbResult, args};
 use crate::id;
 use crate::reply::Refusal;

@@ -10,11 +10,10 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::db::{self, args};
+use crate::handler::Handler;
 use crate::id::Kind;
-use crate::operation::Handler;
 use crate::page;
 use crate::reply::{Outcome, Refusal, Reply};
-use crate::request::present;
 use crate::webhook;
 
 /// One call replays no more than this.
@@ -44,17 +43,13 @@ impl DeliveryStatus {
 #[serde(deny_unknown_fields)]
 pub struct LogRequest {
     /// Only deliveries in this state.
-    #[serde(default, deserialize_with = "present")]
     pub status: Option<DeliveryStatus>,
     /// Only deliveries of this event type.
-    #[serde(default, deserialize_with = "present")]
     pub event: Option<String>,
     /// 1 to 50; 50 if not given.
-    #[serde(default, deserialize_with = "present")]
     #[schemars(range(min = 1, max = 50))]
     pub limit: Option<i64>,
     /// The `next_cursor` of the page before.
-    #[serde(default, deserialize_with = "present")]
     pub cursor: Option<String>,
 }
 
@@ -238,10 +233,8 @@ pub struct ReplayRangeRequest {
     /// From this time on. RFC 3339.
     pub since: Time,
     /// Before this time; up to now if not given. RFC 3339.
-    #[serde(default, deserialize_with = "present")]
     pub until: Option<Time>,
     /// Only deliveries in this state.
-    #[serde(default, deserialize_with = "present")]
     pub status: Option<DeliveryStatus>,
 }
 

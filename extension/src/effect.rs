@@ -9,7 +9,7 @@ use crate::fulfil;
 use crate::id::Kind;
 use crate::idempotency;
 use crate::jsonb::JsonbText;
-use crate::reply::Failure;
+use crate::reply::{Failure, or_error};
 use crate::sign;
 
 const CLAIM_MAX: i32 = 1000;
@@ -246,12 +246,4 @@ const WAKE: &str = "delete from topup.sleeper where worker_id = $1 or sleeps_unt
 #[search_path(pg_catalog, pg_temp)]
 fn worker_wake(worker: pgrx::Uuid) {
     or_error(db::execute(WAKE, args![from_pg(worker)]).map_err(Failure::from));
-}
-
-fn or_error<T>(result: Result<T, Failure>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(Failure::Refused(refusal)) => error!("{}", refusal.message),
-        Err(Failure::Fault(fault)) => error!("{fault}"),
-    }
 }

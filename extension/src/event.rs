@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::amount::Cents;
-use crate::caller::Book;
+use crate::book::Book;
 use crate::db::{self, args};
 use crate::id::{self, Kind};
 use crate::reply::{Failure, Reply};

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{self, System, USD};
 use crate::amount::Amount;
-use crate::caller::{Book, Caller};
+use crate::book::Book;
+use crate::caller::Caller;
 use crate::cancel::{already, give_back};
 use crate::customer::Email;
 use crate::db::{self, args};
 use crate::event;
+use crate::handler::Handler;
 use crate::id;
 use crate::ledger::{self, Header, Posting};
-use crate::operation::Handler;
 use crate::reply::{Failure, Outcome, Refusal};
-use crate::request::present;
 use crate::send;
 use crate::top_up::{self, Status, TopUp, TopUpData};
 
@@ -29,7 +29,6 @@ pub struct DeliverRequest {
     /// The pending top-up.
     pub transaction_id: String,
     /// The platform's own voucher code: 1 to 64 visible ASCII characters. One is made if not given.
-    #[serde(default, deserialize_with = "present")]
     pub voucher_code: Option<String>,
 }
 

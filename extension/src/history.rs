@@ -7,11 +7,10 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::db::{self, args};
+use crate::handler::Handler;
 use crate::id::Kind;
-use crate::operation::Handler;
 use crate::page;
 use crate::reply::{Outcome, Reply};
-use crate::request::present;
 use crate::top_up::{self, Status as State, TopUp, TopUpData, select_top_up};
 
 /// Which transaction.
@@ -44,17 +43,13 @@ impl Handler for Status {
 #[serde(deny_unknown_fields)]
 pub struct HistoryRequest {
     /// 1 to 50; 50 if not given.
-    #[serde(default, deserialize_with = "present")]
     #[schemars(range(min = 1, max = 50))]
     pub limit: Option<i64>,
     /// The `next_cursor` of the page before.
-    #[serde(default, deserialize_with = "present")]
     pub cursor: Option<String>,
     /// Only top-ups in this state.
-    #[serde(default, deserialize_with = "present")]
     pub status: Option<State>,
     /// Only top-ups of this platform.
-    #[serde(default, deserialize_with = "present")]
     pub platform: Option<String>,
 }
 

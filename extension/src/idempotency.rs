@@ -4,7 +4,7 @@ use pg_topup_contract::Code;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::caller::Book;
+use crate::book::Book;
 use crate::db::{self, args};
 use crate::ledger;
 use crate::reply::{Failure, Refusal, Rendered};

@@ -4,7 +4,7 @@ use pg_topup_contract::Code;
 use uuid::Uuid;
 
 use crate::amount::Amount;
-use crate::caller::Book;
+use crate::book::Book;
 use crate::db::{self, DbResult, Row, args, pg_uuid};
 use crate::event;
 use crate::reply::{Failure, Refusal};

@@ -7,9 +7,11 @@
 //! ```
 
 // How SQL comes in.
+mod book;
 mod call;
 mod caller;
 mod face;
+mod handler;
 mod idempotency;
 mod operation;
 mod page;
@@ -22,6 +24,7 @@ mod balance;
 mod cancel;
 mod delivery;
 mod fulfil;
+mod fund;
 mod history;
 mod ping;
 mod redeem;

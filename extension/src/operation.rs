@@ -5,64 +5,20 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::caller::Caller;
-use crate::idempotency::{Keeps, Namespace};
-use crate::reply::{Failure, Outcome, Rendered};
-use crate::{
-    adjust, balance, call, cancel, delivery, fulfil, history, ping, redeem, send, validate, webhook,
-};
-
-/// What an operation does, in types.
-pub trait Handler {
-    const NAME: &'static str;
-    type Request: DeserializeOwned + Serialize + JsonSchema;
-    type Data: Serialize + JsonSchema;
-    fn handle(caller: &Caller, request: &Self::Request) -> Outcome<Self::Data>;
-
-    /// The caller's own id of the operation, where the request itself carries one that makes it unique.
-    fn own_id(_: &Self::Request) -> Option<(Namespace, &str)> {
-        None
-    }
-}
-
-/// What a key must be allowed to.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope {
-    Send,
-    Read,
-    Cancel,
-    Redeem,
-    Webhooks,
-    Wallets,
-    Fulfil,
-}
-
-impl Scope {
-    /// As keys carry it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Send => "send",
-            Scope::Read => "read",
-            Scope::Cancel => "cancel",
-            Scope::Redeem => "redeem",
-            Scope::Webhooks => "webhooks",
-            Scope::Wallets => "wallets",
-            Scope::Fulfil => "fulfil",
-        }
-    }
-}
+use crate::handler::{self, Handler, Scope, Terms};
+use crate::idempotency::Keeps;
+use crate::reply::{Failure, Rendered};
+use crate::{adjust, balance, cancel, delivery, fulfil, history, ping, redeem, send, validate, webhook};
 
 /// A row of the catalog.
 pub struct Operation {
     pub name: &'static str,
     /// Method and path; names in braces are fields of the request.
     pub http: Option<(&'static str, &'static str)>,
-    pub scope: Scope,
-    pub keeps: Keeps,
+    pub terms: Terms,
     /// A field with a URL whose host the gateway resolves beforehand, into `resolved_addresses`.
     pub resolves: Option<&'static str>,
     /// The operation that tells the result of one that is answered with 202 first.
@@ -72,15 +28,14 @@ pub struct Operation {
     pub description: &'static str,
     request_schema: fn() -> Value,
     reply_schema: fn() -> Value,
-    pub run: fn(&Caller, &Operation, &str, Option<&str>) -> Result<Rendered, Failure>,
+    pub run: fn(&Caller, Terms, &str, Option<&str>) -> Result<Rendered, Failure>,
 }
 
 const fn of<H: Handler>() -> Operation {
     Operation {
         name: H::NAME,
         http: None,
-        scope: Scope::Read,
-        keeps: Keeps::Nothing,
+        terms: Terms { scope: Scope::Read, keeps: Keeps::Nothing },
         resolves: None,
         completes_with: None,
         mcp_tool: None,
@@ -88,7 +43,7 @@ const fn of<H: Handler>() -> Operation {
         description: "",
         request_schema: schema_of::<H::Request>,
         reply_schema: schema_of::<H::Data>,
-        run: call::run::<H>,
+        run: handler::run::<H>,
     }
 }
 
@@ -105,8 +60,7 @@ pub fn find(name: &str) -> Option<&'static Operation> {
 pub static CATALOG: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/topup/send")),
-        scope: Scope::Send,
-        keeps: Keeps::ForGood,
+        terms: Terms { scope: Scope::Send, keeps: Keeps::ForGood },
         mcp_tool: Some("send_topup"),
         summary: "Send a top-up",
         description: "Debits the wallet at the key's wholesale price and delivers AI credit: to a recipient's wallet, or as a \
@@ -115,15 +69,14 @@ pub static CATALOG: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/validate")),
-        scope: Scope::Send,
+        terms: Terms { scope: Scope::Send, keeps: Keeps::Nothing },
         summary: "Dry-run a payload",
         description: "Answers what send would: the price and the balance after it, or the very refusal. Writes nothing.",
         ..of::<validate::Validate>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/cancel")),
-        scope: Scope::Cancel,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Cancel, keeps: Keeps::ADay },
         mcp_tool: Some("cancel_topup"),
         summary: "Cancel a pending top-up",
         description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine.",
@@ -151,38 +104,34 @@ pub static CATALOG: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/redeem")),
-        scope: Scope::Redeem,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Redeem, keeps: Keeps::ADay },
         summary: "Redeem a voucher",
         description: "Credits the bearer of an unredeemed voucher, named by customer_id or by email.",
         ..of::<redeem::Redeem>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/deliver")),
-        scope: Scope::Fulfil,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: delivered",
         description: "For platforms with deferred delivery. Takes the platform's own voucher code, or makes one.",
         ..of::<fulfil::Deliver>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/fail")),
-        scope: Scope::Fulfil,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: failed",
         description: "For platforms with deferred delivery. The cost goes back to the wallet and out of the key's cap.",
         ..of::<fulfil::Fail>()
     },
     Operation {
-        scope: Scope::Wallets,
+        terms: Terms { scope: Scope::Wallets, keeps: Keeps::Nothing },
         summary: "Adjust a wallet",
         description: "Adds to or takes from a customer's account, once for each transaction_id.",
         ..of::<adjust::Adjust>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/register")),
-        scope: Scope::Webhooks,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         resolves: Some("url"),
         summary: "Register a webhook URL",
         description: "The reply is the only place where the signing secret is shown.",
@@ -190,59 +139,56 @@ pub static CATALOG: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks")),
-        scope: Scope::Webhooks,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "List webhooks",
         description: "Every endpoint of this environment, without secrets.",
         ..of::<webhook::List>()
     },
     Operation {
         http: Some(("DELETE", "/api/public/v1/webhooks/{id}")),
-        scope: Scope::Webhooks,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "Delete a webhook",
         description: "Nothing more is delivered to it; its log stays.",
         ..of::<webhook::Delete>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/rotate")),
-        scope: Scope::Webhooks,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Rotate a signing secret",
         description: "Gives a new secret; the old one goes on signing beside it until the overlap ends.",
         ..of::<webhook::Rotate>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/test")),
-        scope: Scope::Webhooks,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         completes_with: Some("webhook_test_result"),
         summary: "Send a ping now",
         description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said.",
         ..of::<ping::Test>()
     },
     Operation {
-        scope: Scope::Webhooks,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The result of a ping",
         description: "1002 while the ping is under way, then 1000 or 5001.",
         ..of::<ping::TestResult>()
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks/deliveries")),
-        scope: Scope::Webhooks,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The delivery log",
         description: "Deliveries newest first, each with all its attempts.",
         ..of::<delivery::Log>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/deliveries/{id}/replay")),
-        scope: Scope::Webhooks,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a delivery",
         description: "Attempts it again now, with the same event id and body.",
         ..of::<delivery::Replay>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/replay")),
-        scope: Scope::Webhooks,
-        keeps: Keeps::ADay,
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a range of deliveries",
         description: "Attempts again what was to be delivered to this endpoint since a time.",
         ..of::<delivery::ReplayRange>()
@@ -277,8 +223,8 @@ fn operations() -> TableIterator<
             own("envelope"),
             operation.http.map(|(method, _)| own(method)),
             operation.http.map(|(_, path)| own(path)),
-            own(operation.scope.as_str()),
-            operation.keeps != Keeps::Nothing,
+            own(operation.terms.scope.as_str()),
+            operation.terms.keeps != Keeps::Nothing,
             operation.resolves.map(own),
             operation.completes_with.map(own),
             operation.mcp_tool.map(own),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::event;
+use crate::handler::Handler;
 use crate::id::Kind;
-use crate::operation::Handler;
 use crate::reply::{Outcome, Refusal, Reply};
 use crate::webhook::{self, EndpointRequest};
 

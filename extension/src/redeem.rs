@@ -10,11 +10,10 @@ use crate::amount::{Amount, Cents};
 use crate::caller::Caller;
 use crate::customer::{self, Email};
 use crate::db::{self, args};
+use crate::handler::Handler;
 use crate::id::{self, Kind};
 use crate::ledger::{self, Header, Posting};
-use crate::operation::Handler;
 use crate::reply::{Failure, Outcome, Refusal, Reply};
-use crate::request::present;
 use crate::top_up::{self, Status, TopUp, select_top_up};
 
 /// A voucher and its bearer: exactly one of `customer_id` and `email`.
@@ -24,10 +23,8 @@ pub struct RedeemRequest {
     /// As the send's reply gave it; letter case does not matter.
     pub voucher_code: String,
     /// A customer of yours (`cust_…`).
-    #[serde(default, deserialize_with = "present")]
     pub customer_id: Option<String>,
     /// The bearer's address; the customer is made if absent.
-    #[serde(default, deserialize_with = "present")]
     pub email: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! What a handler answers: a reply, a refusal (a value), or a fault (an error that aborts the statement).
 
 use pg_topup_contract::{Code, Envelope};
+use pgrx::error;
 use pgrx::spi::SpiError;
 use serde::Serialize;
 use uuid::Uuid;
@@ -116,4 +117,21 @@ impl<D: Serialize> Reply<D> {
 fn render<D: Serialize>(http_status: u16, envelope: &Envelope<D>) -> Result<Rendered, Failure> {
     let http_status = i16::try_from(http_status).unwrap_or(i16::MAX);
     Ok(Rendered { http_status, body: envelope.to_json()?, replayed: false })
+}
+
+/// The reply, or the refusal as a reply, or an SQL error.
+pub fn finish(result: Result<Rendered, Failure>) -> Rendered {
+    or_error(match result {
+        Err(Failure::Refused(refusal)) => refusal.render(),
+        other => other,
+    })
+}
+
+/// The value, or an SQL error: for functions whose callers do not expect refusals.
+pub fn or_error<T>(result: Result<T, Failure>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(Failure::Refused(refusal)) => error!("{}", refusal.message),
+        Err(Failure::Fault(fault)) => error!("{fault}"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
-use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::error::Category;
@@ -24,18 +24,27 @@ pub fn parse<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
     let mut json = serde_json::Deserializer::from_str(text);
     let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        refusal_of(&path, error.inner())
+        refusal_of(text, &path, error.inner())
     })?;
-    json.end().map_err(|error| refusal_of("", &error))?;
+    json.end().map_err(|error| refusal_of(text, "", &error))?;
     Ok(request)
 }
 
-fn refusal_of(path: &str, error: &serde_json::Error) -> Refusal {
-    if error.classify() != Category::Data {
+fn refusal_of(text: &str, path: &str, error: &serde_json::Error) -> Refusal {
+    let is_data = error.classify() == Category::Data;
+    // serde_json calls a number where one of some names is wanted a syntax error.
+    if !is_data && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        return Refusal::of_field(
+            Code::InvalidRequest,
+            path,
+            "This is not one of the values that the field takes.",
+        );
+    }
+    if !is_data {
         return Refusal::new(Code::InvalidRequest, format!("The request is not valid JSON: {error}."));
     }
-    let text = error.to_string();
-    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let reason = error.to_string();
+    let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
     let named = ["unknown field `", "missing field `", "duplicate field `"]
         .iter()
         .find_map(|start| reason.strip_prefix(start))
@@ -125,13 +134,6 @@ impl Serialize for Metadata {
     }
 }
 
-/// Reads an optional field that must not be null when it is there.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +145,14 @@ mod tests {
         #[serde(default)]
         count: u8,
         metadata: Option<Metadata>,
+        #[allow(dead_code, reason = "only its reading is tested")]
+        mood: Option<Mood>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Mood {
+        Good,
     }
 
     fn fault(text: &str) -> (Option<String>, String) {
@@ -169,6 +179,8 @@ mod tests {
             (r#"{"name":7}"#, "name"),
             (r#"{"name":"a","count":-1}"#, "count"),
             (r#"{"name":"a","count":"1"}"#, "count"),
+            (r#"{"name":"a","mood":"bad"}"#, "mood"),
+            (r#"{"name":"a","mood":7}"#, "mood"),
             (r#"{"name":"a\u0000b"}"#, "name"),
             (r#"{"name":"a","metadata":{"x":["\u0000"]}}"#, "metadata.x.0"),
             (r#"{"name":"a","metadata":[1]}"#, "metadata"),

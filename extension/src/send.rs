@@ -10,16 +10,17 @@ use uuid::Uuid;
 
 use crate::account::{self, System, USD};
 use crate::amount::{Amount, Cents};
-use crate::caller::{Book, Caller, Environment};
+use crate::book::{Book, Environment};
+use crate::caller::Caller;
 use crate::customer::{self, Email};
 use crate::db::{self, args};
 use crate::event;
+use crate::handler::Handler;
 use crate::id;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::operation::Handler;
 use crate::price;
 use crate::reply::{Failure, Outcome, Refusal};
-use crate::request::{Metadata, present};
+use crate::request::Metadata;
 use crate::top_up::{self, Status, TopUpData};
 use crate::usage;
 
@@ -34,11 +35,11 @@ pub struct SendRequest {
     #[schemars(example = 1000)]
     pub amount_cents: Cents,
     /// Whose wallet receives it. Without it, the reply's voucher waits to be redeemed.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"user@example.com")]
     pub recipient_email: Option<String>,
     /// An object of your own, at most 4 KiB, kept with the top-up.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::amount::{Bps, Cents};
-use crate::caller::Book;
+use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
 use crate::id::Kind;
 use crate::ledger;

@@ -5,7 +5,8 @@ use pgrx::datum::TimestampWithTimeZone;
 use uuid::Uuid;
 
 use crate::amount::Cents;
-use crate::caller::{Book, Caller};
+use crate::book::Book;
+use crate::caller::Caller;
 use crate::db::{self, DbResult, args};
 use crate::reply::{Failure, Refusal};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::amount::{Amount, Bps, Cents};
 use crate::balance;
 use crate::caller::Caller;
-use crate::operation::Handler;
+use crate::handler::Handler;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::send::{self, SendRequest};
 

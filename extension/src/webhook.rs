@@ -9,10 +9,9 @@ use crate::balance::Nothing;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::event;
+use crate::handler::Handler;
 use crate::id::{self, Kind};
-use crate::operation::Handler;
 use crate::reply::{Failure, Outcome, Refusal, Reply};
-use crate::request::present;
 use crate::settings;
 use crate::sign;
 
@@ -32,16 +31,16 @@ pub struct RegisterRequest {
     /// https, on port 443 or at least 1024, leading to public addresses only.
     pub url: String,
     /// Types of events; all if not given.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "event_types")]
     pub events: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// When each attempt is due, in seconds after the first; 0, 5 and 30 if not given.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_schedule_s: Option<Vec<i32>>,
     /// What the host resolved to. The gateway fills it in.
-    #[serde(default, deserialize_with = "present", skip_serializing)]
+    #[serde(skip_serializing)]
     pub resolved_addresses: Option<Vec<String>>,
 }
 
@@ -275,7 +274,6 @@ pub struct RotateRequest {
     /// The `whk_…` of an endpoint.
     pub id: String,
     /// 0 to 604,800; 86,400 if not given.
-    #[serde(default, deserialize_with = "present")]
     pub overlap_seconds: Option<i32>,
 }
 

@@ -68,11 +68,11 @@ async fn request_text(app: &App, operation: &Operation, incoming: &Incoming<'_>)
         return request::object(&fields);
     }
     let body = if incoming.body.is_empty() { "{}" } else { &incoming.body };
-    if let Some(field) = &operation.resolves
-        && !app.allow_private_webhooks
-    {
-        let addresses = resolved(request::string_field(body, field)).await;
-        let addresses: Vec<String> = addresses.iter().map(|ip| request::quoted(&ip.to_string())).collect();
+    // Added also where nothing is looked up, so that a client cannot bring addresses of its own.
+    if let Some(field) = &operation.resolves {
+        let url = request::string_field(body, field).filter(|_| !app.allow_private_webhooks);
+        let addresses: Vec<String> =
+            resolved(url).await.iter().map(|ip| request::quoted(&ip.to_string())).collect();
         fields.push((RESOLVED_FIELD.to_owned(), format!("[{}]", addresses.join(","))));
     }
     request::splice(body, &fields)

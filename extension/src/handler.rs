@@ -1,0 +1,80 @@
+//! What an operation is made of: its types, what it asks of a key, and the steps around its handler.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::caller::Caller;
+use crate::idempotency::{self, Keeps, Namespace};
+use crate::reply::{Failure, Outcome, Rendered};
+use crate::request;
+
+/// What an operation does, in types.
+pub trait Handler {
+    const NAME: &'static str;
+    type Request: DeserializeOwned + Serialize + JsonSchema;
+    type Data: Serialize + JsonSchema;
+    fn handle(caller: &Caller, request: &Self::Request) -> Outcome<Self::Data>;
+
+    /// The caller's own id of the operation, where the request itself carries one that makes it unique.
+    fn own_id(_: &Self::Request) -> Option<(Namespace, &str)> {
+        None
+    }
+}
+
+/// On which terms an operation is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub scope: Scope,
+    pub keeps: Keeps,
+}
+
+/// What a key must be allowed to.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope {
+    Send,
+    Read,
+    Cancel,
+    Redeem,
+    Webhooks,
+    Wallets,
+    Fulfil,
+}
+
+impl Scope {
+    /// As keys carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Send => "send",
+            Scope::Read => "read",
+            Scope::Cancel => "cancel",
+            Scope::Redeem => "redeem",
+            Scope::Webhooks => "webhooks",
+            Scope::Wallets => "wallets",
+            Scope::Fulfil => "fulfil",
+        }
+    }
+}
+
+/// Runs one operation for a known caller: scope, request, idempotency, handler.
+pub fn run<H: Handler>(
+    caller: &Caller,
+    terms: Terms,
+    text: &str,
+    idempotency_key: Option<&str>,
+) -> Result<Rendered, Failure> {
+    caller.require(terms.scope)?;
+    let request: H::Request = request::parse(text)?;
+    let handle = || H::handle(caller, &request)?.render();
+    if let Some(own_id) = H::own_id(&request) {
+        idempotency::check_key(own_id.1, "transaction_id")?;
+        return idempotency::once(caller, own_id, Keeps::ForGood, (H::NAME, &request), handle);
+    }
+    match idempotency_key {
+        Some(key) if terms.keeps != Keeps::Nothing => {
+            idempotency::check_key(key, "idempotency_key")?;
+            idempotency::once(caller, (Namespace::Key, key), terms.keeps, (H::NAME, &request), handle)
+        }
+        _ => handle(),
+    }
+}
