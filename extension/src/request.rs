@@ -34,11 +34,7 @@ fn refusal_of(text: &str, path: &str, error: &serde_json::Error) -> Refusal {
     let is_data = error.classify() == Category::Data;
     // serde_json calls a number where one of some names is wanted a syntax error.
     if !is_data && serde_json::from_str::<IgnoredAny>(text).is_ok() {
-        return Refusal::of_field(
-            Code::InvalidRequest,
-            path,
-            "This is not one of the values that the field takes.",
-        );
+        return Refusal::of_field(Code::InvalidRequest, path, "This is not a value that the field takes.");
     }
     if !is_data {
         return Refusal::new(Code::InvalidRequest, format!("The request is not valid JSON: {error}."));

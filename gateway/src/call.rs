@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use crate::catalog::{Operation, RESOLVED_FIELD};
+use crate::app::App;
 use crate::database::{Answer, Call, Fault};
-use crate::http::App;
+use crate::operation::{Operation, RESOLVED_FIELD};
 use crate::{guard, reply, request, request_id};
 
 const LOOKUPS_MAX: usize = 32;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row};
 
-use crate::catalog::{CodeRow, Operation};
+use crate::operation::{CodeRow, Operation};
 use crate::target::{CONNECT_TIMEOUT, Target};
 
 const POOL_WAIT: Duration = Duration::from_secs(3);

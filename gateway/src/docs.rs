@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::catalog::{CodeRow, Operation};
+use crate::operation::{CodeRow, Operation};
 use crate::{openapi, schema};
 
 const STYLE: &str = include_str!("../templates/docs.css");

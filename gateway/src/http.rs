@@ -10,16 +10,14 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use axum::middleware::{self, Next};
 use futures_util::StreamExt;
-use ipnet::IpNet;
 use metrics::{counter, gauge, histogram};
 use pg_topup_contract::Code;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::app::App;
 use crate::call::{self, Incoming};
-use crate::catalog::{CatalogCell, Operation};
-use crate::database::Database;
-use crate::limit::Limiter;
+use crate::operation::Operation;
 use crate::reply::{self, Subject};
 use crate::routes::Found;
 use crate::{client_address, pages, request_id};
@@ -28,16 +26,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body that is not wanted is still read so far, so that the client hears the answer
 /// instead of a reset connection.
 const DISCARD_BYTES_MAX: usize = 16 * 1_048_576;
-
-/// What every request needs.
-pub struct App {
-    pub catalog: CatalogCell,
-    pub database: Database,
-    pub limiter: Option<Limiter>,
-    pub trusted_proxies: Vec<IpNet>,
-    pub body_bytes_max: usize,
-    pub allow_private_webhooks: bool,
-}
 
 /// The whole service.
 pub fn router(app: Arc<App>) -> Router {

@@ -1,6 +1,7 @@
 //! The gateway's entry: reads the settings, then serves, or checks a set-up.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod app;
 mod call;
 mod catalog;
 mod check;
@@ -16,6 +17,7 @@ mod lanes;
 mod limit;
 mod observe;
 mod openapi;
+mod operation;
 mod pages;
 mod reply;
 mod request;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::catalog::{CodeRow, Operation};
+use crate::operation::{CodeRow, Operation};
 use crate::schema;
 
 /// HTTP statuses that every operation may answer with. What else a business refusal may be is in `default`.

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::app::App;
 use crate::catalog::Catalog;
 use crate::database::Database;
-use crate::http::App;
 use crate::{docs, observe, reply};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
-use crate::catalog::Operation;
+use crate::operation::Operation;
 use crate::schema::Kinds;
 
 /// One field of the request: its name and its value as JSON text.

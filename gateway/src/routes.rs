@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::catalog::Operation;
+use crate::operation::Operation;
 
 /// The routes of one catalog.
 #[derive(Default)]

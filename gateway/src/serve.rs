@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::App;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::deliver::Deliverer;
-use crate::http::{self, App};
+use crate::http;
 use crate::lanes::Lanes;
 use crate::limit::Limiter;
 use crate::target::Target;
