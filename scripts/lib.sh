@@ -21,6 +21,9 @@ export PGRX_HOME="$root/target/pgrx"
 extension=(--package pg_topup)
 others=(--workspace --exclude pg_topup)
 
+# A shell that did not read rustup's profile finds cargo all the same.
+command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+
 say() { printf '%s\n' "$*"; }
 
 die() {

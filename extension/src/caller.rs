@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::amount::{Bps, Cents};
 use crate::book::Book;
 use crate::db::{self, Row, args};
-use crate::handler::Scope;
 use crate::reply::{Failure, Refusal};
 use crate::settings;
 
@@ -18,6 +17,33 @@ use crate::settings;
 pub struct Caller {
     book: Book,
     pub key: Key,
+}
+
+/// What a key must be allowed to.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope {
+    Send,
+    Read,
+    Cancel,
+    Redeem,
+    Webhooks,
+    Wallets,
+    Fulfil,
+}
+
+impl Scope {
+    /// As keys carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Send => "send",
+            Scope::Read => "read",
+            Scope::Cancel => "cancel",
+            Scope::Redeem => "redeem",
+            Scope::Webhooks => "webhooks",
+            Scope::Wallets => "wallets",
+            Scope::Fulfil => "fulfil",
+        }
+    }
 }
 
 impl Deref for Caller {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::idempotency::{self, Keeps, Namespace};
 use crate::reply::{Failure, Outcome, Rendered};
 use crate::request;
@@ -27,33 +27,6 @@ pub trait Handler {
 pub struct Terms {
     pub scope: Scope,
     pub keeps: Keeps,
-}
-
-/// What a key must be allowed to.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope {
-    Send,
-    Read,
-    Cancel,
-    Redeem,
-    Webhooks,
-    Wallets,
-    Fulfil,
-}
-
-impl Scope {
-    /// As keys carry it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Send => "send",
-            Scope::Read => "read",
-            Scope::Cancel => "cancel",
-            Scope::Redeem => "redeem",
-            Scope::Webhooks => "webhooks",
-            Scope::Wallets => "wallets",
-            Scope::Fulfil => "fulfil",
-        }
-    }
 }
 
 /// Runs one operation for a known caller: scope, request, idempotency, handler.

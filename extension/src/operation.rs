@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::caller::Caller;
-use crate::handler::{self, Handler, Scope, Terms};
+use crate::caller::{Caller, Scope};
+use crate::handler::{self, Handler, Terms};
 use crate::idempotency::Keeps;
 use crate::reply::{Failure, Rendered};
 use crate::{adjust, balance, cancel, delivery, fulfil, history, ping, redeem, send, validate, webhook};
