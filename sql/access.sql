@@ -1,7 +1,29 @@
 -- Who may call and read what, and what each function is for. Nobody has any right on a table.
 
-revoke all on all tables in schema topup from public;
-revoke all on all functions in schema topup from public;
+-- Not even what the default privileges of this cluster gave to others when the objects were made.
+do $$
+declare
+    given record;
+begin
+    for given in
+        select 'schema ' || n.oid::regnamespace as what, a.grantee
+          from pg_catalog.pg_namespace n, aclexplode(n.nspacl) a
+         where n.oid = 'topup'::regnamespace and a.grantee <> n.nspowner
+        union
+        select 'table ' || c.oid::regclass, a.grantee
+          from pg_catalog.pg_class c, aclexplode(c.relacl) a
+         where c.relnamespace = 'topup'::regnamespace and a.grantee <> c.relowner
+        union
+        select 'function ' || p.oid::regprocedure, a.grantee
+          from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+         where p.pronamespace = 'topup'::regnamespace and a.grantee <> p.proowner
+    loop
+        execute format('revoke all on %s from %s', given.what,
+                       case given.grantee when 0 then 'public' else given.grantee::regrole::text end);
+    end loop;
+end
+$$;
+grant usage on schema topup to topup_admin, topup_app, topup_gateway, topup_reader;
 
 -- Everyone with a role here may ask what there is.
 grant execute on function topup.operations, topup.codes, topup.version, topup.format_id, topup.parse_id, topup.rfc3339

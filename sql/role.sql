@@ -16,6 +16,3 @@ begin
     end loop;
 end
 $$;
-
-revoke all on schema topup from public;
-grant usage on schema topup to topup_admin, topup_app, topup_gateway, topup_reader;

@@ -7,7 +7,8 @@ use pgrx::{PgList, pg_sys};
 
 use crate::db::{self, args};
 
-const EXTENSION: &CStr = c"pg_topup";
+/// Dropping the language of its trigger functions would take the extension along.
+const TAKES_LEDGER_ALONG: [&CStr; 2] = [c"pg_topup", c"plpgsql"];
 
 const HAS_ENTRIES: &str = "select exists (select from topup.entry)";
 
@@ -22,7 +23,7 @@ const OWNS_EXTENSION: &str = "
         language c security definer set search_path = pg_catalog, pg_temp
         as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
     create event trigger topup_refuse_drop on ddl_command_start
-        when tag in ('DROP EXTENSION', 'DROP OWNED') execute function topup.refuse_drop();
+        when tag in ('DROP EXTENSION', 'DROP LANGUAGE', 'DROP OWNED') execute function topup.refuse_drop();
 ")]
 fn refuse_drop(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: an event trigger's function is called with EventTriggerData as its context.
@@ -50,10 +51,14 @@ fn drops_extension(statement: *mut pg_sys::Node) -> bool {
         match (*statement).type_ {
             pg_sys::NodeTag::T_DropStmt => {
                 let drop = statement.cast::<pg_sys::DropStmt>();
-                (*drop).removeType == pg_sys::ObjectType::OBJECT_EXTENSION
+                let kind = (*drop).removeType;
+                let is_of_kind = kind == pg_sys::ObjectType::OBJECT_EXTENSION
+                    || kind == pg_sys::ObjectType::OBJECT_LANGUAGE;
+                is_of_kind
                     && PgList::<pg_sys::Node>::from_pg((*drop).objects)
                         .iter_ptr()
-                        .any(|node| text_of(node) == Some(EXTENSION))
+                        .filter_map(|node| text_of(node))
+                        .any(|name| TAKES_LEDGER_ALONG.contains(&name))
             }
             pg_sys::NodeTag::T_DropOwnedStmt => {
                 let owned = statement.cast::<pg_sys::DropOwnedStmt>();

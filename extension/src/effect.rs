@@ -28,7 +28,8 @@ struct Claimed {
 }
 
 /// Takes the earliest of each lane, so that a lane with much to do leaves room for the others. Lanes are
-/// found by stepping through the index, not by reading all that is open.
+/// found by stepping through the index, not by reading all that is open. What a transaction wrote for an
+/// endpoint that was deleted or switched off before it committed ends here.
 const CLAIM: &str = "
     with recursive lane (lane) as (
         (select lane from topup.effect order by lane limit 1)
@@ -36,20 +37,32 @@ const CLAIM: &str = "
         select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
           from lane where lane.lane is not null),
     due as (
-        select e.tenant_id, e.effect_id
+        select e.tenant_id, e.environment, e.effect_id, w.url,
+               w.deleted_at is null and w.disabled_at is null
+                   and exists (select from topup.webhook_secret s
+                                where s.tenant_id = e.tenant_id and s.endpoint_id = e.lane) as wanted
           from lane
          cross join lateral (
-               select tenant_id, effect_id, due_at from topup.effect
+               select tenant_id, environment, effect_id, lane, due_at from topup.effect
                 where effect.lane = lane.lane and due_at <= now()
                 order by due_at limit $2 for update skip locked) e
+          left join topup.webhook_endpoint w
+            on w.tenant_id = e.tenant_id and w.environment = e.environment and w.endpoint_id = e.lane
          where lane.lane is not null and not lane.lane = any ($3)
          order by e.due_at limit $1),
+    unwanted as (
+        delete from topup.effect e using due
+         where not due.wanted and e.tenant_id = due.tenant_id and e.effect_id = due.effect_id),
+    failed as (
+        update topup.delivery d set status = 'failed' from due
+         where not due.wanted and d.tenant_id = due.tenant_id and d.environment = due.environment
+           and d.delivery_id = due.effect_id),
     claimed as (
         update topup.effect e
            set due_at = now() + make_interval(secs => $4), fence = e.fence + 1, leased = true
-          from due where e.tenant_id = due.tenant_id and e.effect_id = due.effect_id
-        returning e.tenant_id, e.environment, e.effect_id, e.fence, e.lane)
-    select c.tenant_id, c.effect_id, c.fence, c.lane, w.url, v.event_id, v.body,
+          from due where due.wanted and e.tenant_id = due.tenant_id and e.effect_id = due.effect_id
+        returning e.tenant_id, e.environment, e.effect_id, e.fence, e.lane, due.url)
+    select c.tenant_id, c.effect_id, c.fence, c.lane, c.url, v.event_id, v.body,
            array(select s.secret from topup.webhook_secret s
                   where s.tenant_id = c.tenant_id and s.endpoint_id = c.lane
                     and (s.expires_at is null or s.expires_at > now())
@@ -59,9 +72,7 @@ const CLAIM: &str = "
       join topup.delivery d
         on d.tenant_id = c.tenant_id and d.environment = c.environment and d.delivery_id = c.effect_id
       join topup.event v
-        on v.tenant_id = d.tenant_id and v.environment = d.environment and v.event_id = d.event_id
-      join topup.webhook_endpoint w
-        on w.tenant_id = d.tenant_id and w.environment = d.environment and w.endpoint_id = d.endpoint_id";
+        on v.tenant_id = d.tenant_id and v.environment = d.environment and v.event_id = d.event_id";
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
@@ -149,7 +160,7 @@ const SETTLE: &str = "
            set attempts = d.attempts + 1,
                status = case when h.succeeded then 'succeeded' when h.ended then 'failed' else d.status end
           from outcome o left join held h on h.tenant_id = o.tenant_id and h.effect_id = o.effect_id
-         where d.tenant_id = o.tenant_id and d.delivery_id = o.effect_id
+         where d.tenant_id = o.tenant_id and d.environment in ('staging', 'live') and d.delivery_id = o.effect_id
         returning d.tenant_id, d.delivery_id, d.attempts),
     attempt as (
         insert into topup.attempt (tenant_id, delivery_id, number, started_at, duration_ms, http_status, error, response)

@@ -155,11 +155,14 @@ impl Handler for Fail {
     }
 }
 
+/// The wallet's lock first, as everywhere; a wallet that a transaction holds is passed over, for who knows how long.
 const FAILING: &str = "
     select t.tenant_id, t.environment::text, e.wallet_id, t.transaction_id
-      from topup.top_up t join topup.tenant_environment e using (tenant_id, environment)
+      from topup.top_up t
+      join topup.tenant_environment e using (tenant_id, environment)
+      join topup.balance b on b.tenant_id = t.tenant_id and b.account_id = e.wallet_id
      where t.status = 'pending' and t.fails_at is not null and t.fails_at <= clock_timestamp()
-     order by t.fails_at limit 1";
+     order by t.fails_at limit 1 for update of b skip locked";
 
 /// Fails the staging top-up that is longest due; false where none is. One at a time, so that each
 /// transaction holds one wallet only. Where two workers meet, the second finds it ended.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::account::{self, System, USD};
 use crate::amount::{Amount, Cents};
-use crate::book::Book;
+use crate::book::{Book, Environment};
 use crate::db::{self, args};
 use crate::id::{self, Kind};
 use crate::idempotency::{self, Keeps, Namespace};
@@ -51,14 +51,15 @@ fn fund(
         let tenant =
             tenant_id.and_then(|text| Kind::Tenant.parse(text)).ok_or_else(|| missing("tenant_id"))?;
         let environment = environment.ok_or_else(|| missing("environment"))?;
+        let no_environment =
+            || Refusal::of_field(Code::InvalidRequest, "environment", "This must be staging or live.");
+        let environment = Environment::parse(environment).ok_or_else(no_environment)?.as_str();
         let request = FundRequest {
             amount_cents: Cents(amount_cents.ok_or_else(|| missing("amount_cents"))?),
             transaction_id: transaction_id.ok_or_else(|| missing("transaction_id"))?,
             description,
         };
-        let no_tenant = || {
-            Refusal::of_field(Code::InvalidRequest, "tenant_id", "There is no such tenant or environment.")
-        };
+        let no_tenant = || Refusal::of_field(Code::InvalidRequest, "tenant_id", "There is no such tenant.");
         let book = db::read(BOOK, args![tenant, environment], Book::read)?.pop().ok_or_else(no_tenant)?;
         fund_book(&book, &request)
     };

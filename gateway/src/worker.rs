@@ -104,7 +104,11 @@ pub async fn run(
 impl Worker {
     /// Looks for work once and starts what it finds.
     async fn round(&mut self) -> Result<Round, Fault> {
-        let was_due = self.run_due().await?;
+        // Trouble with one kind of work must not hold up the other.
+        let was_due = self.run_due().await.unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "what is due inside the database cannot be done now");
+            false
+        });
         let room = self.lanes.room();
         if room.batch_max == 0 {
             return Ok(Round::Full);
