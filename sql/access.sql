@@ -52,6 +52,9 @@ grant select on topup.accounts, topup.transactions, topup.entries, topup.top_ups
     to topup_reader, topup_app, topup_admin;
 grant execute on function topup.visible to topup_reader, topup_app, topup_admin;
 
+comment on view topup.ledger_fault is 'What is wrong in the books; read by topup.check().';
+comment on view topup.top_up_fault is 'What is wrong with top-ups, keys'' use and the queue; read by topup.check().';
+
 comment on function topup.send is
     'Sends a top-up: amount_cents is list price in US cents, the wallet pays the tier''s price. Returns the envelope (1001 delivered, 1002 pending, or a refusal, which writes nothing). The same idempotency_key is the same top-up, for good.';
 comment on function topup.send_many is
@@ -63,7 +66,7 @@ comment on function topup.cancel is
 comment on function topup.status is 'The envelope of a top-up (txn_…) as it stands now; 3003 if unknown.';
 comment on function topup.balance is 'The wallet in US cents, and the key''s tier, cap, use and margin.';
 comment on function topup.history is
-    'Top-ups, newest first: limit 1 to 50 (50), cursor from the page before, status, platform.';
+    'Top-ups, newest first: page_size 1 to 50 (50), cursor from the page before, status, platform.';
 comment on function topup.redeem is
     'Credits an unredeemed voucher to its bearer, named by customer_id or email. 3005 unknown, 3006 redeemed before.';
 comment on function topup.deliver is
@@ -81,7 +84,7 @@ comment on function topup.webhook_test is
     'Queues a ping to a webhook: 1002 with its delivery_id, for webhook_test_result.';
 comment on function topup.webhook_test_result is 'How a ping went: 1002 under way, 1000 delivered, 5001 with what the receiver said.';
 comment on function topup.delivery_list is
-    'The delivery log, newest first, each with its attempts: status pending, succeeded or failed; event type; limit 1 to 50; cursor.';
+    'The delivery log, newest first, each with its attempts: status pending, succeeded or failed; event type; page_size 1 to 50; cursor.';
 comment on function topup.delivery_replay is 'Attempts a delivery (dlv_…) again, with the same event id and body.';
 comment on function topup.webhook_replay is
     'Attempts again what was to be delivered to a webhook from since until before until, at most 10,000; data.replayed says how many.';
@@ -96,9 +99,9 @@ comment on function topup.check is
 comment on function topup.create_tenant is 'Makes a tenant with a staging and a live environment; returns its id (acct_…).';
 comment on function topup.mint_key is
     'Makes an API key for staging or live and shows it this once. tier: standard, silver, gold, platinum; cap_cents for each day, month or total; scopes: all but fulfil if null; allowed_ips: from anywhere if null. The first staging key of a tenant finds play money (setting topup.staging_credit_cents).';
-comment on function topup.revoke_key is 'Ends a key (key_…) at once and for good.';
+comment on function topup.revoke_key is 'Ends a key (key_…) for good: no call that begins afterwards is let in.';
 comment on function topup.bind_role is
-    'Lets a database role speak for a key when it calls the SQL functions, and makes it a member of topup_app; a null key_id unbinds it.';
+    'Lets a database role speak for a key when it calls the SQL functions, and makes it a member of topup_app; a null key_id unbinds it. The binding goes by the role''s name and outranks the key''s allowed addresses.';
 comment on function topup.fund is
     'Puts money into a tenant''s wallet, in US cents, once for each transaction_id. Returns the envelope.';
 comment on function topup.set_tier is 'Sets a key''s tier; with contract true, review_tiers() leaves it alone.';
@@ -125,6 +128,7 @@ comment on function topup.require_id is 'parse_id, or an error that names what w
 comment on function topup.new_api_key is 'The text of a new API key.';
 comment on function topup.hash_api_key is 'What is kept of an API key: its SHA-256.';
 comment on function topup.founding_accounts is 'The accounts that an environment has from its beginning.';
+comment on function topup.customer_account_id is 'The account that a customer has for a name and asset.';
 comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_cents.';
 comment on function topup.session_role is 'The role that the session acts as.';
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
@@ -136,3 +140,5 @@ alter function topup.claim_effects set enable_seqscan = off;
 alter function topup.claim_effects set enable_bitmapscan = off;
 alter function topup.next_due set enable_seqscan = off;
 alter function topup.next_due set enable_bitmapscan = off;
+-- One environment for nearly everybody: the views then go by their indexes.
+alter function topup.visible rows 2;

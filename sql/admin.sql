@@ -51,6 +51,7 @@ declare
     env    topup.environment := environment;
     id     uuid := topup.new_id();
     first_staging_key boolean;
+    reply  jsonb;
 begin
     -- The lock lets only one key be the first.
     perform from topup.tenant_environment e where e.tenant_id = tenant and e.environment = env for no key update;
@@ -65,7 +66,10 @@ begin
     values (id, tenant, env, coalesce(name, ''), topup.hash_api_key(api_key), tier, cap_cents, cap_period,
             coalesce(scopes, array['send', 'read', 'cancel', 'redeem', 'webhooks', 'wallets', 'funding']), allowed_ips);
     if first_staging_key and topup.staging_credit_cents() > 0 then
-        perform topup.fund(tenant_id, 'staging', topup.staging_credit_cents(), 'staging_credit', 'Play money');
+        reply := topup.fund(tenant_id, 'staging', topup.staging_credit_cents(), 'staging_credit', 'Play money');
+        if reply ->> 'code' <> '1000' then
+            raise exception 'the play money was refused: %', reply -> 'data' ->> 'message';
+        end if;
     end if;
 end
 $$;

@@ -1,105 +1,168 @@
 -- The audit: recomputes from the journal everything that is kept beside it, and names what disagrees.
 
+-- Each fault of the books: which invariant it breaks, and what breaks it.
+create view topup.ledger_fault as
+    select 'transactions balance' as invariant,
+           format('transaction %s is off by %s %s', topup.format_id('txn', e.transaction_id), sum(e.amount), a.asset) as what
+      from topup.entry e join topup.account a using (tenant_id, account_id)
+     group by e.tenant_id, e.transaction_id, a.asset having sum(e.amount) <> 0
+    union all
+    select 'entries, transactions and accounts belong together',
+           format('transaction %s', topup.format_id('txn', coalesce(e.transaction_id, t.transaction_id)))
+      from topup.entry e
+      full join topup.transaction t using (tenant_id, transaction_id)
+      left join topup.account a using (tenant_id, account_id)
+     where t.transaction_id is null or e.transaction_id is null or a.account_id is null or a.environment <> t.environment
+        or (a.kind in ('wallet', 'customer')) is distinct from (e.account_version is not null)
+    union all
+    select 'accounts are the ones they are derived to be', format('account %s, kind %s', account_id, kind)
+      from topup.account a
+     where a.account_id is distinct from case a.kind
+               when 'customer' then topup.customer_account_id(a.customer_id, a.name, a.asset)
+               else (select f.account_id from topup.founding_accounts(a.tenant_id, a.environment::text) f
+                      where f.kind = a.kind and f.asset = a.asset) end
+        or (a.kind = 'customer' and not exists (
+               select from topup.customer c where c.tenant_id = a.tenant_id and c.environment = a.environment
+                  and c.customer_id = a.customer_id))
+    union all
+    select 'every environment has its accounts', format('%s of %s lacks %s', n.environment, topup.format_id('acct', n.tenant_id), f.kind)
+      from topup.tenant_environment n
+     cross join lateral topup.founding_accounts(n.tenant_id, n.environment::text) f
+      left join topup.account a on a.tenant_id = n.tenant_id and a.account_id = f.account_id and a.kind = f.kind
+     where a.account_id is null or (f.kind = 'wallet' and n.wallet_id <> f.account_id)
+    union all
+    select 'balances are the sums of their entries',
+           format('account %s: balance %s, entries %s', a.account_id, b.balance, s.amount)
+      from topup.account a
+      full join topup.balance b using (tenant_id, account_id)
+      left join (select tenant_id, account_id, sum(amount) as amount, count(*) as entries
+                   from topup.entry where account_version is not null group by tenant_id, account_id) s
+             using (tenant_id, account_id)
+     where (coalesce(a.kind, '') in ('wallet', 'customer')) is distinct from (b.account_id is not null)
+        or b.balance <> coalesce(s.amount, 0) or b.version <> coalesce(s.entries, 0)
+    union all
+    select 'entries of an account follow one another', format('account %s, version %s', e.account_id, e.account_version)
+      from (select *, lag(account_version, 1, 0::bigint) over w as version_before,
+                   lag(balance_after, 1, 0::numeric) over w as balance_before
+              from topup.entry where account_version is not null
+            window w as (partition by tenant_id, account_id order by account_version)) e
+     where e.account_version <> e.version_before + 1 or e.balance_after <> e.balance_before + e.amount
+    union all
+    select 'no balance is below its limit', format('account %s: %s', account_id, balance)
+      from topup.balance where balance < -credit_limit
+    union all
+    select 'amounts are not finer than their asset', format('account %s: %s', e.account_id, e.amount)
+      from topup.entry e join topup.account a using (tenant_id, account_id)
+     where a.asset = 'USD' and scale(trim_scale(e.amount)) > 9
+    union all
+    select 'credit from outside is remembered', format('transaction %s', topup.format_id('txn', t.transaction_id))
+      from topup.transaction t
+      left join topup.idempotency i on i.tenant_id = t.tenant_id and i.environment = t.environment
+                                   and i.namespace = t.kind and i.key = t.reference
+     where t.kind not in ('send', 'deliver', 'redeem', 'cancel', 'fail', 'fund', 'adjust')
+        or (t.kind in ('fund', 'adjust')) is distinct from (t.reference is not null)
+        or (t.reference is not null and i.key is null)
+        or (t.kind in ('fund', 'adjust')) is distinct from (t.top_up_id is null);
+
+-- The faults of top-ups, of what keys used, and of the queue.
+create view topup.top_up_fault as
+    with moved as (
+        select t.tenant_id, t.environment, t.top_up_id, t.kind, a.kind as account_kind, a.account_id, e.amount
+          from topup.transaction t
+          join topup.entry e using (tenant_id, transaction_id)
+          join topup.account a using (tenant_id, account_id)
+         where t.top_up_id is not null),
+    flow as (
+        select tenant_id, environment, top_up_id,
+               sum(amount) filter (where kind = 'send' and account_kind = 'wallet') as paid,
+               sum(amount) filter (where kind in ('cancel', 'fail') and account_kind = 'wallet') as refunded,
+               coalesce(sum(amount) filter (where account_kind = 'discount'), 0) as discount,
+               coalesce(sum(amount) filter (where account_kind = 'pending'), 0) as pending,
+               coalesce(sum(amount) filter (where account_kind = 'voucher'), 0) as voucher,
+               sum(amount) filter (where account_kind = 'customer') as received,
+               (array_agg(account_id) filter (where account_kind = 'customer'))[1] as receiver,
+               count(*) filter (where account_kind = 'customer') as receivers
+          from moved group by tenant_id, environment, top_up_id),
+    expected as (
+        select t.*, t.amount_cents / 100.0 as list, t.cost_cents / 100.0 as cost,
+               t.status in ('cancelled', 'failed') as returned, t.status = 'delivered' as delivered
+          from topup.top_up t)
+    select 'top-ups have the postings of their state' as invariant,
+           format('top-up %s is %s', topup.format_id('txn', coalesce(t.transaction_id, f.top_up_id)), t.status) as what
+      from expected t
+      full join flow f on f.tenant_id = t.tenant_id and f.environment = t.environment and f.top_up_id = t.transaction_id
+     where t.transaction_id is null or f.top_up_id is null
+        or f.paid is distinct from -t.cost
+        or f.refunded is distinct from case when t.returned then t.cost end
+        or f.discount <> case when t.returned then 0 else t.cost - t.list end
+        or f.pending <> case when t.status = 'pending' then t.list else 0 end
+        or f.voucher <> case when t.delivered and t.account_id is null then t.list else 0 end
+        or f.received is distinct from case when t.account_id is not null then t.list end
+        or f.receiver is distinct from t.account_id or f.receivers > 1
+        or (t.account_id is not null and not t.delivered)
+        or (t.voucher_code is not null) <> t.delivered
+    union all
+    select 'top-ups cost what their discount says', format('top-up %s', topup.format_id('txn', t.transaction_id))
+      from topup.top_up t
+     cross join lateral (select t.amount_cents * (10000 - t.discount_bps) as exact) p
+     where t.cost_cents <> div(p.exact, 10000) + case when p.exact % 10000 > 5000 then 1
+               when p.exact % 10000 = 5000 and div(p.exact, 10000) % 2 = 1 then 1 else 0 end
+    union all
+    select 'top-ups belong to a key of their environment', format('top-up %s', topup.format_id('txn', t.transaction_id))
+      from topup.top_up t
+      left join topup.key k on k.key_id = t.key_id and k.tenant_id = t.tenant_id and k.environment = t.environment
+     where k.key_id is null
+    union all
+    select 'key usage is the sum of standing top-ups', format('key %s on %s', topup.format_id('key', key_id), day)
+      from topup.key_usage u
+      full join (select tenant_id, key_id, (created_at at time zone 'UTC')::date as day,
+                        sum(cost_cents) as cost, sum(amount_cents) as list
+                   from topup.top_up where status in ('pending', 'delivered')
+                  group by tenant_id, key_id, (created_at at time zone 'UTC')::date) t
+           using (tenant_id, key_id, day)
+     where coalesce(u.cost_cents, 0) <> coalesce(t.cost, 0) or coalesce(u.list_cents, 0) <> coalesce(t.list, 0)
+    union all
+    select 'deliveries are pending exactly while they are queued',
+           format('delivery %s is %s', topup.format_id('dlv', coalesce(d.delivery_id, f.effect_id)), d.status)
+      from topup.delivery d
+      full join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
+     where (d.status = 'pending') is distinct from (f.effect_id is not null)
+        or f.lane <> d.endpoint_id or f.environment <> d.environment
+    union all
+    select 'deliveries have their event, endpoint and attempts', format('delivery %s', topup.format_id('dlv', d.delivery_id))
+      from topup.delivery d
+      left join topup.event e using (tenant_id, environment, event_id)
+      left join topup.webhook_endpoint w using (tenant_id, environment, endpoint_id)
+     where e.event_id is null or w.endpoint_id is null
+        or d.attempts <> (select count(*) from topup.attempt a
+                           where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id)
+    union all
+    select 'live endpoints have a secret', format('webhook %s', topup.format_id('whk', w.endpoint_id))
+      from topup.webhook_endpoint w
+     where w.deleted_at is null and not exists (
+               select from topup.webhook_secret s
+                where s.tenant_id = w.tenant_id and s.endpoint_id = w.endpoint_id and s.expires_at is null);
+
 create function topup.check(out invariant text, out holds boolean, out detail text) returns setof record
     language sql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
-    with fault (invariant, what) as (
-        select 'transactions balance',
-               format('transaction %s is off by %s %s', topup.format_id('txn', e.transaction_id), sum(e.amount), a.asset)
-          from topup.entry e join topup.account a using (tenant_id, account_id)
-         group by e.tenant_id, e.transaction_id, a.asset having sum(e.amount) <> 0
-        union all
-        select 'entries have a transaction and an account',
-               format('an entry of transaction %s', topup.format_id('txn', e.transaction_id))
-          from topup.entry e
-          left join topup.transaction t using (tenant_id, transaction_id)
-          left join topup.account a using (tenant_id, account_id)
-         where t.transaction_id is null or a.account_id is null or a.environment <> t.environment
-        union all
-        select 'balances are the sums of their entries',
-               format('account %s: balance %s, entries %s', b.account_id, b.balance, coalesce(s.amount, 0))
-          from topup.balance b
-          left join (select tenant_id, account_id, sum(amount) as amount, count(*) as entries
-                       from topup.entry where account_version is not null group by tenant_id, account_id) s
-                 using (tenant_id, account_id)
-         where b.balance <> coalesce(s.amount, 0) or b.version <> coalesce(s.entries, 0)
-        union all
-        select 'entries of an account follow one another',
-               format('account %s, version %s', e.account_id, e.account_version)
-          from (select *, lag(account_version, 1, 0::bigint) over w as version_before,
-                       lag(balance_after, 1, 0::numeric) over w as balance_before
-                  from topup.entry where account_version is not null
-                window w as (partition by tenant_id, account_id order by account_version)) e
-         where e.account_version <> e.version_before + 1 or e.balance_after <> e.balance_before + e.amount
-        union all
-        select 'accounts with a balance carry it in every entry', format('account %s', e.account_id)
-          from topup.entry e join topup.balance b using (tenant_id, account_id) where e.account_version is null
-        union all
-        select 'no balance is below its limit', format('account %s: %s', account_id, balance)
-          from topup.balance where balance < -credit_limit
-        union all
-        select 'amounts are not finer than their asset', format('account %s: %s', e.account_id, e.amount)
-          from topup.entry e join topup.account a using (tenant_id, account_id)
-         where a.asset = 'USD' and scale(trim_scale(e.amount)) > 9
-        union all
-        select 'top-ups cost what their entries say',
-               format('top-up %s', topup.format_id('txn', t.transaction_id))
-          from topup.top_up t
-          join topup.tenant_environment n using (tenant_id, environment)
-          left join topup.entry e on e.tenant_id = t.tenant_id and e.transaction_id = t.transaction_id
-                                 and e.account_id = n.wallet_id
-         where e.amount is distinct from -t.cost_cents / 100.0
-        union all
-        select 'open top-ups and vouchers are covered',
-               format('%s %s of %s: %s held, %s open', s.environment, s.kind, topup.format_id('acct', s.tenant_id), s.held, s.open)
-          from (select a.tenant_id, a.environment, a.kind,
-                       coalesce((select sum(e.amount) from topup.entry e
-                                  where e.tenant_id = a.tenant_id and e.account_id = a.account_id), 0) as held,
-                       coalesce((select sum(t.amount_cents) / 100.0 from topup.top_up t
-                                  where t.tenant_id = a.tenant_id and t.environment = a.environment
-                                    and case a.kind when 'pending' then t.status = 'pending'
-                                        else t.status = 'delivered' and t.account_id is null end), 0) as open
-                  from topup.account a where a.kind in ('pending', 'voucher')) s
-         where s.held <> s.open
-        union all
-        select 'top-ups have the postings of their state',
-               format('top-up %s is %s', topup.format_id('txn', t.transaction_id), t.status)
-          from topup.top_up t
-          left join (select tenant_id, top_up_id,
-                            count(*) filter (where kind = 'send') as sends,
-                            count(*) filter (where kind = 'deliver') as deliveries,
-                            count(*) filter (where kind in ('cancel', 'fail')) as refunds,
-                            count(*) filter (where kind = 'redeem') as redemptions
-                       from topup.transaction where top_up_id is not null group by tenant_id, top_up_id) k
-                 on k.tenant_id = t.tenant_id and k.top_up_id = t.transaction_id
-         where coalesce(k.sends, 0) <> 1 or k.deliveries > 1 or k.redemptions > 1
-            or k.refunds <> (t.status in ('cancelled', 'failed'))::int
-            or (t.voucher_code is null) <> (t.status <> 'delivered')
-        union all
-        select 'key usage is the sum of standing top-ups', format('key %s', topup.format_id('key', key_id))
-          from (select tenant_id, key_id, sum(cost_cents) as cost, sum(list_cents) as list
-                  from topup.key_usage group by tenant_id, key_id) u
-          full join (select tenant_id, key_id, sum(cost_cents) as cost, sum(amount_cents) as list
-                       from topup.top_up where status in ('pending', 'delivered') group by tenant_id, key_id) t
-               using (tenant_id, key_id)
-         where coalesce(u.cost, 0) <> coalesce(t.cost, 0) or coalesce(u.list, 0) <> coalesce(t.list, 0)
-        union all
-        select 'deliveries are pending exactly while they are queued',
-               format('delivery %s is %s', topup.format_id('dlv', coalesce(d.delivery_id, f.effect_id)), d.status)
-          from topup.delivery d
-          full join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
-         where (d.status = 'pending') is distinct from (f.effect_id is not null)),
-    invariant (position, invariant) as (
+    with known (position, invariant) as (
         select position, invariant from unnest(array[
-            'transactions balance', 'entries have a transaction and an account',
+            'transactions balance', 'entries, transactions and accounts belong together',
+            'accounts are the ones they are derived to be', 'every environment has its accounts',
             'balances are the sums of their entries', 'entries of an account follow one another',
-            'accounts with a balance carry it in every entry', 'no balance is below its limit',
-            'amounts are not finer than their asset', 'top-ups cost what their entries say',
-            'open top-ups and vouchers are covered', 'top-ups have the postings of their state',
-            'key usage is the sum of standing top-ups',
-            'deliveries are pending exactly while they are queued']) with ordinality as i (invariant, position))
-    select i.invariant, count(f.what) = 0,
+            'no balance is below its limit', 'amounts are not finer than their asset',
+            'credit from outside is remembered', 'top-ups have the postings of their state',
+            'top-ups cost what their discount says', 'top-ups belong to a key of their environment',
+            'key usage is the sum of standing top-ups', 'deliveries are pending exactly while they are queued',
+            'deliveries have their event, endpoint and attempts', 'live endpoints have a secret'])
+            with ordinality as i (invariant, position)),
+    fault as (
+        select f.invariant, f.what from topup.ledger_fault f
+        union all
+        select f.invariant, f.what from topup.top_up_fault f)
+    select k.invariant, count(f.what) = 0,
            case when count(f.what) > 0
                 then format('%s at fault: %s', count(f.what), (array_agg(f.what order by f.what))[1]) end
-      from invariant i left join fault f using (invariant)
-     group by i.position, i.invariant order by i.position
+      from known k left join fault f on f.invariant = k.invariant
+     group by k.position, k.invariant order by k.position
 $$;

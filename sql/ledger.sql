@@ -52,6 +52,9 @@ create table topup.transaction (
 );
 create index transaction_of_top_up on topup.transaction (tenant_id, top_up_id)
     where top_up_id is not null and top_up_id <> transaction_id;
+-- A credit from outside is there once, whatever else fails.
+create unique index transaction_reference on topup.transaction (tenant_id, environment, kind, reference)
+    where reference is not null;
 comment on table topup.transaction is 'A balanced set of entries and why it was written. Never updated, never deleted.';
 
 create table topup.entry (
@@ -86,6 +89,8 @@ create trigger refuse_change before update or delete on topup.transaction
     for each row execute function topup.refuse_change();
 create trigger refuse_truncate before truncate on topup.transaction
     for each statement execute function topup.refuse_change();
+alter table topup.entry enable always trigger refuse_change, enable always trigger refuse_truncate;
+alter table topup.transaction enable always trigger refuse_change, enable always trigger refuse_truncate;
 
 select pg_extension_config_dump('topup.account', '');
 select pg_extension_config_dump('topup.balance', '');

@@ -1,5 +1,13 @@
 -- The schema and the four roles that divide it. Everything else in this folder builds on this file.
 
+do $$
+begin
+    if pg_catalog.getdatabaseencoding() <> 'UTF8' then
+        raise exception 'pg_topup needs a database in UTF8, and this one is in %', pg_catalog.getdatabaseencoding();
+    end if;
+end
+$$;
+
 create schema topup;
 comment on schema topup is
     'Prepaid AI credit: a double-entry ledger, the operations on it, and the effects that follow from them.';

@@ -17,6 +17,8 @@ create table topup.webhook_endpoint (
     primary key (tenant_id, environment, endpoint_id),
     foreign key (tenant_id, environment) references topup.tenant_environment
 );
+create index webhook_endpoint_on on topup.webhook_endpoint (tenant_id, environment)
+    where deleted_at is null and disabled_at is null;
 comment on table topup.webhook_endpoint is
     'A URL that is told about events. retry_schedule_s: seconds after the first attempt at which each attempt is due.';
 
@@ -61,13 +63,15 @@ comment on table topup.delivery is 'An event on its way to one endpoint.';
 create table topup.attempt (
     tenant_id   uuid not null,
     delivery_id uuid not null,
+    -- That of the claim, so that an attempt is logged once however often it is told.
+    fence       bigint not null,
     number      integer not null,
     started_at  timestamptz not null,
     duration_ms integer not null,
     http_status integer,
     error       text,
     response    text,
-    primary key (tenant_id, delivery_id, number)
+    primary key (tenant_id, delivery_id, fence)
 );
 comment on table topup.attempt is 'One try of a delivery: when, how long, what the receiver said (its first 1 KiB) or what went wrong.';
 

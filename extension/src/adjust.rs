@@ -118,8 +118,11 @@ fn check(request: &AdjustRequest) -> Result<(), Refusal> {
     if request.asset != USD {
         return invalid("asset", "There is no such asset.");
     }
-    if request.amount == Amount::ZERO || request.amount.decimals() > USD_DECIMALS_MAX {
-        let message = format!("The amount must not be zero nor finer than {USD_DECIMALS_MAX} decimals.");
+    let amount = request.amount;
+    if amount == Amount::ZERO || !amount.fits() || amount.decimals() > USD_DECIMALS_MAX {
+        let message = format!(
+            "The amount must not be zero, beyond what an account can hold, nor finer than {USD_DECIMALS_MAX} decimals."
+        );
         return Err(Refusal::of_field(Code::AmountOutOfRange, "amount", message));
     }
     let name = request.account_name.as_deref().unwrap_or("default");

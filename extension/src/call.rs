@@ -42,12 +42,13 @@ fn answer_wire(
 #[search_path(pg_catalog, pg_temp)]
 fn call(
     api_key: Option<&str>,
-    operation: &str,
+    operation: Option<&str>,
     request: Option<&str>,
     idempotency_key: default!(Option<&str>, "NULL"),
     client_ip: default!(Option<pgrx::Inet>, "NULL"),
 ) -> TableIterator<'static, (name!(status, i16), name!(body, String))> {
     let client_ip = client_ip.map(|ip| ip.0);
+    let operation = operation.unwrap_or_default();
     let reply =
         answer_wire(api_key, operation, request.unwrap_or_default(), idempotency_key, client_ip.as_deref());
     TableIterator::once((reply.http_status, reply.body))

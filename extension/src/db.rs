@@ -17,7 +17,7 @@ pub type Arg<'a> = DatumWithOid<'a>;
 pub type DbResult<T> = Result<T, SpiError>;
 
 thread_local! {
-    static PLANS: RefCell<HashMap<(*const u8, bool), Rc<OwnedPreparedStatement>>> = RefCell::default();
+    static PLANS: RefCell<HashMap<(*const str, bool), Rc<OwnedPreparedStatement>>> = RefCell::default();
 }
 
 /// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
@@ -58,7 +58,7 @@ fn plan(
     args: &[Arg],
     writes: bool,
 ) -> DbResult<Rc<OwnedPreparedStatement>> {
-    PLANS.with_borrow_mut(|plans| match plans.entry((sql.as_ptr(), writes)) {
+    PLANS.with_borrow_mut(|plans| match plans.entry((std::ptr::from_ref(sql), writes)) {
         Entry::Occupied(kept) => Ok(Rc::clone(kept.get())),
         Entry::Vacant(place) => {
             let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();

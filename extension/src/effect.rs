@@ -136,7 +136,7 @@ fn headers(effect: &Claimed) -> Result<serde_json::Value, Failure> {
     }))
 }
 
-/// Logs every attempt. Those that still hold their lease also end the delivery or set its next attempt,
+/// Logs every attempt, once however often it is told. Those that still hold their lease also end the delivery or set its next attempt,
 /// counted from the first. A receiver that answers 410 is switched off.
 const SETTLE: &str = "
     with outcome as (
@@ -155,18 +155,23 @@ const SETTLE: &str = "
           from outcome o
           join topup.effect e on e.tenant_id = o.tenant_id and e.effect_id = o.effect_id and e.fence = o.fence
          order by e.tenant_id, e.effect_id for update of e),
+    fresh as (
+        select o.* from outcome o
+         where not exists (select from topup.attempt a
+                            where a.tenant_id = o.tenant_id and a.delivery_id = o.effect_id and a.fence = o.fence)),
     delivery as (
         update topup.delivery d
            set attempts = d.attempts + 1,
                status = case when h.succeeded then 'succeeded' when h.ended then 'failed' else d.status end
-          from outcome o left join held h on h.tenant_id = o.tenant_id and h.effect_id = o.effect_id
+          from fresh o left join held h on h.tenant_id = o.tenant_id and h.effect_id = o.effect_id
          where d.tenant_id = o.tenant_id and d.environment in ('staging', 'live') and d.delivery_id = o.effect_id
         returning d.tenant_id, d.delivery_id, d.attempts),
     attempt as (
-        insert into topup.attempt (tenant_id, delivery_id, number, started_at, duration_ms, http_status, error, response)
-        select d.tenant_id, d.delivery_id, d.attempts, o.started_at, o.duration_ms, o.http_status, o.error,
+        insert into topup.attempt
+               (tenant_id, delivery_id, fence, number, started_at, duration_ms, http_status, error, response)
+        select d.tenant_id, d.delivery_id, o.fence, d.attempts, o.started_at, o.duration_ms, o.http_status, o.error,
                left(o.response, 1024)
-          from delivery d join outcome o on o.tenant_id = d.tenant_id and o.effect_id = d.delivery_id),
+          from delivery d join fresh o on o.tenant_id = d.tenant_id and o.effect_id = d.delivery_id),
     done as (
         delete from topup.effect e using held h
          where h.ended and e.tenant_id = h.tenant_id and e.effect_id = h.effect_id),
@@ -179,13 +184,11 @@ const SETTLE: &str = "
          where not h.ended and e.tenant_id = h.tenant_id and e.effect_id = h.effect_id)
     select tenant_id, environment::text, lane, gone from held";
 
+/// What else is queued for it ends when it is claimed.
 const SWITCH_OFF: &str = "
-    with off as (
-        update topup.webhook_endpoint set disabled_at = clock_timestamp(), disabled_reason = 'The receiver answered 410 (gone).'
-         where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and disabled_at is null),
-    effect as (delete from topup.effect where tenant_id = $1 and lane = $3 returning effect_id)
-    update topup.delivery d set status = 'failed' from effect
-     where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = effect.effect_id";
+    update topup.webhook_endpoint
+       set disabled_at = clock_timestamp(), disabled_reason = 'The receiver answered 410 (gone).'
+     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and disabled_at is null";
 
 /// Returns how many outcomes still held their lease.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

@@ -134,12 +134,12 @@ fn balance() -> JsonbText {
 #[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn history(
-    limit: default!(Option<i64>, "NULL"),
+    page_size: default!(Option<i64>, "NULL"),
     cursor: default!(Option<&str>, "NULL"),
     status: default!(Option<&str>, "NULL"),
     platform: default!(Option<&str>, "NULL"),
 ) -> JsonbText {
-    let page = Fields::default().with("limit", limit).with("cursor", cursor);
+    let page = Fields::default().with("limit", page_size).with("cursor", cursor);
     perform("history", page.with("status", status).with("platform", platform), None)
 }
 
@@ -192,7 +192,7 @@ fn adjust(
         .json("amount", amount)
         .with("reason", reason)
         .with("customer_id", customer_id)
-        .with("account_name", account_name.filter(|_| customer_id.is_some()))
+        .with("account_name", account_name.filter(|name| *name != "default"))
         .with("description", description)
         .json("metadata", metadata);
     perform("adjust", fields, None)
@@ -251,11 +251,11 @@ fn webhook_test_result(delivery_id: Option<&str>) -> JsonbText {
 fn delivery_list(
     status: default!(Option<&str>, "NULL"),
     event: default!(Option<&str>, "NULL"),
-    limit: default!(Option<i64>, "NULL"),
+    page_size: default!(Option<i64>, "NULL"),
     cursor: default!(Option<&str>, "NULL"),
 ) -> JsonbText {
     let filter = Fields::default().with("status", status).with("event", event);
-    perform("delivery_list", filter.with("limit", limit).with("cursor", cursor), None)
+    perform("delivery_list", filter.with("limit", page_size).with("cursor", cursor), None)
 }
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

@@ -110,7 +110,7 @@ pub fn post(
 ) -> Result<Vec<Amount>, Failure> {
     let sum = postings.iter().try_fold(Amount::ZERO, |sum, posting| sum.plus(posting.amount));
     if sum != Some(Amount::ZERO) {
-        return Err(Failure::Fault(format!("the postings of a {} do not sum to zero", header.kind)));
+        return Err(Failure::Fault(format!("the postings of kind {} do not sum to zero", header.kind)));
     }
     let postings: Vec<&Posting> = postings.iter().filter(|posting| posting.amount != Amount::ZERO).collect();
     let mut after: Vec<Amount> = locked.iter().map(|account| account.balance).collect();

@@ -70,7 +70,11 @@ extension_sql_file!(
     name = "view",
     requires = ["admin", admin::visible, id::sql_format_id]
 );
-extension_sql_file!("../../sql/check.sql", name = "check", requires = ["view"]);
+extension_sql_file!(
+    "../../sql/check.sql",
+    name = "check",
+    requires = ["view", admin::founding_accounts, admin::customer_account_id]
+);
 extension_sql_file!("../../sql/access.sql", name = "access", finalize);
 
 /// Called by Postgres when it loads the library.

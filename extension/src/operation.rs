@@ -146,7 +146,7 @@ pub static CATALOG: &[Operation] = &[
     },
     Operation {
         http: Some(("DELETE", "/api/public/v1/webhooks/{id}")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Delete a webhook",
         description: "Nothing more is delivered to it; its log stays.",
         ..of::<webhook::Delete>()
@@ -160,7 +160,7 @@ pub static CATALOG: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/test")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         completes_with: Some("webhook_test_result"),
         summary: "Send a ping now",
         description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said.",

@@ -1,5 +1,7 @@
 //! Turns the text of a request into its type, and what is wrong with it into a refusal that names the field.
 
+use std::collections::BTreeMap;
+
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny};
@@ -95,7 +97,7 @@ fn nul_path(value: &Value) -> Option<String> {
     }
 }
 
-/// A JSON object of the caller's own, at most 4 KiB, kept exactly as it was written.
+/// A JSON object of the caller's own, at most 4 KiB, kept with every digit of its numbers.
 #[derive(Debug, JsonSchema)]
 #[schemars(with = "serde_json::Map<String, Value>")]
 pub struct Metadata(Box<RawValue>);
@@ -123,11 +125,30 @@ impl<'de> Deserialize<'de> for Metadata {
 }
 
 impl Serialize for Metadata {
-    /// In one spelling, so that equal objects are equal requests.
+    /// In one spelling, so that equal objects are equal requests; numbers keep their digits.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value: Value = serde_json::from_str(self.0.get()).map_err(serde::ser::Error::custom)?;
-        value.serialize(serializer)
+        canonical(&self.0).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
+}
+
+/// The same JSON with its fields in order and nothing between tokens.
+fn canonical(json: &RawValue) -> serde_json::Result<Box<RawValue>> {
+    let text = match json.get().as_bytes().first() {
+        Some(b'{') => {
+            let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get())?;
+            let fields: serde_json::Result<BTreeMap<_, _>> =
+                fields.into_iter().map(|(name, field)| Ok((name, canonical(&field)?))).collect();
+            serde_json::to_string(&fields?)?
+        }
+        Some(b'[') => {
+            let items: Vec<Box<RawValue>> = serde_json::from_str(json.get())?;
+            let items: serde_json::Result<Vec<_>> = items.iter().map(|item| canonical(item)).collect();
+            serde_json::to_string(&items?)?
+        }
+        Some(b'"') => serde_json::to_string(&serde_json::from_str::<String>(json.get())?)?,
+        _ => json.get().to_owned(),
+    };
+    RawValue::from_string(text)
 }
 
 #[cfg(test)]
@@ -163,6 +184,15 @@ mod tests {
             parse(r#"{"name":"a\\u0000","count":3,"metadata":{"big":12345678901234567890.5}}"#).unwrap();
         assert_eq!((sample.name.as_str(), sample.count), ("a\\u0000", 3));
         assert_eq!(sample.metadata.unwrap().as_str(), r#"{"big":12345678901234567890.5}"#);
+    }
+
+    #[test]
+    fn equal_metadata_has_one_spelling() {
+        let spelling =
+            |text: &str| serde_json::to_string(&serde_json::from_str::<Metadata>(text).unwrap()).unwrap();
+        let written = r#"{ "b" : [1, {"d":"\u0061", "c": null}], "a": 12345678901234567890.5 }"#;
+        assert_eq!(spelling(written), r#"{"a":12345678901234567890.5,"b":[1,{"c":null,"d":"a"}]}"#);
+        assert_ne!(spelling(r#"{"a":12345678901234567890.5}"#), spelling(r#"{"a":12345678901234567891.5}"#));
     }
 
     #[test]

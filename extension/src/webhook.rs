@@ -11,6 +11,7 @@ use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::id::{self, Kind};
+use crate::ledger;
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::settings;
 use crate::sign;
@@ -31,7 +32,7 @@ pub struct RegisterRequest {
     /// https, on port 443 or at least 1024, leading to public addresses only.
     pub url: String,
     /// Types of events; all if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "event_types")]
     pub events: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +63,6 @@ pub struct RegisterData {
 
 pub struct Register;
 
-/// One statement, so that two registrations at once cannot both be the last that fits.
 const COUNT: &str = "
     select count(*) from topup.webhook_endpoint
      where tenant_id = $1 and environment = $2::topup.environment and deleted_at is null";
@@ -85,8 +85,10 @@ impl Handler for Register {
         check(request)?;
         let url = check_url(&request.url, request.resolved_addresses.as_deref())?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
+        // Its lock lets only one of two at once be the last that fits.
+        ledger::lock_wallet(caller)?;
         let count: i64 =
-            db::read(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
+            db::write(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
         if count >= ENDPOINTS_MAX {
             let message = format!("An environment has at most {ENDPOINTS_MAX} webhooks; delete one first.");
             return Err(Refusal::new(Code::InvalidRequest, message).into());
@@ -238,18 +240,14 @@ pub struct DeleteData {
 
 pub struct Delete;
 
+/// What is queued for it ends when it is claimed.
 const DELETE: &str = "
     with gone as (
         update topup.webhook_endpoint set deleted_at = clock_timestamp()
          where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null
         returning endpoint_id),
-    secret as (delete from topup.webhook_secret s using gone where s.tenant_id = $1 and s.endpoint_id = gone.endpoint_id),
-    effect as (
-        delete from topup.effect e using gone where e.tenant_id = $1 and e.lane = gone.endpoint_id
-        returning e.effect_id),
-    delivery as (
-        update topup.delivery d set status = 'failed' from effect
-         where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = effect.effect_id)
+    secret as (
+        delete from topup.webhook_secret s using gone where s.tenant_id = $1 and s.endpoint_id = gone.endpoint_id)
     select true from gone";
 
 impl Handler for Delete {
@@ -288,12 +286,12 @@ pub struct RotateData {
 
 pub struct Rotate;
 
-const LOCK: &str = "
+const LIVE_SECRETS: &str = "
     select (select count(*) from topup.webhook_secret s
              where s.tenant_id = w.tenant_id and s.endpoint_id = w.endpoint_id
                and (s.expires_at is null or s.expires_at > clock_timestamp()))
       from topup.webhook_endpoint w
-     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null for update";
+     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null";
 
 const ROTATE: &str = "
     with past as (
@@ -318,7 +316,8 @@ impl Handler for Rotate {
         }
         let endpoint_id = parse_id(&request.id)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
-        let live: i64 = db::write(LOCK, arguments, |row| row.get(1))?.pop().ok_or_else(not_found)?;
+        ledger::lock_wallet(caller)?;
+        let live: i64 = db::write(LIVE_SECRETS, arguments, |row| row.get(1))?.pop().ok_or_else(not_found)?;
         if live >= LIVE_SECRETS_MAX {
             let message = format!("{LIVE_SECRETS_MAX} secrets are live; wait until an overlap ends.");
             return Err(Refusal::new(Code::InvalidRequest, message).into());
