@@ -77,19 +77,30 @@ pub struct NotAnAmount;
 impl FromStr for Amount {
     type Err = NotAnAmount;
 
-    /// Reads what Postgres writes for a `numeric`: digits, one point, an optional minus.
+    /// Reads a JSON number, or what Postgres writes for a `numeric`: digits, a point, an optional minus
+    /// and exponent.
     fn from_str(text: &str) -> Result<Amount, NotAnAmount> {
-        let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let fraction = fraction.trim_end_matches('0');
-        let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || fraction.len() > DECIMALS {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let exponent: i64 = exponent.parse().map_err(|_| NotAnAmount)?;
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = format!("{whole}{fraction}");
+        if whole.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NotAnAmount);
         }
+        let significant = digits.trim_end_matches('0');
+        let dropped = i64::try_from(digits.len() - significant.len()).unwrap_or(i64::MAX);
+        if significant.is_empty() {
+            return Ok(Amount::ZERO);
+        }
+        // The value is `significant` × 10^power, in units of the finest decimal.
+        let fraction_length = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
+        let power = exponent.saturating_add(DECIMALS as i64).saturating_add(dropped - fraction_length);
+        let power = u32::try_from(power).map_err(|_| NotAnAmount)?;
         // More than any account can hold, however much, is one amount that no account takes.
-        let whole: i128 = whole.parse().unwrap_or(i128::MAX).min(UNITS_MAX + 1);
-        let fraction: i128 = format!("{fraction:0<DECIMALS$}").parse().map_err(|_| NotAnAmount)?;
-        let value = whole * UNIT + fraction;
+        let value: Option<i128> = significant.trim_start_matches('0').parse().ok();
+        let value = value.zip(10_i128.checked_pow(power)).and_then(|(value, scale)| value.checked_mul(scale));
+        let value = value.unwrap_or(i128::MAX).min(UNITS_MAX * UNIT + 1);
         Ok(Amount(if negative { -value } else { value }))
     }
 }
@@ -114,10 +125,10 @@ impl Serialize for Amount {
 }
 
 impl<'de> Deserialize<'de> for Amount {
-    /// A JSON number in plain notation, read digit by digit.
+    /// A JSON number, read digit by digit.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let message = "expected a number with at most 18 decimals, without exponent";
+        let message = "expected a number with at most 18 decimals";
         raw.get().parse().map_err(|_| D::Error::custom(message))
     }
 }
@@ -168,12 +179,21 @@ mod tests {
         for text in ["0", "1", "-1", "0.01", "-0.000000000000000001", "993450234", "0.34991125"] {
             assert_eq!(text.parse::<Amount>().unwrap().to_string(), text);
         }
-        assert_eq!("12.3400".parse::<Amount>().unwrap().to_string(), "12.34");
+        for (text, same) in [
+            ("12.3400", "12.34"),
+            ("5e-05", "0.00005"),
+            ("1.5E+3", "1500"),
+            ("120e-1", "12"),
+            ("-0.0e9", "0"),
+        ] {
+            assert_eq!(text.parse::<Amount>().unwrap().to_string(), same);
+        }
     }
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", "-", ".5", "1e5", "NaN", "Infinity", "1.2.3", "0.0000000000000000001"] {
+        for text in ["", "-", ".5", "1e", "e5", "1e-19", "NaN", "Infinity", "1.2.3", "0.0000000000000000001"]
+        {
             assert_eq!(text.parse::<Amount>(), Err(NotAnAmount), "{text}");
         }
     }

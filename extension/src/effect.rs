@@ -224,11 +224,13 @@ const NEXT_DUE: &str = "
         union all
         select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
           from lane where lane.lane is not null)
-    select greatest(0, extract(epoch from least(
+    select greatest(0, extract(epoch from due.at - clock_timestamp()))::double precision
+      from (select least(
                (select min(e.due_at) from lane cross join lateral (
                        select due_at from topup.effect where effect.lane = lane.lane order by due_at limit 1) e),
                (select fails_at from topup.top_up where fails_at is not null and status = 'pending'
-                 order by fails_at limit 1)) - clock_timestamp()))::double precision";
+                 order by fails_at limit 1)) as at) due
+     where due.at is not null";
 
 /// Seconds until something is due; null where nothing is open.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::caller::{Caller, Scope};
-use crate::idempotency::{self, Keeps, Namespace};
+use crate::idempotency::{self, Keeps, Namespace, Queue};
 use crate::reply::{Failure, Outcome, Rendered};
 use crate::request;
 
@@ -41,12 +41,13 @@ pub fn run<H: Handler>(
     let handle = || H::handle(caller, &request)?.render();
     if let Some(own_id) = H::own_id(&request) {
         idempotency::check_key(own_id.1, "transaction_id")?;
-        return idempotency::once(caller, own_id, Keeps::ForGood, (H::NAME, &request), handle);
+        return idempotency::once(caller, own_id, Queue::Own, Keeps::ForGood, (H::NAME, &request), handle);
     }
     match idempotency_key {
         Some(key) if terms.keeps != Keeps::Nothing => {
             idempotency::check_key(key, "idempotency_key")?;
-            idempotency::once(caller, (Namespace::Key, key), terms.keeps, (H::NAME, &request), handle)
+            let queue = if matches!(terms.scope, Scope::Webhooks) { Queue::Own } else { Queue::Wallet };
+            idempotency::once(caller, (Namespace::Key, key), queue, terms.keeps, (H::NAME, &request), handle)
         }
         _ => handle(),
     }

@@ -57,6 +57,15 @@ const KEEP: &str = "
      where topup.idempotency.expires_at <= now()
     returning true";
 
+/// What makes repetitions that come at once queue up.
+#[derive(Clone, Copy, Debug)]
+pub enum Queue {
+    /// The wallet's lock, for what locks it anyway: a lock taken before it could only lead to deadlocks.
+    Wallet,
+    /// A lock of their own, for what must not wait until somebody's transaction lets go of the wallet.
+    Own,
+}
+
 const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::text";
 
 /// Runs a request unless it was run before under the same key. A lock makes those that come at once
@@ -64,19 +73,20 @@ const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::
 pub fn once<R: Serialize>(
     book: &Book,
     (namespace, key): (Namespace, &str),
+    queue: Queue,
     keeps: Keeps,
     (operation, request): (&str, &R),
     run: impl FnOnce() -> Result<Rendered, Failure>,
 ) -> Result<Rendered, Failure> {
     let hash = fingerprint(operation, request)?;
-    match namespace {
-        // An adjustment moves one customer's account: it waits for its own repetition, for nobody else.
-        Namespace::Adjust => {
-            let name = format!("{}/{}/adjust/{key}", book.tenant_id, book.environment.as_str());
-            db::execute(LOCK_NAME, args![name])?;
-        }
-        Namespace::Key | Namespace::Fund => {
+    match queue {
+        Queue::Wallet => {
             ledger::lock_wallet(book)?;
+        }
+        Queue::Own => {
+            let environment = book.environment.as_str();
+            let name = format!("{}/{environment}/{}/{key}", book.tenant_id, namespace.as_str());
+            db::execute(LOCK_NAME, args![name])?;
         }
     }
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());

@@ -7,11 +7,10 @@ use uuid::Uuid;
 
 use crate::balance::Nothing;
 use crate::caller::Caller;
-use crate::db::{self, args};
+use crate::db::{self, DbResult, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::id::{self, Kind};
-use crate::ledger;
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::settings;
 use crate::sign;
@@ -43,6 +42,15 @@ pub struct RegisterRequest {
     /// What the host resolved to. The gateway fills it in.
     #[serde(skip_serializing)]
     pub resolved_addresses: Option<Vec<String>>,
+}
+
+/// Not the wallet: whoever registers must not wait for an app's open transaction.
+const LOCK_ENVIRONMENT: &str = "
+    select true from topup.tenant_environment where tenant_id = $1 and environment = $2::topup.environment
+       for no key update";
+
+fn lock_environment(caller: &Caller) -> DbResult<()> {
+    db::execute(LOCK_ENVIRONMENT, args![caller.tenant_id, caller.environment.as_str()])
 }
 
 fn event_types(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -86,7 +94,7 @@ impl Handler for Register {
         let url = check_url(&request.url, request.resolved_addresses.as_deref())?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         // Its lock lets only one of two at once be the last that fits.
-        ledger::lock_wallet(caller)?;
+        lock_environment(caller)?;
         let count: i64 =
             db::write(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
         if count >= ENDPOINTS_MAX {
@@ -316,7 +324,7 @@ impl Handler for Rotate {
         }
         let endpoint_id = parse_id(&request.id)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
-        ledger::lock_wallet(caller)?;
+        lock_environment(caller)?;
         let live: i64 = db::write(LIVE_SECRETS, arguments, |row| row.get(1))?.pop().ok_or_else(not_found)?;
         if live >= LIVE_SECRETS_MAX {
             let message = format!("{LIVE_SECRETS_MAX} secrets are live; wait until an overlap ends.");

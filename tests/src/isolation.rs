@@ -1,0 +1,274 @@
+//! What one tenant has in one environment, nobody else can see or move: every operation is tried.
+
+use crate::support::{Database, Gateway, Tenant, call, wire};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tokio_postgres::Client;
+
+const SCOPES: [&str; 8] = ["send", "read", "cancel", "redeem", "webhooks", "wallets", "funding", "fulfil"];
+
+/// A key of these scopes.
+async fn key(tenant: &Tenant<'_>, environment: &str, scopes: &[&str]) -> String {
+    tenant.key(environment, &format!("scopes => '{{{}}}'", scopes.join(","))).await.1
+}
+
+/// What a tenant has in one environment.
+struct Goods {
+    key: String,
+    pending: String,
+    voucher: String,
+    customer: String,
+    webhook: String,
+    delivery: String,
+}
+
+const EMAIL: &str = "only-mine@example.com";
+const IDEMPOTENCY_KEY: &str = "order-1";
+
+/// Makes one of everything that an operation can name.
+async fn goods(admin: &Client, tenant: &Tenant<'_>, environment: &str) -> Goods {
+    let key = key(tenant, environment, &SCOPES).await;
+    let fund = "select topup.fund($1, $2, 500000, 'fund-1')";
+    admin.execute(fund, &[&tenant.id, &environment]).await.unwrap();
+    let ask = async |operation, request| {
+        let (_, envelope) = wire(admin, &key, operation, &request).await;
+        assert_eq!(envelope["success"], true, "{operation}: {envelope}");
+        envelope
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let webhook = ask("webhook_register", json!({"url": "https://hooks.example.com/in"})).await;
+    let pending = ask("send", json!({"platform": "slow", "amount_cents": 700})).await;
+    let voucher = ask("send", json!({"platform": "claude", "amount_cents": 800})).await;
+    ask("send", json!({"platform": "claude", "amount_cents": 900, "recipient_email": EMAIL})).await;
+    let request = r#"{"platform":"claude","amount_cents":1000}"#;
+    let once = "select body from topup.call($1, 'send', $2, $3)";
+    admin.query_one(once, &[&key, &request, &IDEMPOTENCY_KEY]).await.unwrap();
+    let log = ask("delivery_list", json!({})).await;
+    let customer = "select customer_id from topup.customers where tenant_id = $1 and environment::text = $2";
+    Goods {
+        pending: text(&pending["transaction_id"]),
+        voucher: text(&voucher["data"]["voucher_code"]),
+        customer: admin.query_one(customer, &[&tenant.id, &environment]).await.unwrap().get(0),
+        webhook: text(&webhook["data"]["id"]),
+        delivery: text(&log["data"]["deliveries"][0]["id"]),
+        key,
+    }
+}
+
+/// Every operation that names a thing, with somebody else's thing: the code that it must give.
+fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
+    let transaction = json!({"transaction_id": other.pending});
+    let webhook = json!({"id": other.webhook});
+    let adjust = |amount: i64| {
+        json!({"transaction_id": "theft", "asset": "USD", "amount": amount, "reason": "other",
+               "customer_id": other.customer, "account_name": "claude"})
+    };
+    vec![
+        ("cancel", transaction.clone(), 3003),
+        ("status", transaction.clone(), 3003),
+        ("deliver", transaction, 3003),
+        ("fail", json!({"transaction_id": other.pending, "reason": "spite"}), 3003),
+        ("redeem", json!({"voucher_code": other.voucher, "email": "thief@example.com"}), 3005),
+        ("redeem", json!({"voucher_code": other.voucher, "customer_id": own.customer}), 3005),
+        ("redeem", json!({"voucher_code": own.voucher, "customer_id": other.customer}), 2000),
+        ("adjust", adjust(1), 2000),
+        ("adjust", adjust(-1), 2000),
+        ("webhook_delete", webhook.clone(), 5004),
+        ("webhook_rotate", webhook.clone(), 5004),
+        ("webhook_test", webhook, 5004),
+        ("webhook_replay", json!({"id": other.webhook, "since": "2020-01-01T00:00:00Z"}), 5004),
+        ("webhook_test_result", json!({"delivery_id": other.delivery}), 5004),
+        ("delivery_replay", json!({"id": other.delivery}), 5004),
+    ]
+}
+
+/// Every other operation: it succeeds, and says nothing of somebody else's.
+fn own_affairs(other: &Goods) -> Vec<(&'static str, Value)> {
+    let request = json!({"platform": "claude", "amount_cents": 1000});
+    vec![
+        ("send", request.clone()),
+        ("validate", request),
+        ("balance", json!({})),
+        ("history", json!({})),
+        ("history", json!({"cursor": other.pending})),
+        ("webhook_register", json!({"url": "https://hooks.example.com/in"})),
+        ("webhook_list", json!({})),
+        ("delivery_list", json!({})),
+        ("delivery_list", json!({"cursor": other.delivery})),
+    ]
+}
+
+/// What a key sees of its own: these change by what it does itself, and by nothing else.
+async fn outlook(admin: &Client, key: &str) -> Vec<Value> {
+    let mut outlook = Vec::new();
+    for operation in ["balance", "history", "webhook_list", "delivery_list"] {
+        outlook.push(wire(admin, key, operation, &json!({})).await.1["data"].clone());
+    }
+    outlook
+}
+
+/// Tenant B in staging, and who must not reach it: tenant A in both environments, and B itself in live.
+async fn owner_and_strangers(database: &Database) -> (Goods, Vec<Goods>) {
+    let admin = database.admin().await;
+    make_deferred_platform(&admin).await;
+    let (a, b) = (database.tenant("A").await, database.tenant("B").await);
+    let owner = goods(&admin, &b, "staging").await;
+    let mut strangers = Vec::new();
+    for (tenant, environment) in [(&a, "staging"), (&a, "live"), (&b, "live")] {
+        strangers.push(goods(&admin, tenant, environment).await);
+    }
+    (owner, strangers)
+}
+
+async fn make_deferred_platform(admin: &Client) {
+    let deferred = "select topup.set_platform('slow', 'Slow', delivery => 'deferred')";
+    admin.execute(deferred, &[]).await.unwrap();
+}
+
+async fn operations(admin: &Client) -> Vec<(String, String)> {
+    let rows = admin.query("select name, scope from topup.operations()", &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_tenant_or_environment_cannot_be_touched() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let (owner, strangers) = owner_and_strangers(&database).await;
+    let before = database.contents().await;
+    for stranger in &strangers {
+        for (operation, request, code) in attempts(stranger, &owner) {
+            let (_, envelope) = wire(&admin, &stranger.key, operation, &request).await;
+            assert_eq!(envelope["code"], code, "{operation} {request}: {envelope}");
+        }
+    }
+    assert!(database.contents().await == before, "a refused attempt wrote something");
+    // The same requests are good ones for their owner, so that it was the owner that mattered.
+    for (operation, request, code) in attempts(&strangers[0], &strangers[0]).into_iter().take(2) {
+        let (_, envelope) = wire(&admin, &strangers[0].key, operation, &request).await;
+        assert_ne!(envelope["code"], code, "{operation}");
+    }
+    database.check().await;
+}
+
+#[tokio::test]
+async fn lists_and_sends_show_and_move_only_ones_own() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let (owner, strangers) = owner_and_strangers(&database).await;
+    let before = outlook(&admin, &owner.key).await;
+    for stranger in &strangers {
+        for (operation, request) in own_affairs(&owner) {
+            let (_, envelope) = wire(&admin, &stranger.key, operation, &request).await;
+            assert_eq!(envelope["success"], true, "{operation}: {envelope}");
+            let text = envelope.to_string();
+            for secret in [&owner.pending, &owner.voucher, &owner.customer, &owner.webhook, &owner.delivery] {
+                assert!(!text.contains(secret), "{operation} shows {secret}: {text}");
+            }
+        }
+    }
+    assert_eq!(outlook(&admin, &owner.key).await, before);
+    database.check().await;
+}
+
+#[tokio::test]
+async fn the_isolation_tests_try_every_operation_of_the_catalog() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let (owner, strangers) = owner_and_strangers(&database).await;
+    let tried: BTreeSet<String> = attempts(&strangers[0], &owner)
+        .into_iter()
+        .map(|(operation, ..)| operation)
+        .chain(own_affairs(&owner).into_iter().map(|(operation, _)| operation))
+        .map(str::to_owned)
+        .collect();
+    let catalog: BTreeSet<String> = operations(&admin).await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(tried, catalog);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_belongs_to_one_tenant_and_environment() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let (owner, strangers) = owner_and_strangers(&database).await;
+    let send = async |key: &str, cents: i64| {
+        let request = json!({"platform": "claude", "amount_cents": cents}).to_string();
+        let query = "select body::jsonb from topup.call($1, 'send', $2, $3)";
+        admin.query_one(query, &[&key, &request, &"order-2"]).await.unwrap().get::<_, Value>(0)
+    };
+    let first = send(&owner.key, 1100).await;
+    for stranger in &strangers {
+        let other = send(&stranger.key, 1200).await;
+        assert_eq!((&other["code"], &other["data"]["amount_cents"]), (&json!(1001), &json!(1200)));
+        assert_ne!(other["transaction_id"], first["transaction_id"]);
+    }
+    assert_eq!(send(&owner.key, 1100).await, first);
+    assert_eq!(send(&owner.key, 1200).await["code"], 2006);
+    database.check().await;
+}
+
+#[tokio::test]
+async fn a_key_may_do_exactly_what_its_scopes_say() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let tenant = database.tenant("Acme").await;
+    let operations = operations(&admin).await;
+    for scope in SCOPES {
+        let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
+        let (without, only) =
+            (key(&tenant, "staging", &others).await, key(&tenant, "staging", &[scope]).await);
+        for (operation, wanted) in &operations {
+            let permitted = |envelope: Value| envelope["code"] != 2008;
+            let with_others = permitted(wire(&admin, &without, operation, &json!({})).await.1);
+            let with_only = permitted(wire(&admin, &only, operation, &json!({})).await.1);
+            assert_eq!(
+                (with_others, with_only),
+                (wanted != scope, wanted == scope),
+                "{operation} by {scope}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn fulfilment_is_by_grant_only() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let key = database.staging_key().await;
+    for (operation, scope) in operations(&admin).await {
+        let (http_status, envelope) = wire(&admin, &key, &operation, &json!({})).await;
+        assert_eq!(envelope["code"] == 2008, scope == "fulfil", "{operation}");
+        assert_eq!(http_status == 403, scope == "fulfil", "{operation}");
+    }
+    let app = database.app(&key).await;
+    assert_eq!(call(&app, "topup.deliver('txn_00000000000000000000000000')").await["code"], 2008);
+    assert_eq!(call(&app, "topup.fail('txn_00000000000000000000000000', 'x')").await["code"], 2008);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_at_once() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let tenant = database.tenant("Acme").await;
+    let (key_id, key) = tenant.key("staging", "").await;
+    let (_, another) = tenant.key("staging", "").await;
+    let gateway = Gateway::start(&database).await;
+    let client = gateway.client(&key);
+    let (app, bound) = (database.app(&key).await, database.bound(&key_id).await);
+    client.get("/topup/balance").await.expect(200, 1000);
+    assert_eq!(call(&app, "topup.balance()").await["code"], 1000);
+    assert_eq!(call(&bound, "topup.balance()").await["code"], 1000);
+
+    admin.execute("select topup.revoke_key($1)", &[&key_id]).await.unwrap();
+    client.get("/topup/balance").await.expect(401, 2001);
+    for session in [&app, &bound] {
+        assert_eq!(call(session, "topup.send('claude', 1000)").await["code"], 2001);
+        let seen = session.query("select from topup.keys", &[]).await.unwrap();
+        assert!(seen.is_empty());
+    }
+    for (operation, _) in operations(&admin).await {
+        let (http_status, envelope) = wire(&admin, &key, &operation, &json!({})).await;
+        assert_eq!((http_status, &envelope["code"]), (401, &json!(2001)), "{operation}");
+    }
+    gateway.client(&another).get("/topup/balance").await.expect(200, 1000);
+}

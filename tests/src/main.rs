@@ -1,0 +1,41 @@
+//! The system tests: one binary, a file a subject. They speak SQL and HTTP as clients do,
+//! to a Postgres and a gateway that they start themselves. `make test` builds both first.
+
+mod support;
+
+mod adjustment;
+mod backup;
+mod bad_fields;
+mod bad_input;
+mod checks;
+mod codes;
+mod concurrency;
+mod crash;
+mod delivery;
+mod drop_guard;
+mod hardening;
+mod history;
+mod http;
+mod idempotency;
+mod idempotency_replay;
+mod isolation;
+mod keys_over_http;
+mod lifecycle;
+mod limits;
+mod model;
+mod openapi;
+mod operations;
+mod outages;
+mod pricing;
+mod race;
+mod readme;
+mod roles;
+mod signature;
+mod tenant;
+mod top_up;
+mod transaction;
+mod validate;
+mod webhook;
+mod webhook_event;
+mod webhook_url;
+mod worker;

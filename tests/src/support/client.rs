@@ -1,0 +1,115 @@
+//! An HTTP client of the gateway, and its replies.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+/// Speaks to one gateway with one key. Paths are below `/api/public/v1`, unless they come from `at_root`.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    key: Option<String>,
+}
+
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+    /// The body read as JSON; null when it is none.
+    pub json: Value,
+}
+
+impl Client {
+    pub fn new(gateway_url: &str, key: Option<&str>) -> Client {
+        // The gateway's HTTP library is built without a TLS provider, and ours with it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_only([])
+            .build()
+            .unwrap();
+        Client { http, base: format!("{gateway_url}/api/public/v1"), key: key.map(str::to_owned) }
+    }
+
+    /// The same client for paths that begin at the root, such as `/openapi.json`.
+    pub fn at_root(&self) -> Client {
+        let base = self.base.trim_end_matches("/api/public/v1").to_owned();
+        Client { base, ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.post_with(path, body, &[]).await
+    }
+
+    /// A POST under an idempotency key.
+    pub async fn post_once(&self, path: &str, body: Value, idempotency_key: &str) -> Reply {
+        self.post_with(path, body, &[("idempotency-key", idempotency_key)]).await
+    }
+
+    pub async fn post_with(&self, path: &str, body: Value, headers: &[(&str, &str)]) -> Reply {
+        let mut request = self.request(Method::POST, path).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(body.to_string())).await
+    }
+
+    /// Any request, with the key in place; for `send` or `try_send`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// For gateways that may be away: an error is a reply that did not come.
+    pub async fn try_send(&self, request: RequestBuilder) -> Result<Reply, reqwest::Error> {
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Reply { status, headers, text, json })
+    }
+}
+
+impl Reply {
+    /// The envelope's code; panics when the body is no envelope.
+    pub fn code(&self) -> i64 {
+        self.json["code"].as_i64().unwrap_or_else(|| panic!("no envelope: {} {}", self.status, self.text))
+    }
+
+    pub fn data(&self) -> &Value {
+        &self.json["data"]
+    }
+
+    pub fn transaction_id(&self) -> String {
+        self.json["transaction_id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The reply, when it has this HTTP status and code; panics otherwise.
+    #[track_caller]
+    pub fn expect(self, status: u16, code: i64) -> Reply {
+        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
+        self
+    }
+}

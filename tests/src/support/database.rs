@@ -1,0 +1,207 @@
+//! A fresh database with the extension, and the tenants, keys and SQL sessions of a test.
+
+use super::cluster::Cluster;
+use serde_json::Value;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, Config, NoTls};
+
+const TEMPLATE: &str = "topup_template";
+
+/// A database with the extension. One on the shared cluster is dropped with this value.
+pub struct Database {
+    config: Config,
+    drop_by: Option<Command>,
+}
+
+/// An organisation, by its id `acct_…`.
+pub struct Tenant<'a> {
+    pub id: String,
+    database: &'a Database,
+}
+
+impl Database {
+    /// A new one on the shared cluster, copied from a template.
+    pub async fn new() -> Database {
+        static TEMPLATE_MADE: OnceCell<()> = OnceCell::const_new();
+        let cluster = Cluster::shared().await;
+        TEMPLATE_MADE.get_or_init(|| make_template(cluster)).await;
+        Database::copy_of(TEMPLATE).await
+    }
+
+    async fn copy_of(template: &str) -> Database {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let cluster = Cluster::shared().await;
+        let name = format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let admin = connect(&cluster.config("postgres")).await;
+        admin.batch_execute(&format!("create database {name} template {template}")).await.unwrap();
+        let mut drop_by = cluster.program("psql", "postgres");
+        drop_by.args(["--quiet", "-c", &format!("drop database {name} with (force)")]);
+        Database { config: cluster.config(&name), drop_by: Some(drop_by) }
+    }
+
+    /// An empty one on the shared cluster.
+    pub async fn without_extension() -> Database {
+        Database::copy_of("template1").await
+    }
+
+    /// The database `topup` of a test's own cluster, which goes with that cluster.
+    pub async fn on(cluster: &Cluster) -> Database {
+        let database = Database::empty_on(cluster).await;
+        connect(&database.config).await.batch_execute("create extension pg_topup").await.unwrap();
+        make_logins(&database.config).await;
+        database
+    }
+
+    /// The same without the extension: for a dump to be restored into.
+    pub async fn empty_on(cluster: &Cluster) -> Database {
+        let admin = connect(&cluster.config("postgres")).await;
+        admin.batch_execute("create database topup").await.unwrap();
+        Database { config: cluster.config("topup"), drop_by: None }
+    }
+
+    /// A session of the superuser.
+    pub async fn admin(&self) -> Client {
+        connect(&self.config).await
+    }
+
+    /// A client program such as psql, set to connect as the superuser.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = super::place::postgres(name);
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_owned()).unwrap();
+        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.config.get_ports()[0].to_string());
+        command.env("PGUSER", "postgres").env("PGPASSWORD", text(self.config.get_password()));
+        command.env("PGDATABASE", self.config.get_dbname().unwrap());
+        command
+    }
+
+    /// A session of an application: a login role that is only a member of topup_app, acting with an API key.
+    pub async fn app(&self, api_key: &str) -> Client {
+        let client = connect(self.config.clone().user("app")).await;
+        client.execute("select set_config('topup.api_key', $1, false)", &[&api_key]).await.unwrap();
+        client
+    }
+
+    /// A session of a login role of its own that is bound to the key with this id; no key is in the session.
+    pub async fn bound(&self, key_id: &str) -> Client {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let role = format!("bound_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let admin = self.admin().await;
+        make_login(&admin, &self.config, &role, "topup_app").await;
+        admin.execute("select topup.bind_role($1::text::name, $2)", &[&role, &key_id]).await.unwrap();
+        connect(self.config.clone().user(&role)).await
+    }
+
+    /// How a gateway connects: as a login role that is only a member of topup_gateway.
+    pub fn gateway_url(&self) -> String {
+        let password = String::from_utf8(self.config.get_password().unwrap().to_owned()).unwrap();
+        let port = self.config.get_ports()[0];
+        format!("postgres://gateway:{password}@127.0.0.1:{port}/{}", self.config.get_dbname().unwrap())
+    }
+
+    pub async fn tenant(&self, name: &str) -> Tenant<'_> {
+        let row = self.admin().await.query_one("select topup.create_tenant($1)", &[&name]).await.unwrap();
+        Tenant { id: row.get(0), database: self }
+    }
+
+    /// A staging key of a new tenant; its wallet holds the play money.
+    pub async fn staging_key(&self) -> String {
+        self.tenant("Acme").await.key("staging", "").await.1
+    }
+
+    /// Every row of every table, as text: equal texts mean that nothing was written between them.
+    pub async fn contents(&self) -> String {
+        let admin = self.admin().await;
+        let tables = "select oid::regclass::text from pg_class
+                       where relnamespace = 'topup'::regnamespace and relkind = 'r' and relname <> 'sleeper'";
+        let mut contents = String::new();
+        for table in admin.query(tables, &[]).await.unwrap() {
+            let table: String = table.get(0);
+            let rows =
+                format!("select coalesce(string_agg(t::text, chr(10) order by t::text), '') from {table} t");
+            let rows: String = admin.query_one(&rows, &[]).await.unwrap().get(0);
+            contents.push_str(&format!("{table}\n{rows}\n"));
+        }
+        contents
+    }
+
+    /// Fails with the names of the invariants that do not hold.
+    pub async fn check(&self) {
+        let rows = self
+            .admin()
+            .await
+            .query("select invariant, detail from topup.check() where not holds", &[])
+            .await;
+        let broken: Vec<(String, Option<String>)> =
+            rows.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert!(broken.is_empty(), "topup.check(): {broken:?}");
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(command) = &mut self.drop_by {
+            let _ = command.output();
+        }
+    }
+}
+
+impl Tenant<'_> {
+    /// Mints a key and gives its id and the key itself. `options` are further named arguments of `topup.mint_key`,
+    /// such as `tier => 'gold'`.
+    pub async fn key(&self, environment: &str, options: &str) -> (String, String) {
+        let comma = if options.is_empty() { "" } else { ", " };
+        let query = format!("select key_id, api_key from topup.mint_key($1, $2{comma}{options})");
+        let row = self.database.admin().await.query_one(&query, &[&self.id, &environment]).await.unwrap();
+        (row.get(0), row.get(1))
+    }
+}
+
+/// The reply of one SQL call, such as `call(&app, "topup.send('claude', 1000)")`.
+pub async fn call(client: &Client, function_call: &str) -> Value {
+    client.query_one(&format!("select {function_call}"), &[]).await.unwrap().get(0)
+}
+
+/// HTTP status and envelope of an operation as the gateway calls it, through `topup.call`.
+pub async fn wire(client: &Client, api_key: &str, operation: &str, request: &Value) -> (i16, Value) {
+    let query = "select status, body::jsonb from topup.call($1, $2, $3)";
+    let row = client.query_one(query, &[&api_key, &operation, &request.to_string()]).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// The SQLSTATE with which a statement must fail.
+pub async fn sql_state(client: &Client, statement: &str) -> String {
+    let error = client.batch_execute(statement).await.err();
+    error.unwrap_or_else(|| panic!("no error: {statement}")).code().unwrap().code().to_owned()
+}
+
+async fn connect(config: &Config) -> Client {
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn make_template(cluster: &Cluster) {
+    let admin = connect(&cluster.config("postgres")).await;
+    admin.batch_execute(&format!("create database {TEMPLATE}")).await.unwrap();
+    let template = cluster.config(TEMPLATE);
+    {
+        connect(&template).await.batch_execute("create extension pg_topup").await.unwrap();
+        make_logins(&template).await;
+    }
+    let close = format!("alter database {TEMPLATE} is_template true allow_connections false");
+    admin.batch_execute(&close).await.unwrap();
+}
+
+async fn make_logins(config: &Config) {
+    let admin = connect(config).await;
+    make_login(&admin, config, "gateway", "topup_gateway").await;
+    make_login(&admin, config, "app", "topup_app").await;
+}
+
+async fn make_login(admin: &Client, config: &Config, role: &str, group: &str) {
+    let password = String::from_utf8(config.get_password().unwrap().to_owned()).unwrap();
+    let make = format!("create role {role} login password '{password}' in role {group}");
+    admin.batch_execute(&make).await.unwrap();
+}

@@ -1,0 +1,22 @@
+//! Python with the clients of tests/clients/requirements.txt, for checks by code that is not ours.
+
+use super::place;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// Runs a Python script with `stdin` and gives what it prints; panics with its error if it fails.
+pub fn python(script: &str, stdin: &str) -> String {
+    let interpreter = place::target().join("venv/bin/python");
+    assert!(interpreter.exists(), "{} is missing: run `make test` once", interpreter.display());
+    let mut child = Command::new(interpreter)
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "python: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
