@@ -20,7 +20,7 @@ use crate::top_up::{self, Status, TopUp, select_top_up};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedeemRequest {
-    /// As the send's reply gave it; letter case does not matter.
+    /// As the send's reply gave it; of a code that begins with `ATU-`, letter case does not matter.
     pub voucher_code: String,
     /// A customer of yours (`cust_…`).
     pub customer_id: Option<String>,

@@ -28,7 +28,7 @@ const USAGE: &str = "
       from topup.key_usage, (select (clock_timestamp() at time zone 'UTC')::date as today) t
      where tenant_id = $1 and key_id = $2";
 
-/// Reads the key's figures as they stand; under the wallet's lock nobody else can move them.
+/// Reads the key's figures as they stand.
 pub fn of_key(caller: &Caller) -> DbResult<Usage> {
     let arguments = args![caller.tenant_id, caller.key.id, caller.key.cap_period.as_str()];
     let rows = db::read(USAGE, arguments, |row| {
