@@ -76,6 +76,7 @@ create view topup.top_up_fault as
         select tenant_id, environment, top_up_id,
                sum(amount) filter (where kind = 'send' and account_kind = 'wallet') as paid,
                sum(amount) filter (where kind in ('cancel', 'fail') and account_kind = 'wallet') as refunded,
+               sum(amount) filter (where kind = 'send' and account_kind in ('pending', 'voucher', 'customer')) as listed,
                coalesce(sum(amount) filter (where account_kind = 'discount'), 0) as discount,
                coalesce(sum(amount) filter (where account_kind = 'pending'), 0) as pending,
                coalesce(sum(amount) filter (where account_kind = 'voucher'), 0) as voucher,
@@ -92,7 +93,7 @@ create view topup.top_up_fault as
       from expected t
       full join flow f on f.tenant_id = t.tenant_id and f.environment = t.environment and f.top_up_id = t.transaction_id
      where t.transaction_id is null or f.top_up_id is null
-        or f.paid is distinct from -t.cost
+        or f.paid is distinct from -t.cost or f.listed is distinct from t.list
         or f.refunded is distinct from case when t.returned then t.cost end
         or f.discount <> case when t.returned then 0 else t.cost - t.list end
         or f.pending <> case when t.status = 'pending' then t.list else 0 end

@@ -153,7 +153,8 @@ const SETTLE: &str = "
                coalesce(e.first_attempt_at, now() - make_interval(secs => o.duration_ms / 1000.0)) as first_attempt_at,
                e.retry_schedule_s
           from outcome o
-          join topup.effect e on e.tenant_id = o.tenant_id and e.effect_id = o.effect_id and e.fence = o.fence
+          join topup.effect e
+            on e.tenant_id = o.tenant_id and e.effect_id = o.effect_id and e.fence = o.fence and e.leased
          order by e.tenant_id, e.effect_id for update of e),
     fresh as (
         select o.* from outcome o

@@ -4,6 +4,7 @@
 mod support;
 
 mod adjustment;
+mod audit;
 mod backup;
 mod bad_fields;
 mod bad_input;
@@ -18,6 +19,7 @@ mod history;
 mod http;
 mod idempotency;
 mod idempotency_replay;
+mod install;
 mod isolation;
 mod keys_over_http;
 mod lifecycle;
@@ -27,6 +29,7 @@ mod openapi;
 mod operations;
 mod outages;
 mod pricing;
+mod queue;
 mod race;
 mod readme;
 mod roles;
