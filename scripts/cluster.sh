@@ -55,20 +55,33 @@ cluster_init() {
     mv "$data.new" "$data"
 }
 
+# A pid file that names somebody else's process, or a dead one that nobody has buried, would keep the server from
+# starting. One that names any postgres is left to the server, which judges it by its shared memory.
+forget_stale_pid() {
+    local pid
+    pid="$(head -n 1 "$data/postmaster.pid" 2>/dev/null)" || return 0
+    grep -qs postgres "/proc/$pid/cmdline" || rm -f "$data/postmaster.pid"
+}
+
 cluster_start() {
     [ -e "$data" ] || cluster_init
     if cluster_pid >/dev/null; then
         pg_port="$(cat "$run_dir/pg_port")"
         return
     fi
+    forget_stale_pid
     pg_port="$(cat "$run_dir/pg_port" 2>/dev/null || true)"
-    if [ -z "$pg_port" ] || port_taken "$pg_port"; then
-        pg_port="$(free_port 15432)"
-        echo "$pg_port" >"$run_dir/pg_port"
-    fi
-    rm -f "$data/postmaster.pid"
-    as_postgres "$pg_bin/pg_ctl" start --wait --silent --pgdata="$data" --log="$data/server.log" \
-        --options="-p $pg_port" </dev/null >/dev/null || die "Postgres does not start, see $data/server.log"
+    # Between the look and the start somebody else may take the port.
+    for _ in 1 2 3; do
+        if [ -z "$pg_port" ] || port_taken "$pg_port"; then
+            pg_port="$(free_port 15432)"
+            echo "$pg_port" >"$run_dir/pg_port"
+        fi
+        as_postgres "$pg_bin/pg_ctl" start --wait --silent --pgdata="$data" --log="$data/server.log" \
+            --options="-p $pg_port" </dev/null >/dev/null 2>&1 9>&- && return
+        port_taken "$pg_port" || break
+    done
+    die "Postgres does not start, see $data/server.log"
 }
 
 cluster_stop() {
