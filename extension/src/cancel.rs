@@ -57,7 +57,8 @@ pub fn already(code: Code, top_up: &TopUp) -> Refusal {
 
 const END: &str = "
     update topup.top_up set status = $4, failure_reason = $5, ended_at = clock_timestamp()
-     where tenant_id = $1 and environment = $2::topup.environment and transaction_id = $3";
+     where tenant_id = $1 and environment = $2::topup.environment and transaction_id = $3 and status = 'pending'
+    returning true";
 
 /// Ends a pending, locked top-up without delivery: cost to the wallet and out of the key's cap, and the
 /// event that tells of it. Returns the wallet after it.
@@ -87,7 +88,8 @@ pub fn give_back(
     let after = ledger::post(book, header, &[wallet], &postings)?;
     let (tenant_id, environment, transaction_id) =
         (book.tenant_id, book.environment.as_str(), top_up.transaction_id);
-    db::execute(END, args![tenant_id, environment, transaction_id, status.as_str(), reason])?;
+    let arguments = args![tenant_id, environment, transaction_id, status.as_str(), reason];
+    top_up::must_change(db::write(END, arguments, |_| Ok(()))?)?;
     let (cost, list) = (Cents(-top_up.data.cost_cents.0), Cents(-top_up.data.amount_cents.0));
     usage::add(book, top_up.key_id, top_up.created_at, cost, list)?;
     let mut ended = TopUp { status, ..top_up.clone() };

@@ -74,7 +74,8 @@ fn cancelled() -> Refusal {
 
 const DELIVERED: &str = "
     update topup.top_up set status = 'delivered', voucher_code = $4, account_id = $5, ended_at = clock_timestamp()
-     where tenant_id = $1 and environment = $2::topup.environment and transaction_id = $3";
+     where tenant_id = $1 and environment = $2::topup.environment and transaction_id = $3 and status = 'pending'
+    returning true";
 
 const VOUCHER_TAKEN: &str = "
     select true from topup.top_up
@@ -106,10 +107,8 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
         Header { transaction_id: id::new(), kind: "deliver", top_up_id, reference: None, detail: None };
     ledger::post(caller, header, &locked, &postings)?;
     let voucher_code = given.map_or_else(send::new_voucher_code, |code| Ok(code.to_owned()))?;
-    db::execute(
-        DELIVERED,
-        args![tenant_id, environment, top_up.transaction_id, voucher_code.as_str(), recipient],
-    )?;
+    let arguments = args![tenant_id, environment, top_up.transaction_id, voucher_code.as_str(), recipient];
+    top_up::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
     top_up.status = Status::Delivered;
     top_up.data.voucher_code = Some(voucher_code);
     let reply = top_up.reply();

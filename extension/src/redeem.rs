@@ -50,7 +50,9 @@ const BY_VOUCHER: &str = select_top_up!(
 
 const REDEEMED: &str = "
     update topup.top_up set account_id = $4
-     where tenant_id = $1 and environment = $2::topup.environment and transaction_id = $3";
+     where tenant_id = $1 and environment = $2::topup.environment and transaction_id = $3
+       and status = 'delivered' and account_id is null
+    returning true";
 
 impl Handler for Redeem {
     const NAME: &'static str = "redeem";
@@ -116,7 +118,11 @@ fn credit(caller: &Caller, top_up: TopUp, customer_id: Uuid) -> Outcome<RedeemDa
         Header { transaction_id: id::new(), kind: "redeem", top_up_id, reference: None, detail: None };
     let after = ledger::post(caller, header, &locked, &postings)?;
     let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-    db::execute(REDEEMED, args![tenant_id, environment, top_up.transaction_id, account_id])?;
+    top_up::must_change(db::write(
+        REDEEMED,
+        args![tenant_id, environment, top_up.transaction_id, account_id],
+        |_| Ok(()),
+    )?)?;
     let data = RedeemData {
         voucher_code: top_up.data.voucher_code.unwrap_or_default(),
         amount_cents: top_up.data.amount_cents,

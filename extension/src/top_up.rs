@@ -163,3 +163,12 @@ pub fn lock(book: &Book, transaction_id: &str) -> Result<TopUp, Failure> {
 pub fn not_found() -> Refusal {
     Refusal::of_field(Code::TransactionNotFound, "transaction_id", "There is no such top-up.")
 }
+
+/// A second guard behind the locks: an update of a top-up's state that found it in another state is a fault, and
+/// takes the whole transaction back.
+pub fn must_change(changed: Vec<()>) -> Result<(), Failure> {
+    if changed.is_empty() {
+        return Err(Failure::Fault("the top-up is not in the state that was read".to_owned()));
+    }
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! Two or more who want the same thing at the same moment: exactly as many win as may.
 
 use crate::support::play::typed_call;
-use crate::support::{Client, Shop, call};
+use crate::support::{Client, Database, LIMIT, Shop, call, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio::task::JoinSet;
@@ -100,6 +100,28 @@ async fn of_many_bearers_of_a_voucher_one_redeems_it() {
     let credited: Option<String> = shop.database.admin().await.query_one(credited, &[]).await.unwrap().get(0);
     assert_eq!(credited.unwrap().parse::<f64>().unwrap(), 10.0 * ROUNDS as f64);
     shop.database.check().await;
+}
+
+#[tokio::test]
+async fn a_voucher_that_an_open_transaction_redeems_waits_for_its_end() {
+    let database = Database::new().await;
+    let key = database.staging_key().await;
+    let (first, second) = (database.app(&key).await, database.app(&key).await);
+    let sent = call(&first, "topup.send('claude', 1000)").await;
+    let voucher = sent["data"]["voucher_code"].as_str().unwrap();
+    let redeem = |email: &str| format!("topup.redeem('{voucher}', email => '{email}')");
+
+    first.batch_execute("begin").await.unwrap();
+    assert_eq!(call(&first, &redeem("ann@example.com")).await["code"], 1000);
+    let waiting = redeem("bob@example.com");
+    let waiting = tokio::spawn(async move { call(&second, &waiting).await });
+    let admin = database.admin().await;
+    let waits =
+        "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    wait_until(LIMIT, "the second bearer waits", async || admin.query_opt(waits, &[]).await.unwrap()).await;
+    first.batch_execute("commit").await.unwrap();
+    assert_eq!(waiting.await.unwrap()["code"], 3006);
+    database.check().await;
 }
 
 #[tokio::test]
