@@ -112,8 +112,12 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    /// An immediate shutdown, not a kill: that would leave shared memory behind in the system.
     fn drop(&mut self) {
-        let _ = self.server.kill();
+        let _ = Command::new("kill")
+            .args(["-QUIT", &self.server.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
         let _ = self.server.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }
@@ -144,7 +148,13 @@ fn launch(dir: &Path, port: u16, durable: bool) -> Child {
     let log = fs::File::options().create(true).append(true).open(dir.join("server.log")).unwrap();
     let mut command = place::postgres("postgres");
     command.arg("-D").arg(dir.join("data")).arg("-p").arg(port.to_string());
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"] {
+    for setting in [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=300",
+        // In the data directory, where a server that is killed for good leaves nothing behind.
+        "dynamic_shared_memory_type=mmap",
+    ] {
         command.arg("-c").arg(setting);
     }
     if !durable {
@@ -160,7 +170,10 @@ fn keeper(dir: &Path) -> Child {
     const SCRIPT: &str = r#"
         cat >/dev/null
         pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null)
-        [ -z "$pid" ] || [ "$(readlink "/proc/$pid/cwd")" != "$0/data" ] || kill -9 "$pid"
+        while [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$0/data" ]; do
+            kill -QUIT "$pid"
+            sleep 0.1
+        done
         rm -rf "$0""#;
     let mut command = Command::new("sh");
     command.arg("-c").arg(SCRIPT).arg(dir).process_group(0);
