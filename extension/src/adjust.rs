@@ -15,7 +15,7 @@ use crate::id::{self, Kind};
 use crate::idempotency::Namespace;
 use crate::ledger::{self, Header, Posting};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
-use crate::request::Metadata;
+use crate::request::{self, Metadata};
 
 /// The ledger's finest US dollar amount has this many decimals.
 const USD_DECIMALS_MAX: usize = 9;
@@ -72,6 +72,14 @@ pub struct AdjustData {
     pub balance: Amount,
 }
 
+/// What the journal keeps of the reason, with every digit of the caller's own numbers.
+#[derive(Serialize)]
+struct Detail<'a> {
+    reason: Reason,
+    description: Option<&'a str>,
+    metadata: Option<&'a Metadata>,
+}
+
 pub struct Adjust;
 
 impl Handler for Adjust {
@@ -91,9 +99,11 @@ impl Handler for Adjust {
         let contra = account::system_id(caller.tenant_id, caller.environment, request.reason.contra(), USD);
         let postings = [Posting::new(account_id, request.amount), Posting::new(contra, -request.amount)];
         let transaction_id = id::new();
-        let detail = serde_json::to_string(&serde_json::json!({
-            "reason": request.reason, "description": request.description, "metadata": request.metadata,
-        }))?;
+        let detail = serde_json::to_string(&Detail {
+            reason: request.reason,
+            description: request.description.as_deref(),
+            metadata: request.metadata.as_ref(),
+        })?;
         let header = Header {
             transaction_id,
             kind: "adjust",
@@ -129,6 +139,7 @@ fn check(request: &AdjustRequest) -> Result<(), Refusal> {
     if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || name.contains(':') {
         return invalid("account_name", "An account name has 1 to 100 characters and no colon.");
     }
+    request::check_description(request.description.as_deref())?;
     Ok(())
 }
 

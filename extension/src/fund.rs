@@ -68,6 +68,7 @@ fn fund(
 
 fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {
     idempotency::check_key(request.transaction_id, "transaction_id")?;
+    crate::request::check_description(request.description)?;
     if !(1..=FUND_CENTS_MAX).contains(&request.amount_cents.0) {
         let message = format!("The amount must be from 1 to {FUND_CENTS_MAX} cents.");
         return Err(Refusal::of_field(Code::AmountOutOfRange, "amount_cents", message).into());

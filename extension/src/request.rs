@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::reply::Refusal;
 
 const METADATA_BYTES_MAX: usize = 4096;
+const DESCRIPTION_LENGTH_MAX: usize = 500;
 
 /// Reads a request. No text at all is an empty object.
 pub fn parse<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
@@ -95,6 +96,15 @@ fn nul_path(value: &Value) -> Option<String> {
         }),
         _ => None,
     }
+}
+
+/// Refuses a description that is longer than 500 characters.
+pub fn check_description(description: Option<&str>) -> Result<(), Refusal> {
+    if description.is_none_or(|text| text.chars().count() <= DESCRIPTION_LENGTH_MAX) {
+        return Ok(());
+    }
+    let message = format!("A description has at most {DESCRIPTION_LENGTH_MAX} characters.");
+    Err(Refusal::of_field(Code::InvalidRequest, "description", message))
 }
 
 /// A JSON object of the caller's own, at most 4 KiB, kept with every digit of its numbers.

@@ -12,11 +12,11 @@ use crate::event;
 use crate::handler::Handler;
 use crate::id::{self, Kind};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::request;
 use crate::settings;
 use crate::sign;
 
 const ENDPOINTS_MAX: i64 = 100;
-const DESCRIPTION_LENGTH_MAX: usize = 500;
 const ATTEMPTS_MAX: usize = 10;
 /// A retry a week later is the last that makes sense.
 const RETRY_AFTER_S_MAX: i32 = 604_800;
@@ -143,12 +143,7 @@ fn check(request: &RegisterRequest) -> Result<(), Refusal> {
             return invalid("events", format!("There is no event type '{unknown}'."));
         }
     }
-    if request.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_LENGTH_MAX) {
-        return invalid(
-            "description",
-            format!("A description has at most {DESCRIPTION_LENGTH_MAX} characters."),
-        );
-    }
+    request::check_description(request.description.as_deref())?;
     if let Some(schedule) = &request.retry_schedule_s {
         let rising = schedule.windows(2).all(|pair| pair[0] <= pair[1]);
         let in_range = schedule.iter().all(|after_s| (0..=RETRY_AFTER_S_MAX).contains(after_s));

@@ -331,3 +331,38 @@ async fn funding_refuses_what_makes_no_sense() {
     }
     assert!(database.contents().await == before);
 }
+
+#[tokio::test]
+async fn the_journal_keeps_every_digit_of_an_adjustments_metadata() {
+    let shop = shop().await;
+    let app = shop.database.app(&shop.key).await;
+    let adjust = format!(
+        "topup.adjust('exact', 'USD', 1, 'gift', '{}', metadata => '{{\"invoice\": 12345678901234567890.5}}')",
+        shop.customer
+    );
+    assert_eq!(call(&app, &adjust).await["code"], 1000);
+    let query = "select detail -> 'metadata' ->> 'invoice' from topup.transactions where reference = 'exact'";
+    let kept: String = shop.admin.query_one(query, &[]).await.unwrap().get(0);
+    assert_eq!(kept, "12345678901234567890.5");
+}
+
+#[tokio::test]
+async fn a_description_has_a_limit() {
+    let shop = shop().await;
+    let tenant = shop.admin.query_one("select distinct tenant_id from topup.keys", &[]).await.unwrap();
+    let tenant: String = tenant.get(0);
+    let app = shop.database.app(&shop.key).await;
+    for (length, code) in [(500, 1000), (501, 2000)] {
+        let text = "ä".repeat(length);
+        let adjust = format!(
+            "topup.adjust('d-{length}', 'USD', 1, 'gift', '{}', description => '{text}')",
+            shop.customer
+        );
+        let fund = format!("topup.fund('{tenant}', 'staging', 100, 'f-{length}', '{text}')");
+        for reply in [call(&app, &adjust).await, call(&shop.admin, &fund).await] {
+            assert_eq!(reply["code"], code);
+            assert_eq!(reply["data"]["field"].as_str(), (code == 2000).then_some("description"));
+        }
+    }
+    shop.database.check().await;
+}
