@@ -130,7 +130,6 @@ comment on function topup.hash_api_key is 'What is kept of an API key: its SHA-2
 comment on function topup.founding_accounts is 'The accounts that an environment has from its beginning.';
 comment on function topup.customer_account_id is 'The account that a customer has for a name and asset.';
 comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_cents.';
-comment on function topup.session_role is 'The role that the session acts as.';
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.refuse_drop is 'Refuses to drop the extension while the ledger has entries.';

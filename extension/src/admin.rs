@@ -60,13 +60,6 @@ fn staging_credit_cents() -> i64 {
     settings::staging_credit_cents()
 }
 
-/// Who calls, as administrators' functions and views see it: the session's role, not the function's owner.
-#[pg_extern(schema = "topup", stable, parallel_restricted)]
-#[search_path(pg_catalog, pg_temp)]
-fn session_role() -> pg_sys::Oid {
-    crate::caller::session_role()
-}
-
 /// The environments whose rows the session may see: its key's, or all for an administrator without one.
 #[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

@@ -94,7 +94,7 @@ pub fn give_back(
     usage::add(book, top_up.key_id, top_up.created_at, cost, list)?;
     let mut ended = TopUp { status, ..top_up.clone() };
     ended.data.failure_reason = reason.map(str::to_owned);
-    event::emit_reply(book, status.event_type(), transaction_id, &ended.reply())?;
+    event::emit(book, status.event_type(), transaction_id, &ended.reply().envelope)?;
     Ok(after.first().map_or(Cents(0), |balance| balance.floor_cents()))
 }
 

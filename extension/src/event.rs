@@ -10,7 +10,7 @@ use crate::amount::Cents;
 use crate::book::Book;
 use crate::db::{self, args};
 use crate::id::{self, Kind};
-use crate::reply::{Failure, Reply};
+use crate::reply::Failure;
 
 /// The types of events that endpoints can ask for.
 pub const TYPES: &[&str] = &[
@@ -61,24 +61,15 @@ const EMIT: &str = "
          where sleeps_until > clock_timestamp() and exists (select from effect) limit 1)
     select effect_id, (select count(*) from wake) from effect";
 
-/// Writes an event and its deliveries into the running transaction: they are there exactly if it commits.
+/// Tells of a transaction by its envelope. The event and its deliveries are part of the running
+/// transaction: they are there exactly if it commits.
 pub fn emit<D: Serialize>(
     book: &Book,
     event_type: &str,
-    transaction_id: Option<Uuid>,
+    transaction_id: Uuid,
     envelope: &Envelope<D>,
 ) -> Result<(), Failure> {
-    write(book, event_type, transaction_id, envelope, None).map(drop)
-}
-
-/// Tells of a transaction just replied to.
-pub fn emit_reply<D: Serialize>(
-    book: &Book,
-    event_type: &str,
-    transaction_id: Uuid,
-    reply: &Reply<D>,
-) -> Result<(), Failure> {
-    emit(book, event_type, Some(transaction_id), &reply.envelope)
+    write(book, event_type, Some(transaction_id), envelope, None).map(drop)
 }
 
 /// Sends one endpoint a `ping`, tried once. Returns the delivery; nothing where the endpoint is switched off.
@@ -108,7 +99,7 @@ pub fn balance_low(
     }
     let data = BalanceLow { balance_cents: balance, low_balance_threshold_cents: threshold, currency: "USD" };
     let envelope = Envelope::new(Code::Success, Some(Kind::Transaction.text(transaction_id)), None, data);
-    emit(book, "balance.low", Some(transaction_id), &envelope)
+    emit(book, "balance.low", transaction_id, &envelope)
 }
 
 fn write<D: Serialize>(

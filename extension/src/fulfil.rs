@@ -112,7 +112,7 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     top_up.status = Status::Delivered;
     top_up.data.voucher_code = Some(voucher_code);
     let reply = top_up.reply();
-    event::emit_reply(caller, top_up.status.event_type(), top_up.transaction_id, &reply)?;
+    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &reply.envelope)?;
     Ok(reply)
 }
 

@@ -6,7 +6,7 @@
 //!      └─ caller, request, idempotency, reply
 //! ```
 
-// How SQL comes in.
+// How an operation comes in and goes out.
 mod book;
 mod call;
 mod caller;
@@ -24,7 +24,6 @@ mod balance;
 mod cancel;
 mod delivery;
 mod fulfil;
-mod fund;
 mod history;
 mod ping;
 mod redeem;
@@ -32,14 +31,17 @@ mod send;
 mod validate;
 mod webhook;
 
+// Who else calls: administrators, the gateway's worker, and Postgres before a drop.
+mod admin;
+mod drop_guard;
+mod effect;
+mod fund;
+
 // What they stand on.
 mod account;
-mod admin;
 mod amount;
 mod customer;
 mod db;
-mod drop_guard;
-mod effect;
 mod event;
 mod id;
 mod jsonb;

@@ -155,7 +155,7 @@ fn write(caller: &Caller, request: &SendRequest, quote: &Quote, wallet: Locked) 
     let created_at = insert(caller, transaction_id, status, request, quote, account_id, &data)?;
     usage::add(caller, caller.key.id, created_at, quote.cost, request.amount_cents)?;
     let reply = top_up::reply(status, transaction_id, data);
-    event::emit_reply(caller, status.event_type(), transaction_id, &reply)?;
+    event::emit(caller, status.event_type(), transaction_id, &reply.envelope)?;
     Ok(reply)
 }
 
