@@ -33,11 +33,11 @@ grant execute on function topup.operations, topup.codes, topup.version, topup.fo
 grant execute on function topup.send, topup.send_many, topup.validate, topup.cancel, topup.status, topup.balance,
     topup.history, topup.redeem, topup.deliver, topup.fail, topup.adjust, topup.webhook_register, topup.webhook_list,
     topup.webhook_delete, topup.webhook_rotate, topup.webhook_test, topup.webhook_test_result, topup.delivery_list,
-    topup.delivery_replay, topup.webhook_replay, topup.call, topup.call_many
+    topup.delivery_replay, topup.webhook_replay, topup.authenticate, topup.call, topup.call_many
     to topup_app, topup_admin;
 
 -- The gateway: the door, and the worker's functions. It reads nothing.
-grant execute on function topup.call, topup.call_many, topup.claim_effects, topup.settle_effects, topup.run_due,
+grant execute on function topup.authenticate, topup.call, topup.call_many, topup.claim_effects, topup.settle_effects, topup.run_due,
     topup.next_due, topup.worker_sleep, topup.worker_wake
     to topup_gateway;
 
@@ -88,6 +88,8 @@ comment on function topup.delivery_list is
 comment on function topup.delivery_replay is 'Attempts a delivery (dlv_…) again, with the same event id and body.';
 comment on function topup.webhook_replay is
     'Attempts again what was to be delivered to a webhook from since until before until, at most 10,000; data.replayed says how many.';
+comment on function topup.authenticate is
+    'Judges an API key and the address that it comes from, for the gateway: HTTP status and body of 1000 with key_id and environment, or of 2001 or 4002. Changes nothing.';
 comment on function topup.call is
     'The door for the gateway: authenticates the key, runs the operation by name on a JSON request, and gives HTTP status and finished body. Refusals are replies; only a fault raises.';
 comment on function topup.call_many is

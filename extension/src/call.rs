@@ -2,10 +2,12 @@
 
 use pg_topup_contract::Code;
 use pgrx::prelude::*;
+use serde::Serialize;
 
 use crate::caller::Caller;
+use crate::id::Kind;
 use crate::operation;
-use crate::reply::{self, Failure, Refusal, Rendered};
+use crate::reply::{self, Failure, Refusal, Rendered, Reply};
 
 /// Calls in one batch, at most.
 const BATCH_MAX: usize = 1000;
@@ -80,6 +82,32 @@ fn call_many(
         })
         .collect();
     TableIterator::new(replies)
+}
+
+/// Judges a key and the address that it comes from, and does nothing else: code 1000, or the refusal that
+/// any operation would give.
+#[pg_extern(schema = "topup", stable, parallel_safe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn authenticate(
+    api_key: Option<&str>,
+    client_ip: default!(Option<pgrx::Inet>, "NULL"),
+) -> TableIterator<'static, (name!(status, i16), name!(body, String))> {
+    let client_ip = client_ip.map(|ip| ip.0);
+    let judge = || {
+        let caller = Caller::by_key(api_key.unwrap_or_default(), client_ip.as_deref())?;
+        let data =
+            KeyOwner { key_id: Kind::Key.text(caller.key.id), environment: caller.environment.as_str() };
+        Reply::new(Code::Success, data).render()
+    };
+    let reply = reply::finish(judge());
+    TableIterator::once((reply.http_status, reply.body))
+}
+
+/// Whose key it is.
+#[derive(Serialize)]
+struct KeyOwner {
+    key_id: String,
+    environment: &'static str,
 }
 
 #[pg_extern(schema = "topup", stable, parallel_safe)]

@@ -17,6 +17,7 @@ mod operation;
 mod page;
 mod reply;
 mod request;
+mod tool;
 
 // The operations.
 mod adjust;

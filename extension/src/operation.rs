@@ -11,6 +11,7 @@ use crate::caller::{Caller, Scope};
 use crate::handler::{self, Handler, Terms};
 use crate::idempotency::Keeps;
 use crate::reply::{Failure, Rendered};
+use crate::tool::{self, Tool};
 use crate::{adjust, balance, cancel, delivery, fulfil, history, ping, redeem, send, validate, webhook};
 
 /// A row of the catalog.
@@ -23,7 +24,7 @@ pub struct Operation {
     pub resolves: Option<&'static str>,
     /// The operation that tells the result of one that is answered with 202 first.
     pub completes_with: Option<&'static str>,
-    pub mcp_tool: Option<&'static str>,
+    pub mcp_tool: Option<&'static Tool>,
     pub summary: &'static str,
     pub description: &'static str,
     request_schema: fn() -> Value,
@@ -61,7 +62,7 @@ pub static CATALOG: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/topup/send")),
         terms: Terms { scope: Scope::Send, keeps: Keeps::ForGood },
-        mcp_tool: Some("send_topup"),
+        mcp_tool: Some(&tool::SEND_TOPUP),
         summary: "Send a top-up",
         description: "Debits the wallet at the key's wholesale price and delivers AI credit: to a recipient's wallet, or as a \
                       voucher where no recipient is named. A platform with deferred delivery answers 1002 (pending).",
@@ -77,21 +78,21 @@ pub static CATALOG: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/topup/cancel")),
         terms: Terms { scope: Scope::Cancel, keeps: Keeps::ADay },
-        mcp_tool: Some("cancel_topup"),
+        mcp_tool: Some(&tool::CANCEL_TOPUP),
         summary: "Cancel a pending top-up",
         description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine.",
         ..of::<cancel::Cancel>()
     },
     Operation {
         http: Some(("GET", "/api/public/v1/topup/status/{transaction_id}")),
-        mcp_tool: Some("get_status"),
+        mcp_tool: Some(&tool::GET_STATUS),
         summary: "Look up a top-up",
         description: "The top-up as it stands now; its code follows its status.",
         ..of::<history::Status>()
     },
     Operation {
         http: Some(("GET", "/api/public/v1/topup/balance")),
-        mcp_tool: Some("check_balance"),
+        mcp_tool: Some(&tool::CHECK_BALANCE),
         summary: "Wallet and key cap snapshot",
         description: "The wallet's balance, the key's tier and what is left of its cap in the current period.",
         ..of::<balance::Balance>()
@@ -209,7 +210,7 @@ fn operations() -> TableIterator<
         name!(idempotent, bool),
         name!(resolves, Option<String>),
         name!(completes_with, Option<String>),
-        name!(mcp_tool, Option<String>),
+        name!(mcp_tool, Option<JsonB>),
         name!(summary, String),
         name!(description, String),
         name!(request_schema, JsonB),
@@ -227,7 +228,7 @@ fn operations() -> TableIterator<
             operation.terms.keeps != Keeps::Nothing,
             operation.resolves.map(own),
             operation.completes_with.map(own),
-            operation.mcp_tool.map(own),
+            operation.mcp_tool.map(|tool| JsonB(tool.to_json())),
             own(operation.summary),
             own(operation.description),
             JsonB((operation.request_schema)()),

@@ -1,17 +1,43 @@
-//! What every request needs: the catalog of the moment, the way to Postgres, and the settings.
+//! What every request needs: the catalog of the moment, the way to Postgres, the settings, and the limits of a key.
 
-use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::CatalogCell;
+use crate::config::Settings;
 use crate::database::Database;
-use crate::limit::Limiter;
+use crate::limit::{Concurrency, Limiter};
 
 /// What every request needs.
 pub struct App {
     pub catalog: CatalogCell,
     pub database: Database,
+    pub settings: Settings,
+    /// Calls of operations, over HTTP and MCP together.
     pub limiter: Option<Limiter>,
-    pub trusted_proxies: Vec<IpNet>,
-    pub body_bytes_max: usize,
-    pub allow_private_webhooks: bool,
+    /// MCP messages of every kind: a tool call takes several.
+    pub message_limiter: Option<Limiter>,
+    /// Tool calls under way.
+    pub calls: Concurrency,
+    /// Cancelled when the gateway begins to stop.
+    pub stop: CancellationToken,
 }
+
+impl App {
+    /// Everything as these settings want it; the catalog is not read yet.
+    pub fn new(settings: Settings, database: Database) -> Self {
+        let (rate, burst) = (settings.rate_limit, settings.rate_burst);
+        let messages = |calls: u32| calls.saturating_mul(MESSAGES_PER_CALL);
+        App {
+            catalog: CatalogCell::default(),
+            database,
+            limiter: Limiter::new(rate, burst),
+            message_limiter: Limiter::new(messages(rate), messages(burst)),
+            calls: Concurrency::new(settings.mcp.calls_per_key_max as usize),
+            settings,
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+/// A client that opens, greets, lists the tools and calls one sends about five messages.
+const MESSAGES_PER_CALL: u32 = 10;

@@ -1,19 +1,19 @@
-//! One call of an operation: its request put together, the call, what follows on it, and the response.
+//! One call of an operation: its request completed, the call, and what follows on it.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Response};
 use pg_topup_contract::WebhookUrl;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::credentials::Credentials;
 use crate::database::{Answer, Call, Fault};
 use crate::operation::{Operation, RESOLVED_FIELD};
-use crate::{guard, reply, request, request_id};
+use crate::reply::Refusal;
+use crate::{guard, request, request_id};
 
 const LOOKUPS_MAX: usize = 32;
 const COMPLETION_PAUSE: Duration = Duration::from_millis(50);
@@ -23,59 +23,37 @@ const STATUS_ACCEPTED: u16 = 202;
 /// Names being looked up at one time: each holds a thread.
 static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
-/// What a client sent, judged as far as HTTP goes.
-pub struct Incoming<'a> {
-    pub api_key: String,
-    pub idempotency_key: Option<String>,
-    pub client_ip: IpAddr,
-    pub path: Vec<(String, String)>,
-    pub query: &'a str,
-    pub body: String,
-}
-
-/// Calls the operation and makes the response.
-pub async fn run(app: &App, operation: &Operation, incoming: Incoming<'_>) -> Response<Body> {
-    let request = request_text(app, operation, &incoming).await;
+/// Calls the operation and waits for its end. A fault is answered in the envelope, like a refusal.
+pub async fn perform(
+    app: &App,
+    operation: &Operation,
+    credentials: &Credentials,
+    idempotency_key: Option<&str>,
+    request: String,
+) -> Answer {
+    let request = with_addresses(app, operation, request).await;
     let call = Call {
-        api_key: &incoming.api_key,
+        api_key: &credentials.api_key,
         operation: &operation.name,
         request: &request,
-        idempotency_key: incoming.idempotency_key.as_deref(),
-        client_ip: incoming.client_ip,
+        idempotency_key,
+        client_ip: credentials.client_ip,
     };
     let result = match app.database.call(&call).await {
         Ok(answer) => complete(app, operation, &call, answer).await,
         Err(fault) => Err(fault),
     };
-    match result {
-        Ok(answer) => {
-            let mut response = reply::json(answer.status, answer.body);
-            if answer.replayed {
-                let name = HeaderName::from_static("idempotent-replayed");
-                response.headers_mut().insert(name, HeaderValue::from_static("true"));
-            }
-            response
-        }
-        Err(fault) => failed(operation, &fault),
-    }
+    result.unwrap_or_else(|fault| failed(&operation.name, &fault).answer())
 }
 
-/// GET and DELETE: path and query. POST: the body, with the path's parts in front.
-async fn request_text(app: &App, operation: &Operation, incoming: &Incoming<'_>) -> String {
-    let mut fields = request::path_fields(operation, &incoming.path);
-    if operation.method != Some(Method::POST) {
-        fields.extend(request::query_fields(operation, incoming.query));
-        return request::object(&fields);
-    }
-    let body = if incoming.body.is_empty() { "{}" } else { &incoming.body };
-    // Added also where nothing is looked up, so that a client cannot bring addresses of its own.
-    if let Some(field) = &operation.resolves {
-        let url = request::string_field(body, field).filter(|_| !app.allow_private_webhooks);
-        let addresses: Vec<String> =
-            resolved(url).await.iter().map(|ip| request::quoted(&ip.to_string())).collect();
-        fields.push((RESOLVED_FIELD.to_owned(), format!("[{}]", addresses.join(","))));
-    }
-    request::splice(body, &fields)
+/// Adds the addresses that the request's URL leads to, where the operation judges one.
+/// Also where nothing is looked up, so that a client cannot bring addresses of its own.
+async fn with_addresses(app: &App, operation: &Operation, request: String) -> String {
+    let Some(field) = &operation.resolves else { return request };
+    let url = request::string_field(&request, field).filter(|_| !app.settings.allow_private_webhooks);
+    let addresses: Vec<String> =
+        resolved(url).await.iter().map(|ip| request::quoted(&ip.to_string())).collect();
+    request::splice(&request, &[(RESOLVED_FIELD.to_owned(), format!("[{}]", addresses.join(",")))])
 }
 
 /// The addresses that a URL leads to. A URL that will be refused anyway is not looked up.
@@ -125,16 +103,17 @@ async fn complete(
     Ok(answer)
 }
 
-fn failed(operation: &Operation, fault: &Fault) -> Response<Body> {
-    let (request_id, operation) = (request_id::current(), &operation.name);
+/// What a client hears of a fault. What happened goes to the log.
+pub fn failed(operation: &str, fault: &Fault) -> Refusal {
+    let request_id = request_id::current();
     match fault {
         Fault::Unavailable(message) | Fault::Conflict(message) => {
             tracing::warn!(request_id, operation, message, "postgres cannot answer now");
-            reply::unavailable()
+            Refusal::unavailable()
         }
         Fault::Internal { sqlstate, message } => {
             tracing::error!(request_id, operation, sqlstate, message, "the call failed");
-            reply::internal()
+            Refusal::internal()
         }
     }
 }

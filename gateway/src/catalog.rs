@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use metrics::gauge;
 
 use crate::database::{Database, Fault};
+use crate::mcp::Tools;
 use crate::routes::Routes;
 use crate::{docs, openapi};
 
@@ -20,6 +21,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Catalog {
     pub version: String,
     pub routes: Routes,
+    pub tools: Tools,
     pub openapi: String,
     pub docs: String,
 }
@@ -63,6 +65,7 @@ async fn refresh(database: &Database, cell: &CatalogCell) -> Result<(), Fault> {
     tracing::info!(version, operations = operations.len(), "catalog loaded");
     let catalog = Catalog {
         routes: Routes::new(&operations),
+        tools: Tools::new(&operations),
         openapi: openapi::document(&version, &operations, &codes).to_string(),
         docs: docs::page(&version, &operations, &codes)
             .map_err(|error| Fault::internal(error.to_string()))?,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::mcp::{AllowedHost, AllowedOrigin};
+
 /// The HTTP gateway of pg_topup. Without a command it serves, and delivers webhooks.
 #[derive(Debug, Parser)]
 #[command(name = "topup-gateway", version)]
@@ -84,6 +86,9 @@ pub struct Settings {
     #[arg(long, env = "TOPUP_NO_WORKER")]
     pub no_worker: bool,
 
+    #[command(flatten)]
+    pub mcp: McpSettings,
+
     /// How long requests and webhook attempts under way may take to finish after SIGTERM
     #[arg(long, env = "TOPUP_SHUTDOWN_GRACE_S", default_value_t = 25, value_name = "SECONDS")]
     pub shutdown_grace_s: u16,
@@ -95,6 +100,50 @@ pub struct Settings {
     /// The least grave message that is logged
     #[arg(long, global = true, env = "TOPUP_LOG_LEVEL", default_value = "info", value_enum)]
     pub log_level: LogLevel,
+}
+
+/// The settings of MCP.
+#[derive(Clone, Debug, Args)]
+pub struct McpSettings {
+    /// A Host that MCP clients may call, beside localhost, loopback addresses and the address of --listen: a name,
+    /// with or without port, or * for any; may be repeated (comma-separated in the environment)
+    #[arg(
+        long = "mcp-allowed-host",
+        env = "TOPUP_MCP_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_name = "HOST"
+    )]
+    pub allowed_hosts: Vec<AllowedHost>,
+
+    /// An Origin whose pages may speak MCP in a browser, beside the gateway's own and those on localhost, such as
+    /// https://app.example.com, or * for any; may be repeated (comma-separated in the environment)
+    #[arg(
+        long = "mcp-allowed-origin",
+        env = "TOPUP_MCP_ALLOWED_ORIGINS",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub allowed_origins: Vec<AllowedOrigin>,
+
+    /// Tool calls of one API key under way at one time
+    #[arg(id = "mcp_calls_per_key", long = "mcp-calls-per-key", env = "TOPUP_MCP_CALLS_PER_KEY",
+        default_value_t = 128, value_name = "CALLS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub calls_per_key_max: u16,
+
+    /// Legacy SSE sessions open at one time, in this gateway
+    #[arg(id = "mcp_sessions", long = "mcp-sessions", env = "TOPUP_MCP_SESSIONS", default_value_t = 1000,
+        value_name = "SESSIONS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub sessions_max: u16,
+
+    /// Legacy SSE sessions of one API key open at one time, in this gateway
+    #[arg(id = "mcp_sessions_per_key", long = "mcp-sessions-per-key", env = "TOPUP_MCP_SESSIONS_PER_KEY",
+        default_value_t = 200, value_name = "SESSIONS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub sessions_per_key_max: u16,
+
+    /// How long a legacy SSE session may send nothing before its stream is closed
+    #[arg(id = "mcp_session_idle_s", long = "mcp-session-idle-s", env = "TOPUP_MCP_SESSION_IDLE_S",
+        default_value_t = 1800, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub session_idle_s: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

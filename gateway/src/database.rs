@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row};
 
+use crate::credentials::Credentials;
 use crate::operation::{CodeRow, Operation};
 use crate::target::{CONNECT_TIMEOUT, Target};
 
@@ -113,6 +114,16 @@ impl Database {
         })
     }
 
+    /// Judges a key and the address that it comes from: 200, or the refusal.
+    pub async fn authenticate(&self, credentials: &Credentials) -> Result<Answer, Fault> {
+        let sql = "select status, body from topup.authenticate($1, $2::text::inet)";
+        let parameters: [Parameter; 2] =
+            [(&credentials.api_key, Type::TEXT), (&credentials.client_ip.to_string(), Type::TEXT)];
+        let row = one(query(&self.requests, sql, &parameters).await?)?;
+        let status: i16 = row.try_get(0)?;
+        Ok(Answer { status: u16::try_from(status).unwrap_or(500), body: row.try_get(1)?, replayed: false })
+    }
+
     /// The installed version of the extension.
     pub async fn extension_version(&self) -> Result<String, Fault> {
         Ok(one(query(&self.worker, "select topup.version()", &[]).await?)?.try_get(0)?)
@@ -120,7 +131,7 @@ impl Database {
 
     pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
         let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
-                   request_schema, reply_schema from topup.operations()";
+                   request_schema, reply_schema, mcp_tool from topup.operations()";
         query(&self.worker, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
     }
 
@@ -180,6 +191,7 @@ fn operation(row: &Row) -> Result<Operation, Error> {
         description: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
         request_schema: row.try_get::<_, Option<_>>(9)?.unwrap_or_default(),
         reply_schema: row.try_get::<_, Option<_>>(10)?.unwrap_or_default(),
+        mcp_tool: row.try_get(11)?,
         ..Operation::default()
     };
     Ok(operation.with_kinds())

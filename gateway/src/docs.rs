@@ -200,7 +200,7 @@ mod tests {
             "properties": {"keys": {"type": "array", "items": {"$ref": "#/$defs/Key"}}, "key": {"$ref": "#/$defs/Key"}},
         });
         let names: Vec<String> = fields(&root, |_| "data").into_iter().map(|field| field.name).collect();
-        assert_eq!(names, ["key", "key.id", "keys", "keys[].id"]);
+        assert_eq!(names, ["keys", "keys[].id", "key", "key.id"]);
     }
 
     #[test]

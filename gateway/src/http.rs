@@ -2,30 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use axum::middleware::{self, Next};
-use futures_util::StreamExt;
+use axum::response::IntoResponse;
 use metrics::{counter, gauge, histogram};
 use pg_topup_contract::Code;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::App;
-use crate::call::{self, Incoming};
+use crate::credentials::{self, Credentials};
 use crate::operation::Operation;
-use crate::reply::{self, Subject};
+use crate::reply::{self, Refusal, Subject};
 use crate::routes::Found;
-use crate::{client_address, pages, request_id};
-
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body that is not wanted is still read so far, so that the client hears the answer
-/// instead of a reset connection.
-const DISCARD_BYTES_MAX: usize = 16 * 1_048_576;
+use crate::{body, call, client_address, limit, mcp, pages, request, request_id};
 
 /// The whole service.
 pub fn router(app: Arc<App>) -> Router {
@@ -34,12 +29,13 @@ pub fn router(app: Arc<App>) -> Router {
         HeaderValue::from_static("nosniff"),
     );
     pages::router()
+        .merge(mcp::router(app.clone()))
         .fallback(api)
         .method_not_allowed_fallback(async |request: Request| {
-            discard(request.into_body()).await;
-            reply::refusal(Code::MethodNotAllowed, "Only GET and HEAD are allowed here.", None)
+            body::discard(request.into_body()).await;
+            Refusal::new(Code::MethodNotAllowed, "This method is not allowed here.")
         })
-        .layer(CatchPanicLayer::custom(|_| reply::internal()))
+        .layer(CatchPanicLayer::custom(|_| Refusal::internal().into_response()))
         .layer(nosniff)
         .layer(middleware::from_fn(observe))
         .with_state(app)
@@ -92,13 +88,14 @@ async fn api(
     request: Request,
 ) -> Response<Body> {
     let Some(catalog) = app.catalog.load_full() else {
-        discard(request.into_body()).await;
-        return reply::unavailable();
+        body::discard(request.into_body()).await;
+        return Refusal::unavailable().into_response();
     };
     let refusal = match catalog.routes.find(request.method(), request.uri().path()) {
         Found::Operation(operation, path) => {
             let name = operation.name.clone();
-            let mut response = answer(&app, peer, &operation, path, request).await;
+            let answer = answer(&app, peer, &operation, path, request).await;
+            let mut response = answer.unwrap_or_else(Refusal::into_response);
             if let Some(subject) = response.extensions_mut().get_mut::<Subject>() {
                 subject.operation = name;
             }
@@ -106,16 +103,16 @@ async fn api(
         }
         Found::OtherMethods(allow) => {
             let message = format!("This endpoint takes {allow}.");
-            let mut refusal = reply::refusal(Code::MethodNotAllowed, &message, None);
+            let mut refusal = Refusal::new(Code::MethodNotAllowed, message).into_response();
             if let Ok(allow) = HeaderValue::from_str(&allow) {
                 refusal.headers_mut().insert(header::ALLOW, allow);
             }
             refusal
         }
-        Found::NotText => reply::refusal(Code::InvalidRequest, "The path is not UTF-8.", None),
-        Found::Nothing => reply::refusal(Code::UnknownEndpoint, "There is no such endpoint.", None),
+        Found::NotText => Refusal::new(Code::InvalidRequest, "The path is not UTF-8.").into_response(),
+        Found::Nothing => Refusal::new(Code::UnknownEndpoint, "There is no such endpoint.").into_response(),
     };
-    discard(request.into_body()).await;
+    body::discard(request.into_body()).await;
     refusal
 }
 
@@ -125,135 +122,51 @@ async fn answer(
     operation: &Operation,
     path: Vec<(String, String)>,
     request: Request,
-) -> Response<Body> {
+) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
-    let api_key = match api_key(&head.headers) {
-        Ok(api_key) => api_key,
-        Err(message) => {
-            discard(body).await;
-            return reply::refusal(Code::InvalidApiKey, message, None);
+    let credentials = match admit(app, peer, &head.headers) {
+        Ok(credentials) => credentials,
+        Err(refusal) => {
+            body::discard(body).await;
+            return Err(refusal);
         }
     };
-    if let Some(Err(wait)) = app.limiter.as_ref().map(|limiter| limiter.admit(&api_key)) {
-        counter!("topup_rate_limited_total").increment(1);
-        discard(body).await;
-        return rate_limited(wait);
-    }
-    let body = match wanted_body(app, operation, &head.headers, body).await {
-        Ok(body) => body,
-        Err(refusal) => return *refusal,
-    };
-    let idempotency_key = match idempotency_key(operation, &head.headers) {
-        Ok(key) => key,
-        Err(message) => return reply::refusal(Code::InvalidRequest, message, Some("Idempotency-Key")),
-    };
-    let client_ip = client_address::of(peer.ip(), &head.headers, &app.trusted_proxies);
-    let query = head.uri.query().unwrap_or("");
-    call::run(app, operation, Incoming { api_key, idempotency_key, client_ip, path, query, body }).await
-}
-
-/// The body of a POST as text, judged; other methods have none that counts.
-async fn wanted_body(
-    app: &App,
-    operation: &Operation,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<String, Box<Response<Body>>> {
-    let refuse = |code, message: &str| Err(Box::new(reply::refusal(code, message, None)));
-    if operation.method != Some(Method::POST) {
-        discard(body).await;
-        return Ok(String::new());
-    }
-    let too_large = format!("The body is larger than {} bytes.", app.body_bytes_max);
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > app.body_bytes_max) {
-        // Who waits for "100 Continue" has not sent anything yet, and reading would invite it.
-        if !headers.contains_key(header::EXPECT) {
-            discard(body).await;
+    let body = match operation.method == Some(Method::POST) {
+        true => body::json_text(&head.headers, body, app.settings.body_limit_bytes as usize).await?,
+        false => {
+            body::discard(body).await;
+            String::new()
         }
-        return refuse(Code::BodyTooLarge, &too_large);
-    }
-    let bytes = match read(body, app.body_bytes_max).await {
-        Read::All(bytes) => bytes,
-        Read::TooLarge => return refuse(Code::BodyTooLarge, &too_large),
-        Read::Broken => return refuse(Code::InvalidRequest, "The body did not arrive whole."),
     };
-    if !bytes.is_empty() && !is_json(headers) {
-        return refuse(Code::UnsupportedMediaType, "The Content-Type must be application/json.");
+    let idempotency_key = idempotency_key(operation, &head.headers)?;
+    let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
+    let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await;
+    let mut response = reply::json(answer.status, answer.body);
+    if answer.replayed {
+        let name = HeaderName::from_static("idempotent-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
     }
-    match String::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        Ok(_) => refuse(Code::InvalidRequest, "The body contains a NUL byte."),
-        Err(_) => refuse(Code::InvalidRequest, "The body is not UTF-8."),
-    }
+    Ok(response)
 }
 
-enum Read {
-    All(Vec<u8>),
-    TooLarge,
-    Broken,
+/// Who calls, as long as the key is not calling too often.
+fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials, Refusal> {
+    let api_key = credentials::api_key(headers)?;
+    limit::admit(app.limiter.as_ref(), &api_key)?;
+    let client_ip = client_address::of(peer.ip(), headers, &app.settings.trusted_proxies);
+    Ok(Credentials { api_key, client_ip })
 }
 
-async fn read(body: Body, bytes_max: usize) -> Read {
-    let mut bytes = Vec::new();
-    let mut chunks = body.into_data_stream();
-    let reading = async {
-        while let Some(chunk) = chunks.next().await {
-            let Ok(chunk) = chunk else { return Read::Broken };
-            if bytes.len() + chunk.len() > bytes_max {
-                discard_chunks(chunks, chunk).await;
-                return Read::TooLarge;
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Read::All(bytes)
-    };
-    tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Read::Broken)
-}
-
-async fn discard(body: Body) {
-    let _ = tokio::time::timeout(BODY_TIMEOUT, discard_chunks(body.into_data_stream(), Bytes::new())).await;
-}
-
-async fn discard_chunks(mut chunks: axum::body::BodyDataStream, first: Bytes) {
-    let mut discarded = first.len();
-    while discarded < DISCARD_BYTES_MAX
-        && let Some(Ok(chunk)) = chunks.next().await
-    {
-        discarded += chunk.len();
-    }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = given.split(';').next().unwrap_or("").trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-/// The key from either header; empty when there is none, for the database to refuse.
-fn api_key(headers: &HeaderMap) -> Result<String, &'static str> {
-    let bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
-        let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
-    });
-    let plain = headers.get_all("x-credyt-api-key").iter().map(|value| value.to_str().unwrap_or("").trim());
-    let mut keys = bearers.chain(plain);
-    let first = keys.next().unwrap_or("");
-    if keys.any(|other| other != first) {
-        return Err("The request carries two different API keys.");
-    }
-    Ok(first.to_owned())
-}
-
-fn idempotency_key(operation: &Operation, headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+fn idempotency_key(operation: &Operation, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     const LENGTH_MAX: usize = 255;
+    let refuse = |message| Err(Refusal::of_field(Code::InvalidRequest, "Idempotency-Key", message));
     if !operation.idempotent {
         return Ok(None);
     }
     let mut given = headers.get_all("idempotency-key").iter();
     let Some(value) = given.next() else { return Ok(None) };
     if given.next().is_some() {
-        return Err("The Idempotency-Key is given twice.");
+        return refuse("The Idempotency-Key is given twice.");
     }
     match value.to_str() {
         Ok(key)
@@ -261,16 +174,8 @@ fn idempotency_key(operation: &Operation, headers: &HeaderMap) -> Result<Option<
         {
             Ok(Some(key.to_owned()))
         }
-        _ => Err("The Idempotency-Key must be 1 to 255 visible ASCII characters."),
+        _ => refuse("The Idempotency-Key must be 1 to 255 visible ASCII characters."),
     }
-}
-
-fn rate_limited(wait: Duration) -> Response<Body> {
-    let wait_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let message = format!("Too many requests with this key. Try again in {} s.", wait_s.max(1));
-    let mut refusal = reply::refusal(Code::RateLimitExceeded, &message, None);
-    refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s.max(1)));
-    refusal
 }
 
 #[cfg(test)]
@@ -286,46 +191,17 @@ mod tests {
     }
 
     #[test]
-    fn the_key_comes_from_either_header() {
-        for (given, key) in [
-            (vec![("authorization", "Bearer ak_1")], Ok("ak_1")),
-            (vec![("authorization", "bEARER  ak_1 ")], Ok("ak_1")),
-            (vec![("x-credyt-api-key", "ak_1")], Ok("ak_1")),
-            (vec![("authorization", "Bearer ak_1"), ("x-credyt-api-key", "ak_1")], Ok("ak_1")),
-            (vec![("authorization", "Basic eDp5"), ("x-credyt-api-key", "ak_1")], Ok("ak_1")),
-            (vec![("authorization", "ak_1")], Ok("")),
-            (vec![], Ok("")),
-            (vec![("authorization", "Bearer ak_1"), ("x-credyt-api-key", "ak_2")], Err(())),
-        ] {
-            assert_eq!(api_key(&headers(&given)).map_err(drop), key.map(str::to_owned), "{given:?}");
-        }
-    }
-
-    #[test]
     fn the_idempotency_key_counts_only_where_it_is_taken() {
         let taken = Operation { idempotent: true, ..Operation::default() };
         let long = "x".repeat(256);
         for bad in ["", "a b", long.as_str()] {
             assert!(idempotency_key(&taken, &headers(&[("idempotency-key", bad)])).is_err(), "{bad:?}");
-            assert_eq!(
-                idempotency_key(&Operation::default(), &headers(&[("idempotency-key", bad)])),
-                Ok(None)
-            );
+            let not_taken = idempotency_key(&Operation::default(), &headers(&[("idempotency-key", bad)]));
+            assert_eq!(not_taken.unwrap(), None);
         }
-        assert_eq!(idempotency_key(&taken, &headers(&[("idempotency-key", "k-1")])), Ok(Some("k-1".into())));
+        let given = idempotency_key(&taken, &headers(&[("idempotency-key", "k-1")]));
+        assert_eq!(given.unwrap().as_deref(), Some("k-1"));
         let twice = headers(&[("idempotency-key", "a"), ("idempotency-key", "a")]);
         assert!(idempotency_key(&taken, &twice).is_err());
-    }
-
-    #[test]
-    fn json_may_carry_parameters() {
-        for (given, fits) in [
-            ("application/json", true),
-            ("Application/JSON; charset=utf-8", true),
-            ("text/plain", false),
-            ("application/jsonp", false),
-        ] {
-            assert_eq!(is_json(&headers(&[("content-type", given)])), fits, "{given}");
-        }
     }
 }

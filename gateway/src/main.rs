@@ -2,11 +2,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod app;
+mod body;
 mod call;
 mod catalog;
 mod check;
 mod client_address;
 mod config;
+mod credentials;
 mod database;
 mod deliver;
 mod docs;
@@ -15,6 +17,7 @@ mod guard;
 mod http;
 mod lanes;
 mod limit;
+mod mcp;
 mod observe;
 mod openapi;
 mod operation;

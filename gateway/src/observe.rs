@@ -30,6 +30,8 @@ pub fn start_logs(format: LogFormat, level: LogLevel) {
     let filter = Targets::new()
         .with_default(others)
         .with_target("topup_gateway", level)
+        // Below that it tells what clients do wrong.
+        .with_target("rmcp", LevelFilter::ERROR)
         .with_target("deadpool", LevelFilter::ERROR);
     let layer = match format {
         LogFormat::Json => {
@@ -58,6 +60,8 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
     );
     describe_gauge!("topup_http_in_flight", "Requests being answered");
     describe_counter!("topup_rate_limited_total", "Requests refused because their key made too many");
+    describe_counter!("topup_mcp_calls_total", "Tool calls over MCP, by tool and code");
+    describe_gauge!("topup_mcp_sessions", "Open sessions of MCP's legacy SSE");
     describe_counter!("topup_webhook_attempts_total", "Webhook attempts, by outcome");
     describe_histogram!("topup_webhook_attempt_duration_seconds", Unit::Seconds, "Time that an attempt took");
     describe_gauge!("topup_webhook_in_flight", "Webhook attempts under way");

@@ -167,7 +167,8 @@ fn refusals(codes: &[CodeRow]) -> BTreeMap<String, Value> {
     responses
 }
 
-fn envelope_schema(data: Value) -> Value {
+/// The envelope around this `data`.
+pub fn envelope_schema(data: Value) -> Value {
     json!({
         "type": "object",
         "required": ["success", "code", "transaction_id", "status", "timestamp", "data"],
@@ -182,7 +183,8 @@ fn envelope_schema(data: Value) -> Value {
     })
 }
 
-fn fault_schema() -> Value {
+/// The `data` of a refusal.
+pub fn fault_schema() -> Value {
     json!({
         "type": "object",
         "required": ["message"],
@@ -200,8 +202,13 @@ fn idempotency_key() -> Value {
         "required": false,
         "description": "The same request under the same key is carried out once; the first reply comes back, \
                         with `Idempotent-Replayed: true`. Another request under the key is refused.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        "schema": idempotency_key_schema(),
     })
+}
+
+/// What an idempotency key is, in a header and in an argument.
+pub fn idempotency_key_schema() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"})
 }
 
 fn code_table(codes: &[CodeRow]) -> String {

@@ -23,6 +23,8 @@ pub struct Operation {
     pub resolves: Option<String>,
     /// The operation to repeat while the reply is 202.
     pub completes_with: Option<String>,
+    /// How agents see the operation, where they may call it.
+    pub mcp_tool: Option<Value>,
     pub summary: String,
     pub description: String,
     pub request_schema: Value,

@@ -14,7 +14,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::app::App;
 use crate::catalog::Catalog;
 use crate::database::Database;
-use crate::{docs, observe, reply};
+use crate::reply::Refusal;
+use crate::{docs, observe};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -75,6 +76,6 @@ fn health(status: StatusCode, body: &'static str) -> Response<Body> {
 fn with_catalog(app: &App, page: impl FnOnce(&Catalog) -> Response<Body>) -> Response<Body> {
     match app.catalog.load().as_ref() {
         Some(catalog) => page(catalog),
-        None => reply::unavailable(),
+        None => Refusal::unavailable().into_response(),
     }
 }

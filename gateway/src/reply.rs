@@ -1,9 +1,13 @@
 //! Replies: what the database said, passed on, or a refusal of the gateway's own in the same envelope.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use pg_topup_contract::{Code, Envelope};
 
+use crate::database::Answer;
 use crate::request_id;
 
 /// What a response was about: for logs and metrics, not for the wire.
@@ -18,7 +22,7 @@ pub const RETRY_AFTER_S: u64 = 1;
 /// A finished body with its status. The headers that go with 401, 429 and 503 are added here.
 pub fn json(status: u16, body: String) -> Response<Body> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let code = code_of(&body);
+    let subject = subject_of(&body);
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -33,29 +37,83 @@ pub fn json(status: u16, body: String) -> Response<Body> {
         }
         _ => {}
     }
-    response.extensions_mut().insert(Subject { operation: String::new(), code });
+    response.extensions_mut().insert(subject);
     response
 }
 
-/// A refusal in the envelope.
-pub fn refusal(code: Code, message: &str, field: Option<&str>) -> Response<Body> {
-    let envelope = Envelope::refusal(code, message, field);
-    json(code.http_status(), envelope.to_json().unwrap_or_default())
+/// What an envelope is about.
+pub fn subject_of(envelope: &str) -> Subject {
+    Subject { operation: String::new(), code: code_of(envelope) }
 }
 
-/// Postgres cannot answer now; the client may try again.
-pub fn unavailable() -> Response<Body> {
-    refusal(Code::ServiceUnavailable, "The service is unavailable for the moment. Try again.", None)
+/// Why the gateway itself does not carry a request out, before a surface puts it in its own shape.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: Code,
+    pub message: String,
+    field: Option<String>,
+    retry_after_s: u64,
 }
 
-/// A fault of ours. What happened is in the log, under the request id.
-pub fn internal() -> Response<Body> {
-    let message = format!("Internal error. Request id: {}", request_id::current());
-    refusal(Code::InternalError, &message, None)
+impl Refusal {
+    /// A refusal with no field at fault.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into(), field: None, retry_after_s: RETRY_AFTER_S }
+    }
+
+    /// A refusal for one field, or header, of the request.
+    pub fn of_field(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal { field: Some(field.into()), ..Refusal::new(code, message) }
+    }
+
+    /// Too many requests; the next is welcome after `wait`.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let wait_s = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        let message = format!("Too many requests with this key. Try again in {wait_s} s.");
+        Refusal { retry_after_s: wait_s, ..Refusal::new(Code::RateLimitExceeded, message) }
+    }
+
+    /// Postgres cannot answer now; the client may try again.
+    pub fn unavailable() -> Self {
+        Refusal::new(Code::ServiceUnavailable, "The service is unavailable for the moment. Try again.")
+    }
+
+    /// A fault of ours. What happened is in the log, under the request id.
+    pub fn internal() -> Self {
+        Refusal::new(Code::InternalError, format!("Internal error. Request id: {}", request_id::current()))
+    }
+
+    /// The envelope's text.
+    pub fn envelope(&self) -> String {
+        Envelope::refusal(self.code, &self.message, self.field.as_deref()).to_json().unwrap_or_default()
+    }
+
+    /// As an operation would answer it.
+    pub fn answer(&self) -> Answer {
+        Answer { status: self.code.http_status(), body: self.envelope(), replayed: false }
+    }
+
+    /// A response with this body and the headers that go with the refusal.
+    pub fn respond(&self, body: String) -> Response<Body> {
+        let mut response = json(self.code.http_status(), body);
+        if let Some(retry_after) = response.headers_mut().get_mut(header::RETRY_AFTER) {
+            *retry_after = HeaderValue::from(self.retry_after_s);
+        }
+        if let Some(subject) = response.extensions_mut().get_mut::<Subject>() {
+            subject.code = Some(self.code.number());
+        }
+        response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        self.respond(self.envelope())
+    }
 }
 
 /// The envelope's code, read from where it always stands.
-fn code_of(body: &str) -> Option<i16> {
+pub fn code_of(body: &str) -> Option<i16> {
     const HEAD_BYTES: usize = 40;
     let head = body.get(..HEAD_BYTES.min(body.len()))?;
     let (_, tail) = head.split_once("\"code\":")?;
@@ -78,8 +136,10 @@ mod tests {
 
     #[test]
     fn a_401_says_how_to_sign_in_and_a_503_when_to_come_back() {
-        let refused = refusal(Code::InvalidApiKey, "No.", None);
+        let refused = Refusal::new(Code::InvalidApiKey, "No.").into_response();
         assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer");
-        assert_eq!(unavailable().headers()[header::RETRY_AFTER], "1");
+        assert_eq!(Refusal::unavailable().into_response().headers()[header::RETRY_AFTER], "1");
+        let limited = Refusal::rate_limited(Duration::from_millis(1200)).into_response();
+        assert_eq!(limited.headers()[header::RETRY_AFTER], "2");
     }
 }

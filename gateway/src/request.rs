@@ -1,6 +1,7 @@
 //! Making the one request object of an operation from path, query string and body, as exact text:
 //! nothing is parsed and written again, so no number loses a digit and a duplicate stays one.
 
+use axum::http::Method;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
@@ -10,14 +11,25 @@ use crate::schema::Kinds;
 /// One field of the request: its name and its value as JSON text.
 pub type Field = (String, String);
 
+/// The request that path, query string and body make. GET and DELETE: path and query. POST: the body,
+/// with the path's parts in front.
+pub fn text(operation: &Operation, path: &[(String, String)], query: &str, body: &str) -> String {
+    let mut fields = path_fields(operation, path);
+    if operation.method == Some(Method::POST) {
+        return splice(if body.is_empty() { "{}" } else { body }, &fields);
+    }
+    fields.extend(query_fields(operation, query));
+    object(&fields)
+}
+
 /// The fields that a path's parts give.
-pub fn path_fields(operation: &Operation, parts: &[(String, String)]) -> Vec<Field> {
+fn path_fields(operation: &Operation, parts: &[(String, String)]) -> Vec<Field> {
     parts.iter().map(|(name, text)| (name.clone(), typed(operation.kinds(name), text))).collect()
 }
 
 /// The fields that a query string gives. A repeated array field is one array;
 /// any other repeated field stays repeated, for the operation to refuse.
-pub fn query_fields(operation: &Operation, query: &str) -> Vec<Field> {
+fn query_fields(operation: &Operation, query: &str) -> Vec<Field> {
     let mut fields: Vec<Field> = Vec::new();
     let mut lists: Vec<(String, Vec<String>)> = Vec::new();
     for (name, text) in form_urlencoded::parse(query.as_bytes()) {
@@ -41,7 +53,7 @@ pub fn query_fields(operation: &Operation, query: &str) -> Vec<Field> {
 }
 
 /// An object of these fields.
-pub fn object(fields: &[Field]) -> String {
+fn object(fields: &[Field]) -> String {
     format!("{{{}}}", members(fields))
 }
 

@@ -52,6 +52,31 @@ pub fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     schema
 }
 
+/// The schema with every `$ref` replaced by what it refers to, so that it stands alone.
+pub fn inlined(schema: &Value, root: &Value) -> Value {
+    inline(schema, root, 0)
+}
+
+/// A field as a plain type: standing alone, and without null where that is one of two.
+pub fn plain(field: &Value, root: &Value) -> Value {
+    let mut plain = inlined(&without_null(field, root), root);
+    let Some(object) = plain.as_object_mut() else { return plain };
+    if let Some(types) = object.get_mut("type") {
+        let others: Vec<&Value> =
+            types.as_array().into_iter().flatten().filter(|name| *name != "null").collect();
+        if let [only] = others[..] {
+            *types = only.clone();
+        }
+    }
+    // What is said of the field itself counts for more than what is said of its type.
+    for said in ["description", "examples"] {
+        if let Some(text) = field.get(said) {
+            object.insert(said.to_owned(), text.clone());
+        }
+    }
+    plain
+}
+
 /// The values of an enumeration with what is said of each, through `$ref`s and unions.
 pub fn choices<'a>(schema: &'a Value, root: &'a Value) -> Vec<(&'a str, &'a str)> {
     let mut found = Vec::new();
@@ -152,6 +177,23 @@ impl Kinds {
     }
 }
 
+fn inline(schema: &Value, root: &Value, depth: usize) -> Value {
+    if depth > DEPTH_MAX {
+        return Value::Bool(true);
+    }
+    match schema {
+        Value::Array(items) => items.iter().map(|item| inline(item, root, depth + 1)).collect(),
+        Value::Object(_) => {
+            let meant = resolve(schema, root).as_object().into_iter().flatten();
+            let own = schema.as_object().into_iter().flatten();
+            let kept =
+                meant.chain(own).filter(|(name, _)| !["$ref", "$defs", "$schema"].contains(&name.as_str()));
+            kept.map(|(name, value)| (name.clone(), inline(value, root, depth + 1))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
 fn collect_kinds(schema: &Value, root: &Value, kinds: &mut Kinds, depth: usize) {
     if depth > DEPTH_MAX {
         return;
@@ -244,6 +286,21 @@ mod tests {
         assert!(kinds(&events, &root).array.unwrap().string);
         assert_eq!(choices(&events, &root), [("ping", "A test.")]);
         assert!(kinds(&json!({"$ref": "#/$defs/Loop"}), &root).boolean);
+    }
+
+    #[test]
+    fn a_schema_stands_alone_once_it_is_inlined() {
+        let root = root();
+        let events = json!({"type": "array", "items": {"$ref": "#/$defs/Event", "title": "E"}, "$defs": {}});
+        let event = json!({"oneOf": root["$defs"]["Event"]["oneOf"], "title": "E"});
+        assert_eq!(inlined(&events, &root), json!({"type": "array", "items": event}));
+        assert!(!inlined(&json!({"$ref": "#/$defs/Loop"}), &root).to_string().contains("$ref"));
+        let status =
+            json!({"anyOf": [{"$ref": "#/$defs/Status"}, {"type": "null"}], "description": "Its state."});
+        let plain_status =
+            json!({"type": "string", "enum": ["pending", "delivered"], "description": "Its state."});
+        assert_eq!(plain(&status, &root), plain_status);
+        assert_eq!(plain(&json!({"type": ["string", "null"]}), &root), json!({"type": "string"}));
     }
 
     #[test]

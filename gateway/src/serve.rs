@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,14 +46,7 @@ async fn serve(
     let target = Arc::new(target(&settings, settings.database_url.as_deref())?);
     let database = Database::new(target.clone(), settings.database_pool_size.into())?;
     let recorder = observe::start_metrics()?;
-    let app = Arc::new(App {
-        catalog: Arc::new(ArcSwapOption::empty()),
-        database: database.clone(),
-        limiter: Limiter::new(settings.rate_limit, settings.rate_burst),
-        trusted_proxies: settings.trusted_proxies.clone(),
-        body_bytes_max: settings.body_limit_bytes as usize,
-        allow_private_webhooks: settings.allow_private_webhooks,
-    });
+    let app = Arc::new(App::new(settings.clone(), database.clone()));
     let worker_stop = CancellationToken::new();
     let worker = match settings.no_worker {
         true => tokio::spawn(std::future::ready(())),
@@ -64,7 +56,7 @@ async fn serve(
     announce(&api, &metrics)?;
     start_upkeep(&app, recorder, metrics);
 
-    let stop = CancellationToken::new();
+    let stop = app.stop.clone();
     let server = tokio::spawn(server::run(api, http::router(app), stop.clone()));
 
     shutdown.await;
@@ -118,9 +110,9 @@ fn start_upkeep(app: &Arc<App>, recorder: PrometheusHandle, metrics: TcpListener
     tokio::spawn(server::run(metrics, pages, CancellationToken::new()));
     let app = app.clone();
     tokio::spawn(async move {
-        while let Some(limiter) = &app.limiter {
+        loop {
             tokio::time::sleep(LIMITER_UPKEEP_INTERVAL).await;
-            limiter.forget_idle();
+            app.limiter.iter().chain(&app.message_limiter).for_each(Limiter::forget_idle);
         }
     });
 }

@@ -25,7 +25,7 @@ const VIEWS: [&str; 8] = [
 const PUBLISHED: [&str; 6] = ["operations", "codes", "version", "format_id", "parse_id", "rfc3339"];
 const WORKER: [&str; 6] =
     ["claim_effects", "settle_effects", "run_due", "next_due", "worker_sleep", "worker_wake"];
-const DOOR: [&str; 2] = ["call", "call_many"];
+const DOOR: [&str; 3] = ["authenticate", "call", "call_many"];
 const ADMINISTRATION: [&str; 10] = [
     "create_tenant",
     "mint_key",

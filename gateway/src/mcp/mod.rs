@@ -1,0 +1,208 @@
+//! MCP: agents call operations as tools, over Streamable HTTP and over legacy SSE. Streamable HTTP keeps
+//! nothing between two requests, so any gateway may answer each of them; an SSE stream lives in one.
+//! The protocol itself is rmcp's. What is judged here is who calls, from where, and how much.
+
+mod origin;
+mod rejection;
+mod server;
+mod session;
+mod tool;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
+use pg_topup_contract::Code;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::credentials::{self, Credentials};
+use crate::reply::Subject;
+use crate::{body, call, client_address, limit};
+use rejection::Rejection;
+use server::Server;
+use session::Sessions;
+
+pub use origin::{AllowedHost, AllowedOrigin};
+pub use tool::Tools;
+
+const STREAMABLE: &str = "/api/public/mcp";
+const SSE: [&str; 2] = ["/api/public/mcp/sse", "/sse"];
+const MESSAGES: &str = "/api/public/mcp/messages";
+/// What rmcp wants a client to accept, although it is only ever answered in JSON.
+const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+/// What every MCP request needs.
+struct Mcp {
+    app: Arc<App>,
+    server: Server,
+    streamable: StreamableHttpService<Server, NeverSessionManager>,
+    sessions: Arc<Sessions>,
+}
+
+/// The routes of both transports.
+pub fn router(app: Arc<App>) -> Router<Arc<App>> {
+    let server = Server::new(app.clone());
+    // Host and Origin are judged for both transports alike, in `origin`.
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_max_request_body_bytes(app.settings.body_limit_bytes as usize)
+        .disable_allowed_hosts()
+        .disable_allowed_origins();
+    let for_each = server.clone();
+    let streamable = StreamableHttpService::new(
+        move || Ok(for_each.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    );
+    let sessions = Sessions::new(&app.settings.mcp, app.stop.clone());
+    let doorkeeper = origin::Doorkeeper::new(&app.settings);
+    let cors = doorkeeper.cors();
+    let mcp = Arc::new(Mcp { app, server, streamable, sessions });
+    Router::new()
+        .route(STREAMABLE, any(streamable_http))
+        .route(SSE[0], get(open_stream))
+        .route(SSE[1], get(open_stream))
+        .route(MESSAGES, post(message))
+        .layer(cors)
+        .layer(middleware::from_fn_with_state(Arc::new(doorkeeper), origin::check))
+        .with_state(mcp)
+}
+
+/// Streamable HTTP: one message in, one answer out.
+async fn streamable_http(
+    State(mcp): State<Arc<Mcp>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let answer = async {
+        let (mut head, body) = request.into_parts();
+        let credentials = mcp.admitted(peer, &head.headers).await;
+        let (credentials, body) = with_body(credentials, body).await?;
+        if head.method != Method::POST {
+            body::discard(body).await;
+            // It says which methods there are.
+            return Ok(mcp.streamable.handle(Request::from_parts(head, Body::empty())).await.map(Body::new));
+        }
+        let text = body::json_text(&head.headers, body, mcp.body_bytes_max()).await?;
+        rejection::parse(&text)?;
+        accept_json(&mut head.headers);
+        server::introduce(&mut head, credentials);
+        Ok(mcp.streamable.handle(Request::from_parts(head, Body::from(text))).await.map(Body::new))
+    };
+    about("mcp", answer.await)
+}
+
+/// Legacy SSE: opens the stream on which the answers to `message` come.
+async fn open_stream(
+    State(mcp): State<Arc<Mcp>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    body::discard(body).await;
+    let answer = async {
+        let credentials = mcp.admitted(peer, &head.headers).await?;
+        let stream = mcp.sessions.open(mcp.server.clone(), &credentials.api_key, MESSAGES)?;
+        let mut response = stream.into_response();
+        // Proxies must pass every event on at once.
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        Ok(response)
+    };
+    about("mcp_stream", answer.await)
+}
+
+/// Legacy SSE: takes a message, to be answered on the stream.
+async fn message(
+    State(mcp): State<Arc<Mcp>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let answer = async {
+        let (mut head, body) = request.into_parts();
+        let session_id = session_id(head.uri.query().unwrap_or(""));
+        let credentials = mcp.admitted(peer, &head.headers).await;
+        if let (Some(id), Err(rejection), Ok(key)) =
+            (session_id, &credentials, credentials::api_key(&head.headers))
+            && rejection.is_of(Code::InvalidApiKey)
+        {
+            mcp.sessions.end(id, &key);
+        }
+        let (credentials, body) = with_body(credentials, body).await?;
+        let text = body::json_text(&head.headers, body, mcp.body_bytes_max()).await?;
+        let mut message = rejection::parse(&text)?;
+        let api_key = credentials.api_key.clone();
+        server::introduce(&mut head, credentials);
+        message.insert_extension(head);
+        mcp.sessions.deliver(session_id, &api_key, message)?;
+        Ok((StatusCode::ACCEPTED, "Accepted").into_response())
+    };
+    about("mcp_message", answer.await)
+}
+
+impl Mcp {
+    fn body_bytes_max(&self) -> usize {
+        self.app.settings.body_limit_bytes as usize
+    }
+
+    /// Who calls, once the key is judged.
+    async fn admitted(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials, Rejection> {
+        let api_key = credentials::api_key(headers)?;
+        limit::admit(self.app.message_limiter.as_ref(), &api_key)?;
+        let client_ip = client_address::of(peer.ip(), headers, &self.app.settings.trusted_proxies);
+        let credentials = Credentials { api_key, client_ip };
+        let judged = self.app.database.authenticate(&credentials).await;
+        let answer = judged.unwrap_or_else(|fault| call::failed("authenticate", &fault).answer());
+        match StatusCode::OK.as_u16() == answer.status {
+            true => Ok(credentials),
+            false => Err(Rejection::Answered(answer)),
+        }
+    }
+}
+
+/// The body goes on with whoever is admitted; nobody else's is wanted.
+async fn with_body<T>(admitted: Result<T, Rejection>, body: Body) -> Result<(T, Body), Rejection> {
+    match admitted {
+        Ok(admitted) => Ok((admitted, body)),
+        Err(rejection) => {
+            body::discard(body).await;
+            Err(rejection)
+        }
+    }
+}
+
+/// Whoever takes JSON gets it. The protocol wants clients to name text/event-stream too; curl does not.
+fn accept_json(headers: &mut HeaderMap) {
+    let takes_json = |value: &HeaderValue| {
+        let text = value.to_str().unwrap_or("");
+        text.contains("application/json") || text.contains("*/*") || text.contains("application/*")
+    };
+    let given = headers.get_all(header::ACCEPT);
+    if given.iter().next().is_none() || given.iter().any(takes_json) {
+        headers.insert(header::ACCEPT, ACCEPT_BOTH);
+    }
+}
+
+fn session_id(query: &str) -> Option<Uuid> {
+    let mut fields = form_urlencoded::parse(query.as_bytes());
+    fields.find_map(|(name, text)| if name == "session_id" { text.parse().ok() } else { None })
+}
+
+fn about(operation: &str, answer: Result<Response<Body>, Rejection>) -> Response<Body> {
+    let mut response = answer.unwrap_or_else(Rejection::into_response);
+    let code = response.extensions().get::<Subject>().and_then(|subject| subject.code);
+    // Voucher codes must not stay in anybody's cache.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Subject { operation: operation.to_owned(), code });
+    response
+}

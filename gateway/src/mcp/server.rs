@@ -1,0 +1,173 @@
+//! The MCP server itself: it lists the catalog's tools, and calls their operations for whoever asks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::http::request::Parts;
+use metrics::counter;
+use pg_topup_contract::Code;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
+    ErrorCode, ErrorData, Extensions, Implementation, JsonObject, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServerHandler};
+use serde_json::Value;
+
+use super::tool::{Entry, IDEMPOTENCY_KEY};
+use crate::app::App;
+use crate::credentials::Credentials;
+use crate::database::Answer;
+use crate::reply::{self, Refusal};
+use crate::{call, limit, request_id};
+
+const INSTRUCTIONS: &str = "\
+Prepaid AI credit. Amounts are whole US cents. Every answer has the same six fields; code says what happened, success whether \
+it went well. Before a large top-up look at check_balance. Give send_topup a new idempotency_key for each top-up that is \
+intended, and the same one when it is tried again. 2007 means that the spending cap of this key is used up: stop and say so.";
+
+/// Methods that have a handler here. Under one of these names, what rmcp could not read has bad parameters.
+const METHODS: [&str; 5] = ["initialize", "server/discover", "ping", "tools/list", "tools/call"];
+
+#[derive(Clone)]
+pub struct Server {
+    app: Arc<App>,
+}
+
+/// Who sends a message, for the handler that it is passed on to.
+#[derive(Clone)]
+struct Sender {
+    credentials: Credentials,
+    request_id: String,
+}
+
+/// Lets the handlers know who sends the message with this head. The key goes no further than that.
+pub fn introduce(head: &mut Parts, credentials: Credentials) {
+    head.headers.remove(axum::http::header::AUTHORIZATION);
+    head.headers.remove("x-credyt-api-key");
+    head.extensions.insert(Sender { credentials, request_id: request_id::current() });
+}
+
+impl Server {
+    pub fn new(app: Arc<App>) -> Self {
+        Server { app }
+    }
+
+    async fn call(&self, entry: &Entry, sender: &Sender, mut arguments: JsonObject) -> Answer {
+        let refuse = |refusal: Refusal| refusal.answer();
+        let api_key = &sender.credentials.api_key;
+        if let Err(refusal) = limit::admit(self.app.limiter.as_ref(), api_key) {
+            return refuse(refusal);
+        }
+        let Some(_place) = self.app.calls.enter(api_key) else {
+            let message = "Too many calls of this key are under way. Try again when one has ended.";
+            return refuse(Refusal::new(Code::RateLimitExceeded, message));
+        };
+        if let Some(name) = entry.unknown(&arguments) {
+            return refuse(Refusal::of_field(
+                Code::InvalidRequest,
+                name,
+                format!("unknown argument `{name}`"),
+            ));
+        }
+        let idempotency_key = match arguments.remove(IDEMPOTENCY_KEY) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(key)) => Some(key),
+            Some(_) => {
+                let message = "The idempotency_key must be a string.";
+                return refuse(Refusal::of_field(Code::InvalidRequest, IDEMPOTENCY_KEY, message));
+            }
+        };
+        let request = Value::Object(arguments).to_string();
+        let (operation, key) = (&entry.operation, idempotency_key.as_deref());
+        call::perform(&self.app, operation, &sender.credentials, key, request).await
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let implementation =
+            Implementation::new("pg_topup", env!("CARGO_PKG_VERSION")).with_title("pg_topup");
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(implementation)
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let catalog = self.app.catalog.load();
+        let catalog = catalog.as_ref().ok_or_else(|| ErrorData::internal_error(UNAVAILABLE, None))?;
+        Ok(ListToolsResult::with_all_items(catalog.tools.all()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        Some(self.app.catalog.load().as_ref()?.tools.find(name)?.tool.clone())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let started = Instant::now();
+        let sender = sender(&context.extensions)?;
+        let Some(catalog) = self.app.catalog.load_full() else {
+            return Ok(result(Refusal::unavailable().answer()).into());
+        };
+        let entry = catalog.tools.find(&request.name).ok_or_else(|| {
+            ErrorData::invalid_params(format!("There is no tool '{}'.", request.name), None)
+        })?;
+        let arguments = request.arguments.unwrap_or_default();
+        let calling = self.call(entry, sender, arguments);
+        let answer = request_id::scope(sender.request_id.clone(), calling).await;
+        let (code, took) = (reply::code_of(&answer.body), started.elapsed());
+        tracing::info!(
+            request_id = sender.request_id,
+            tool = %entry.tool.name,
+            operation = entry.operation.name,
+            status = answer.status,
+            code,
+            duration_ms = took.as_micros() as f64 / 1000.0,
+            "tool call"
+        );
+        let code = code.map(|code| code.to_string()).unwrap_or_default();
+        counter!("topup_mcp_calls_total", "tool" => entry.tool.name.to_string(), "code" => code).increment(1);
+        Ok(result(answer).into())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        match METHODS.contains(&method.as_str()) {
+            true => Err(ErrorData::invalid_params(format!("The params do not fit {method}."), None)),
+            false => {
+                let message = format!("There is no method '{method}'.");
+                Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
+            }
+        }
+    }
+}
+
+const UNAVAILABLE: &str = "The service is unavailable for the moment. Try again.";
+
+fn sender(extensions: &Extensions) -> Result<&Sender, ErrorData> {
+    let head = extensions.get::<Parts>();
+    head.and_then(|head| head.extensions.get::<Sender>())
+        .ok_or_else(|| ErrorData::internal_error("nobody is known to send this", None))
+}
+
+/// The envelope, as text to the byte and as structure.
+fn result(answer: Answer) -> CallToolResult {
+    let structured = serde_json::from_str(&answer.body).ok();
+    let mut result = CallToolResult::success(vec![ContentBlock::text(answer.body)]);
+    result.structured_content = structured;
+    result.is_error = Some(answer.status >= 400);
+    result
+}
