@@ -66,16 +66,12 @@ impl Doorkeeper {
     }
 
     fn judge(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
-        let host = authority(uri, headers)
-            .ok_or_else(|| Rejection::forbidden("The request names no Host.".to_owned()))?;
-        if !self.takes_host(&host) {
-            let message = format!("The Host '{host}' may not be used here: see --mcp-allowed-host.");
-            return Err(Rejection::forbidden(message));
-        }
+        let host = authority(uri, headers).filter(|host| self.takes_host(host));
+        let message = "The gateway is not to be called by this Host: see --mcp-allowed-host.";
+        let host = host.ok_or_else(|| Rejection::forbidden(message))?;
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.takes_origin(origin, Some(&host)) => {
-                let message = "This Origin may not be used here: see --mcp-allowed-origin.";
-                Err(Rejection::forbidden(message.to_owned()))
+            Some(origin) if !self.takes_origin(origin, &host) => {
+                Err(Rejection::forbidden("Pages of this Origin may not call: see --mcp-allowed-origin."))
             }
             _ => Ok(()),
         }
@@ -92,16 +88,14 @@ impl Doorkeeper {
             })
     }
 
-    fn takes_origin(&self, origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    fn takes_origin(&self, origin: &HeaderValue, host: &Authority) -> bool {
         if self.origins.contains(&AllowedOrigin::Any) {
             return true;
         }
         let Some(url) = origin.to_str().ok().and_then(|text| Url::parse(text).ok()) else { return false };
         let name = bare(url.host_str().unwrap_or(""));
-        let is_own = host.is_some_and(|host| {
-            let port = host.port_u16().or(if url.scheme() == "https" { Some(443) } else { Some(80) });
-            bare(host.host()) == name && port == url.port_or_known_default()
-        });
+        let port = host.port_u16().or(if url.scheme() == "https" { Some(443) } else { Some(80) });
+        let is_own = bare(host.host()) == name && port == url.port_or_known_default();
         is_loopback(&name) || is_own || self.origins.contains(&AllowedOrigin::Only(url.origin()))
     }
 
@@ -109,7 +103,7 @@ impl Doorkeeper {
     pub fn cors(&self) -> CorsLayer {
         let doorkeeper = self.clone();
         let is_allowed = move |origin: &HeaderValue, head: &Parts| {
-            doorkeeper.takes_origin(origin, authority(&head.uri, &head.headers).as_ref())
+            authority(&head.uri, &head.headers).is_some_and(|host| doorkeeper.takes_origin(origin, &host))
         };
         CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(is_allowed))

@@ -21,12 +21,12 @@ pub enum Rejection {
     /// By the database, in a finished envelope.
     Answered(Answer),
     /// No request in JSON-RPC's sense, or from a place that may not send one.
-    Rpc(StatusCode, JsonRpcError),
+    Rpc(StatusCode, Box<JsonRpcError>),
 }
 
 /// Reads a message. What is wrong with it is told as JSON-RPC asks.
 pub fn parse(text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
-    let bad = |id, error| Rejection::Rpc(StatusCode::BAD_REQUEST, JsonRpcError::new(id, error));
+    let bad = |id, error| Rejection::Rpc(StatusCode::BAD_REQUEST, Box::new(JsonRpcError::new(id, error)));
     let value: Value = serde_json::from_str(text).map_err(|error| {
         bad(None, ErrorData::parse_error(format!("The body is not JSON: {error}."), None))
     })?;
@@ -44,8 +44,9 @@ pub fn parse(text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
 
 impl Rejection {
     /// 403, without a word about who is let in.
-    pub fn forbidden(message: String) -> Self {
-        Rejection::Rpc(StatusCode::FORBIDDEN, JsonRpcError::new(None, ErrorData::new(REFUSED, message, None)))
+    pub fn forbidden(message: &'static str) -> Self {
+        let error = JsonRpcError::new(None, ErrorData::new(REFUSED, message, None));
+        Rejection::Rpc(StatusCode::FORBIDDEN, Box::new(error))
     }
 
     pub fn is_of(&self, code: Code) -> bool {
@@ -94,7 +95,7 @@ mod tests {
 
     fn refused(text: &str) -> JsonRpcError {
         match parse(text) {
-            Err(Rejection::Rpc(StatusCode::BAD_REQUEST, error)) => error,
+            Err(Rejection::Rpc(StatusCode::BAD_REQUEST, error)) => *error,
             other => panic!("{text}: {other:?}"),
         }
     }
