@@ -94,7 +94,7 @@ comment on function topup.call is
     'The door for the gateway: authenticates the key, runs the operation by name on a JSON request, and gives HTTP status and finished body. Refusals are replies; only a fault raises.';
 comment on function topup.call_many is
     'call for arrays of one length, at most 1,000, in one transaction, replies in order; replayed tells a repeated request.';
-comment on function topup.operations is 'The catalog: every operation with its HTTP route, scope, and the JSON Schemas of request and reply data.';
+comment on function topup.operations is 'The catalog: every operation with its HTTP route, scope, MCP tool, and the JSON Schemas of request and reply data.';
 comment on function topup.codes is 'Every response code with its meaning and HTTP status.';
 comment on function topup.check is
     'The audit: one row for each invariant of the ledger, with what disagrees. Reads everything; run it on a standby when the ledger is large.';
