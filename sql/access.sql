@@ -31,7 +31,7 @@ grant execute on function topup.operations, topup.codes, topup.version, topup.fo
 
 -- Apps: the operations, for the key of their session.
 grant execute on function topup.send, topup.send_many, topup.validate, topup.cancel, topup.status, topup.balance,
-    topup.history, topup.redeem, topup.deliver, topup.fail, topup.adjust, topup.webhook_register, topup.webhook_list,
+    topup.history, topup.redeem, topup.deliver, topup.fail, topup.adjust, topup.account_self, topup.webhook_register, topup.webhook_list,
     topup.webhook_delete, topup.webhook_rotate, topup.webhook_test, topup.webhook_test_result, topup.delivery_list,
     topup.delivery_replay, topup.webhook_replay, topup.authenticate, topup.call, topup.call_many
     to topup_app, topup_admin;
@@ -74,6 +74,7 @@ comment on function topup.deliver is
 comment on function topup.fail is 'Ends a pending top-up as failed, and returns its cost. Needs scope fulfil.';
 comment on function topup.adjust is
     'Adds to (or, if negative, takes from) a customer''s account, or without customer_id the own wallet, once for each transaction_id. amount is in major units; reason: gift, external_topup, external_refund, other.';
+comment on function topup.account_self is 'The tenant, its name, and the environment (live or test) of the key.';
 comment on function topup.webhook_register is
     'Registers a webhook URL: https, public. The reply alone shows the secret. events: types, all if null; retry_schedule_s: seconds after the first attempt, {0,5,30} if null. 5002 for a URL that may not be.';
 comment on function topup.webhook_list is 'The webhooks of this environment, without secrets.';

@@ -153,7 +153,7 @@ fn target(caller: &Caller, request: &AdjustRequest, name: &str) -> Result<Uuid, 
         }
         return Ok(caller.wallet_id);
     };
-    let no_customer = || Refusal::of_field(Code::InvalidRequest, "customer_id", "There is no such customer.");
+    let no_customer = || Refusal::not_found("customer_id", "There is no such customer.");
     let customer_id = Kind::Customer.parse(customer_id).ok_or_else(no_customer)?;
     if !customer::exists(caller, customer_id)? {
         return Err(no_customer().into());

@@ -8,6 +8,7 @@ use crate::caller::Caller;
 use crate::id::Kind;
 use crate::operation;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
+use crate::surface::Surface;
 
 /// Calls in one batch, at most.
 const BATCH_MAX: usize = 1000;
@@ -37,7 +38,14 @@ fn answer_wire(
     idempotency_key: Option<&str>,
     client_ip: Option<&str>,
 ) -> Rendered {
-    answer(|| Caller::by_key(api_key.unwrap_or_default(), client_ip), operation, request, idempotency_key)
+    let reply = answer(
+        || Caller::by_key(api_key.unwrap_or_default(), client_ip),
+        operation,
+        request,
+        idempotency_key,
+    );
+    let surface = operation::find(operation).map_or(Surface::Envelope, |operation| operation.surface);
+    reply::or_error(surface.show(reply))
 }
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

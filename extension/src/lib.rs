@@ -1,7 +1,7 @@
 //! pg_topup: prepaid AI credit inside Postgres. This file is the map.
 //!
 //! ```text
-//! face, call ─► operation ─► send, cancel, … ─► ledger ─► entries and balances
+//! face, call ─► catalog ─► send, cancel, … ─► ledger ─► entries and balances
 //!      │                          └──────────► event ──► effects ◄─ effect ◄─ the gateway's worker
 //!      └─ caller, request, idempotency, reply
 //! ```
@@ -10,6 +10,7 @@
 mod book;
 mod call;
 mod caller;
+mod catalog;
 mod face;
 mod handler;
 mod idempotency;
@@ -17,6 +18,7 @@ mod operation;
 mod page;
 mod reply;
 mod request;
+mod surface;
 mod tool;
 
 // The operations.
@@ -31,6 +33,9 @@ mod redeem;
 mod send;
 mod validate;
 mod webhook;
+
+// The wallets of customers.
+mod wallet;
 
 // Who else calls: administrators, the gateway's worker, and Postgres before a drop.
 mod admin;
@@ -66,7 +71,8 @@ extension_sql_file!("../../sql/role.sql", name = "role", bootstrap);
 extension_sql_file!("../../sql/tenant.sql", name = "tenant", requires = ["role"]);
 extension_sql_file!("../../sql/ledger.sql", name = "ledger", requires = ["tenant"]);
 extension_sql_file!("../../sql/top_up.sql", name = "top_up", requires = ["ledger"]);
-extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["top_up"]);
+extension_sql_file!("../../sql/asset.sql", name = "asset", requires = ["top_up"]);
+extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"]);
 extension_sql_file!(
     "../../sql/view.sql",

@@ -42,6 +42,8 @@ pub struct Refusal {
     pub code: Code,
     pub message: String,
     pub field: Option<String>,
+    /// Where it is not the code's usual one.
+    http_status: Option<u16>,
     /// The transaction it is about, and where that stands.
     about: Option<(Uuid, &'static str)>,
 }
@@ -49,12 +51,17 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with no field at fault.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Refusal { code, message: message.into(), field: None, about: None }
+        Refusal { code, message: message.into(), field: None, http_status: None, about: None }
     }
 
     /// A refusal for one field of the request.
     pub fn of_field(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
         Refusal { field: Some(field.into()), ..Refusal::new(code, message) }
+    }
+
+    /// What a field names does not exist: 404 over HTTP.
+    pub fn not_found(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal { http_status: Some(404), ..Refusal::of_field(Code::InvalidRequest, field, message) }
     }
 
     /// The same refusal, of a transaction that exists.
@@ -69,7 +76,7 @@ impl Refusal {
             envelope.transaction_id = Some(Kind::Transaction.text(transaction_id));
             envelope.status = Some(status);
         }
-        render(self.code.http_status(), &envelope)
+        render(self.http_status.unwrap_or(self.code.http_status()), &envelope)
     }
 }
 

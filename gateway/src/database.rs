@@ -16,7 +16,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row};
 
 use crate::credentials::Credentials;
-use crate::operation::{CodeRow, Operation};
+use crate::operation::{CodeRow, Operation, Surface};
 use crate::target::{CONNECT_TIMEOUT, Target};
 
 const POOL_WAIT: Duration = Duration::from_secs(3);
@@ -131,7 +131,7 @@ impl Database {
 
     pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
         let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
-                   request_schema, reply_schema, mcp_tool from topup.operations()";
+                   request_schema, reply_schema, mcp_tool, surface, success_status from topup.operations()";
         query(&self.worker, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
     }
 
@@ -192,6 +192,8 @@ fn operation(row: &Row) -> Result<Operation, Error> {
         request_schema: row.try_get::<_, Option<_>>(9)?.unwrap_or_default(),
         reply_schema: row.try_get::<_, Option<_>>(10)?.unwrap_or_default(),
         mcp_tool: row.try_get(11)?,
+        surface: Surface::of(row.try_get(12)?),
+        success_status: u16::try_from(row.try_get::<_, i16>(13)?).unwrap_or(200),
         ..Operation::default()
     };
     Ok(operation.with_kinds())

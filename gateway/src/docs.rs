@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::operation::{CodeRow, Operation};
+use crate::operation::{CodeRow, Operation, Surface};
 use crate::{openapi, schema};
 
 const STYLE: &str = include_str!("../templates/docs.css");
@@ -82,7 +82,7 @@ fn section(operation: &Operation) -> Option<Section<'_>> {
     let in_path = openapi::path_fields(path);
     let place = |name: &str| match () {
         _ if in_path.contains(&name) => "path",
-        _ if method == Method::POST => "body",
+        _ if operation.takes_body() => "body",
         _ => "query",
     };
     Some(Section {
@@ -91,7 +91,9 @@ fn section(operation: &Operation) -> Option<Section<'_>> {
         path,
         description: prose(&operation.description),
         fields: fields(&operation.request_schema, place),
-        reply: fields(&operation.reply_schema, |_| "data"),
+        reply: fields(&operation.reply_schema, |_| {
+            if operation.surface == Surface::Envelope { "data" } else { "body" }
+        }),
         example: example(operation, method, path),
     })
 }
@@ -153,7 +155,7 @@ fn example(operation: &Operation, method: &Method, path: &str) -> String {
         let place = format!("{{{name}}}");
         if path.contains(&place) {
             path = path.replace(&place, &plain(&value));
-        } else if required && *method == Method::POST {
+        } else if required && operation.takes_body() {
             body.insert(name.to_owned(), value);
         } else if required {
             query.push(format!("{name}={}", plain(&value)));
@@ -168,7 +170,7 @@ fn example(operation: &Operation, method: &Method, path: &str) -> String {
     if operation.idempotent {
         lines.push("-H \"Idempotency-Key: $(uuidgen)\"".to_owned());
     }
-    if *method == Method::POST && !body.is_empty() {
+    if operation.takes_body() && !body.is_empty() {
         lines.push("-H \"Content-Type: application/json\"".to_owned());
         lines.push(format!("-d '{}'", Value::Object(body).to_string().replace('\'', "'\\''")));
     }

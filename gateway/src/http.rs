@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use metrics::{counter, gauge, histogram};
@@ -95,7 +95,7 @@ async fn api(
         Found::Operation(operation, path) => {
             let name = operation.name.clone();
             let answer = answer(&app, peer, &operation, path, request).await;
-            let mut response = answer.unwrap_or_else(Refusal::into_response);
+            let mut response = answer.unwrap_or_else(|refusal| refusal.on(operation.surface));
             if let Some(subject) = response.extensions_mut().get_mut::<Subject>() {
                 subject.operation = name;
             }
@@ -131,7 +131,7 @@ async fn answer(
             return Err(refusal);
         }
     };
-    let body = match operation.method == Some(Method::POST) {
+    let body = match operation.takes_body() {
         true => body::json_text(&head.headers, body, app.settings.body_limit_bytes as usize).await?,
         false => {
             body::discard(body).await;
@@ -141,7 +141,7 @@ async fn answer(
     let idempotency_key = idempotency_key(operation, &head.headers)?;
     let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
     let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await;
-    let mut response = reply::json(answer.status, answer.body);
+    let mut response = reply::on(operation.surface, answer.status, answer.body);
     if answer.replayed {
         let name = HeaderName::from_static("idempotent-replayed");
         response.headers_mut().insert(name, HeaderValue::from_static("true"));

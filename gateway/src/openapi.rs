@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::Method;
+use pg_topup_contract::PROBLEM_JSON;
 use serde_json::{Map, Value, json};
 
-use crate::operation::{CodeRow, Operation};
+use crate::operation::{CodeRow, Operation, Surface};
 use crate::schema;
 
 /// HTTP statuses that every operation may answer with. What else a business refusal may be is in `default`.
 const COMMON_REFUSALS: [i16; 6] = [400, 401, 403, 429, 500, 503];
 const POST_REFUSALS: [i16; 2] = [413, 415];
+const NO_CONTENT: u16 = 204;
 
 /// The document for these operations.
 pub fn document(version: &str, operations: &[Arc<Operation>], codes: &[CodeRow]) -> Value {
@@ -19,10 +21,11 @@ pub fn document(version: &str, operations: &[Arc<Operation>], codes: &[CodeRow])
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for operation in operations {
         let (Some(method), Some(path)) = (&operation.method, &operation.path) else { continue };
-        let described = describe(operation, method, path, &mut schemas);
+        let described = describe(operation, path, &mut schemas);
         paths.entry(path).or_default().insert(method.as_str().to_ascii_lowercase(), described);
     }
     schemas.by_name.insert("Fault".to_owned(), fault_schema());
+    schemas.by_name.insert("Problem".to_owned(), problem_schema());
     schemas
         .by_name
         .insert("Refusal".to_owned(), envelope_schema(json!({"$ref": "#/components/schemas/Fault"})));
@@ -54,20 +57,20 @@ pub fn document(version: &str, operations: &[Arc<Operation>], codes: &[CodeRow])
     })
 }
 
-fn describe(operation: &Operation, method: &Method, path: &str, schemas: &mut Schemas) -> Value {
+fn describe(operation: &Operation, path: &str, schemas: &mut Schemas) -> Value {
     let request = schemas.hoist(operation, &operation.request_schema);
     let reply = schemas.hoist(operation, &operation.reply_schema);
     let mut described = json!({
         "operationId": operation.name,
         "summary": operation.summary,
         "description": description(operation),
-        "parameters": parameters(operation, method, path, &request),
-        "responses": responses(method, schemas.reply_of(operation, reply)),
+        "parameters": parameters(operation, path, &request),
+        "responses": responses(operation, schemas.reply_of(operation, reply)),
     });
     if let Some(tag) = tag(path) {
         described["tags"] = json!([tag]);
     }
-    if method == Method::POST {
+    if operation.takes_body() {
         let body = without_fields(request, &path_fields(path));
         let required = body["required"].as_array().is_some_and(|required| !required.is_empty());
         described["requestBody"] =
@@ -85,12 +88,12 @@ fn description(operation: &Operation) -> String {
     text
 }
 
-fn parameters(operation: &Operation, method: &Method, path: &str, request: &Value) -> Vec<Value> {
+fn parameters(operation: &Operation, path: &str, request: &Value) -> Vec<Value> {
     let in_path = path_fields(path);
     let mut parameters = Vec::new();
     for (name, field, required) in schema::fields(request) {
         let is_in_path = in_path.contains(&name);
-        if !is_in_path && method == Method::POST {
+        if !is_in_path && operation.takes_body() {
             continue;
         }
         let mut parameter = json!({
@@ -116,25 +119,35 @@ fn parameters(operation: &Operation, method: &Method, path: &str, request: &Valu
     parameters
 }
 
-fn responses(method: &Method, reply: Value) -> Value {
-    let success = json!({
+fn responses(operation: &Operation, reply: Value) -> Value {
+    let mut success = json!({
         "description": "The reply.",
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
-        "content": {"application/json": {"schema": reply}},
     });
+    if operation.success_status != NO_CONTENT {
+        success["content"] = json!({"application/json": {"schema": reply}});
+    }
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), success.clone());
+    responses.insert(operation.success_status.to_string(), success.clone());
     // What is only accepted for now is 202; the catalog does not say which operations do that.
-    if method == Method::POST {
+    if operation.surface == Surface::Envelope && operation.takes_body() {
         responses.insert("2XX".to_owned(), success);
     }
-    let extra: &[i16] = if method == Method::POST { &POST_REFUSALS } else { &[] };
+    let extra: &[i16] = if operation.takes_body() { &POST_REFUSALS } else { &[] };
+    let kind = refusal_name(operation.surface);
     for status in COMMON_REFUSALS.iter().chain(extra) {
-        let reference = format!("#/components/responses/Refusal{status}");
+        let reference = format!("#/components/responses/{kind}{status}");
         responses.insert(status.to_string(), json!({"$ref": reference}));
     }
-    responses.insert("default".to_owned(), json!({"$ref": "#/components/responses/Refusal"}));
+    responses.insert("default".to_owned(), json!({"$ref": format!("#/components/responses/{kind}")}));
     Value::Object(responses)
+}
+
+fn refusal_name(surface: Surface) -> &'static str {
+    match surface {
+        Surface::Envelope => "Refusal",
+        Surface::Plain => "Problem",
+    }
 }
 
 /// One response for each HTTP status of a refusal, naming the codes that come with it, and one for all.
@@ -146,24 +159,25 @@ fn refusals(codes: &[CodeRow]) -> BTreeMap<String, Value> {
     for status in COMMON_REFUSALS.into_iter().chain(POST_REFUSALS) {
         meanings.entry(status).or_insert_with(|| vec!["A refusal".to_owned()]);
     }
-    let refusal = |description: String, with_retry: bool| {
+    let refusal = |surface: Surface, description: String, with_retry: bool| {
         let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/RequestId"}});
         if with_retry {
             headers["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
         }
-        json!({
-            "description": description,
-            "headers": headers,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
-        })
+        let media_type = if surface == Surface::Envelope { "application/json" } else { PROBLEM_JSON };
+        let schema = json!({"$ref": format!("#/components/schemas/{}", refusal_name(surface))});
+        json!({"description": description, "headers": headers, "content": {media_type: {"schema": schema}}})
     };
-    let mut responses: BTreeMap<String, Value> = meanings
-        .into_iter()
-        .map(|(status, texts)| {
-            (format!("Refusal{status}"), refusal(texts.join("; "), matches!(status, 429 | 503)))
-        })
-        .collect();
-    responses.insert("Refusal".to_owned(), refusal("A refusal; `code` says which.".to_owned(), false));
+    let mut responses = BTreeMap::new();
+    for surface in [Surface::Envelope, Surface::Plain] {
+        let name = refusal_name(surface);
+        for (status, texts) in &meanings {
+            let with_retry = matches!(status, 429 | 503);
+            responses.insert(format!("{name}{status}"), refusal(surface, texts.join("; "), with_retry));
+        }
+        responses
+            .insert(name.to_owned(), refusal(surface, "A refusal; `code` says which.".to_owned(), false));
+    }
     responses
 }
 
@@ -191,6 +205,27 @@ pub fn fault_schema() -> Value {
         "properties": {
             "message": {"type": "string", "description": "What is wrong, in plain English."},
             "field": {"type": "string", "description": "The field at fault, where there is one."},
+        },
+    })
+}
+
+/// RFC 7807, with our code.
+fn problem_schema() -> Value {
+    let messages = json!({"type": "array", "items": {"type": "string"}});
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "What is wrong, in plain English."},
+            "code": {"type": "integer"},
+            "errors": {
+                "type": "object",
+                "description": "What is wrong with each field, where a field is at fault.",
+                "additionalProperties": messages,
+            },
         },
     })
 }
@@ -249,7 +284,7 @@ struct Schemas {
 }
 
 impl Schemas {
-    /// Names the envelope around an operation's reply (`SendReply`), and gives a reference to it.
+    /// Names an operation's reply (`SendReply`), in its envelope where it has one, and gives a reference to it.
     fn reply_of(&mut self, operation: &Operation, data: Value) -> Value {
         let words = operation.name.split('_').map(|word| {
             let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
@@ -257,7 +292,8 @@ impl Schemas {
         });
         let name = format!("{}Reply", words.collect::<String>());
         let reference = json!({"$ref": format!("#/components/schemas/{name}")});
-        self.by_name.insert(name, envelope_schema(data));
+        let shown = if operation.surface == Surface::Envelope { envelope_schema(data) } else { data };
+        self.by_name.insert(name, shown);
         reference
     }
 

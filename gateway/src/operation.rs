@@ -10,6 +10,16 @@ use crate::schema::{self, Kinds};
 /// The field that the gateway itself adds where an operation `resolves` a URL's host.
 pub const RESOLVED_FIELD: &str = "resolved_addresses";
 
+/// The shape in which an operation answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Surface {
+    /// Six fields, always all six.
+    #[default]
+    Envelope,
+    /// The data alone; refusals as RFC 7807 problems.
+    Plain,
+}
+
 /// One operation as `topup.operations()` describes it.
 #[derive(Debug, Default)]
 pub struct Operation {
@@ -17,6 +27,9 @@ pub struct Operation {
     /// None where HTTP cannot reach the operation.
     pub method: Option<Method>,
     pub path: Option<String>,
+    pub surface: Surface,
+    /// The HTTP status of a success; in the envelope a code may have another.
+    pub success_status: u16,
     pub scope: Option<String>,
     pub idempotent: bool,
     /// The request field with a URL whose host is to be resolved before the call.
@@ -41,7 +54,19 @@ pub struct CodeRow {
     pub success: bool,
 }
 
+impl Surface {
+    /// The surface of that name in the catalog.
+    pub fn of(name: &str) -> Self {
+        if name == "envelope" { Surface::Envelope } else { Surface::Plain }
+    }
+}
+
 impl Operation {
+    /// Whether the request travels in a body; otherwise it stands in the path and the query.
+    pub fn takes_body(&self) -> bool {
+        matches!(self.method, Some(Method::POST | Method::PATCH | Method::PUT))
+    }
+
     /// What a field of the request may be; nothing for a field that the schema does not know.
     pub fn kinds(&self, field: &str) -> Option<&Kinds> {
         self.kinds_by_field.get(field)

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use pg_topup_contract::{Code, Envelope};
+use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem};
 
 use crate::database::Answer;
+use crate::operation::Surface;
 use crate::request_id;
 
 /// What a response was about: for logs and metrics, not for the wire.
@@ -39,6 +40,20 @@ pub fn json(status: u16, body: String) -> Response<Body> {
     }
     response.extensions_mut().insert(subject);
     response
+}
+
+/// A finished body of an operation in the shape of its surface.
+pub fn on(surface: Surface, status: u16, body: String) -> Response<Body> {
+    let is_problem = surface == Surface::Plain && status >= 400;
+    let mut response = json(status, body);
+    if is_problem {
+        set_content_type(&mut response, PROBLEM_JSON);
+    }
+    response
+}
+
+fn set_content_type(response: &mut Response<Body>, content_type: &'static str) {
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
 }
 
 /// What an envelope is about.
@@ -88,6 +103,18 @@ impl Refusal {
         Envelope::refusal(self.code, &self.message, self.field.as_deref()).to_json().unwrap_or_default()
     }
 
+    /// In the shape of a surface.
+    pub fn on(self, surface: Surface) -> Response<Body> {
+        if surface == Surface::Envelope {
+            return self.into_response();
+        }
+        let (status, code) = (self.code.http_status(), self.code.number());
+        let problem = Problem::new(status, code, &self.message, self.field.as_deref());
+        let mut response = self.respond(problem.to_json().unwrap_or_default());
+        set_content_type(&mut response, PROBLEM_JSON);
+        response
+    }
+
     /// As an operation would answer it.
     pub fn answer(&self) -> Answer {
         Answer { status: self.code.http_status(), body: self.envelope(), replayed: false }
@@ -112,7 +139,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The envelope's code, read from where it always stands.
+/// The code of an envelope, which begins with it.
 pub fn code_of(body: &str) -> Option<i16> {
     const HEAD_BYTES: usize = 40;
     let head = body.get(..HEAD_BYTES.min(body.len()))?;

@@ -1,7 +1,6 @@
 //! Making the one request object of an operation from path, query string and body, as exact text:
 //! nothing is parsed and written again, so no number loses a digit and a duplicate stays one.
 
-use axum::http::Method;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
@@ -11,11 +10,11 @@ use crate::schema::Kinds;
 /// One field of the request: its name and its value as JSON text.
 pub type Field = (String, String);
 
-/// The request that path, query string and body make. GET and DELETE: path and query. POST: the body,
-/// with the path's parts in front.
+/// The request that path, query string and body make. GET and DELETE: path and query. POST and PATCH: the
+/// body, with the path's parts in front.
 pub fn text(operation: &Operation, path: &[(String, String)], query: &str, body: &str) -> String {
     let mut fields = path_fields(operation, path);
-    if operation.method == Some(Method::POST) {
+    if operation.takes_body() {
         return splice(if body.is_empty() { "{}" } else { body }, &fields);
     }
     fields.extend(query_fields(operation, query));

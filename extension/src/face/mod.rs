@@ -1,0 +1,41 @@
+//! The typed SQL functions: each puts its named arguments into the request of an operation, and runs it
+//! for whoever the session speaks for. The reply comes back as `jsonb`; a refusal is a reply too.
+
+mod top_up;
+mod wallet;
+mod webhook;
+
+use serde::Serialize;
+
+use crate::call;
+use crate::caller::Caller;
+use crate::jsonb::JsonbText;
+
+/// A request being written: arguments that are null are left out.
+#[derive(Default)]
+struct Fields(Vec<(&'static str, String)>);
+
+impl Fields {
+    fn with<T: Serialize>(mut self, name: &'static str, value: Option<T>) -> Self {
+        if let Some(text) = value.and_then(|value| serde_json::to_string(&value).ok()) {
+            self.0.push((name, text));
+        }
+        self
+    }
+
+    fn json(mut self, name: &'static str, value: Option<JsonbText>) -> Self {
+        if let Some(JsonbText(text)) = value {
+            self.0.push((name, text));
+        }
+        self
+    }
+
+    fn text(&self) -> String {
+        let fields: Vec<String> = self.0.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+}
+
+fn perform(operation: &str, fields: Fields, idempotency_key: Option<&str>) -> JsonbText {
+    JsonbText(call::answer(Caller::of_session, operation, &fields.text(), idempotency_key).body)
+}

@@ -1,0 +1,87 @@
+//! Webhooks and their log.
+
+use pgrx::prelude::*;
+
+use super::{Fields, perform};
+use crate::jsonb::JsonbText;
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_register(
+    url: Option<&str>,
+    events: default!(Option<Vec<String>>, "NULL"),
+    description: default!(Option<&str>, "NULL"),
+    retry_schedule_s: default!(Option<Vec<i32>>, "NULL"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    let endpoint = Fields::default().with("url", url).with("events", events).with("description", description);
+    perform("webhook_register", endpoint.with("retry_schedule_s", retry_schedule_s), idempotency_key)
+}
+
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_list() -> JsonbText {
+    perform("webhook_list", Fields::default(), None)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_delete(id: Option<&str>) -> JsonbText {
+    perform("webhook_delete", Fields::default().with("id", id), None)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_rotate(
+    id: Option<&str>,
+    overlap_seconds: default!(Option<i32>, "NULL"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    let rotation = Fields::default().with("id", id).with("overlap_seconds", overlap_seconds);
+    perform("webhook_rotate", rotation, idempotency_key)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_test(id: Option<&str>) -> JsonbText {
+    perform("webhook_test", Fields::default().with("id", id), None)
+}
+
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_test_result(delivery_id: Option<&str>) -> JsonbText {
+    perform("webhook_test_result", Fields::default().with("delivery_id", delivery_id), None)
+}
+
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn delivery_list(
+    status: default!(Option<&str>, "NULL"),
+    event: default!(Option<&str>, "NULL"),
+    page_size: default!(Option<i64>, "NULL"),
+    cursor: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    let filter = Fields::default().with("status", status).with("event", event);
+    perform("delivery_list", filter.with("limit", page_size).with("cursor", cursor), None)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn delivery_replay(id: Option<&str>, idempotency_key: default!(Option<&str>, "NULL")) -> JsonbText {
+    perform("delivery_replay", Fields::default().with("id", id), idempotency_key)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn webhook_replay(
+    id: Option<&str>,
+    since: Option<TimestampWithTimeZone>,
+    until: default!(Option<TimestampWithTimeZone>, "NULL"),
+    status: default!(Option<&str>, "NULL"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    let time = |at: TimestampWithTimeZone| at.to_iso_string_with_timezone("UTC").ok();
+    let range = Fields::default().with("id", id).with("since", since.and_then(time));
+    let range = range.with("until", until.and_then(time)).with("status", status);
+    perform("webhook_replay", range, idempotency_key)
+}

@@ -1,0 +1,101 @@
+//! How a reply looks over HTTP: the envelope itself, or the shapes of the API that a path stands for.
+//! Inside, and in SQL, every reply is an envelope; only the wire turns it into another shape.
+
+use pg_topup_contract::Problem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::reply::{Failure, Rendered};
+
+/// The API that a path belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// Ours: six fields, always all six.
+    Envelope,
+    /// Credyt's: the data alone under the one status that its clients accept, or an RFC 7807 problem.
+    Credyt { success_status: i16 },
+}
+
+/// The parts of an envelope that other surfaces show.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    success: bool,
+    code: i16,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    message: String,
+    field: Option<String>,
+}
+
+impl Surface {
+    /// As `topup.operations()` names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Surface::Envelope => "envelope",
+            Surface::Credyt { .. } => "credyt",
+        }
+    }
+
+    /// The HTTP status of a success; in the envelope a code may have another.
+    pub fn success_status(self) -> i16 {
+        match self {
+            Surface::Envelope => OK,
+            Surface::Credyt { success_status } => success_status,
+        }
+    }
+
+    /// An envelope as this surface shows it.
+    pub fn show(self, reply: Rendered) -> Result<Rendered, Failure> {
+        let Surface::Credyt { success_status } = self else { return Ok(reply) };
+        let parts: Parts = serde_json::from_str(&reply.body)?;
+        let (http_status, body) = if !parts.success {
+            let fault: Fault = serde_json::from_str(parts.data.get())?;
+            let status = u16::try_from(reply.http_status).unwrap_or(500);
+            let problem = Problem::new(status, parts.code, &fault.message, fault.field.as_deref());
+            (i16::try_from(problem.status).unwrap_or(500), problem.to_json()?)
+        } else if success_status == NO_CONTENT {
+            (NO_CONTENT, String::new())
+        } else {
+            (success_status, parts.data.get().to_owned())
+        };
+        Ok(Rendered { http_status, body, ..reply })
+    }
+}
+
+const OK: i16 = 200;
+const NO_CONTENT: i16 = 204;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(surface: Surface, status: i16, body: &str) -> (i16, String) {
+        let reply = Rendered { http_status: status, body: body.to_owned(), replayed: false };
+        let shown = surface.show(reply).unwrap();
+        (shown.http_status, shown.body)
+    }
+
+    #[test]
+    fn data_stands_alone_to_the_digit() {
+        let envelope = r#"{"success":true,"code":1000,"transaction_id":null,"status":null,"timestamp":"t","data":{"amount":0.10}}"#;
+        let credyt = |success_status| Surface::Credyt { success_status };
+        assert_eq!(shown(credyt(201), 200, envelope), (201, r#"{"amount":0.10}"#.to_owned()));
+        assert_eq!(shown(credyt(204), 200, envelope), (204, String::new()));
+        assert_eq!(shown(Surface::Envelope, 200, envelope), (200, envelope.to_owned()));
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem() {
+        let envelope = r#"{"success":false,"code":2006,"transaction_id":null,"status":null,"timestamp":"t","data":{"message":"Used before."}}"#;
+        let (status, body) = shown(Surface::Credyt { success_status: 201 }, 409, envelope);
+        assert_eq!(status, 409);
+        assert!(
+            body.contains(r#""title":"Conflict","status":409,"detail":"Used before.","code":2006"#),
+            "{body}"
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! The customer-wallet layer: what the customers of a tenant hold, buy, receive and use.
+
+pub mod asset;
+pub mod context;
