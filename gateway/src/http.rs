@@ -101,9 +101,9 @@ async fn api(
             }
             return response;
         }
-        Found::OtherMethods(allow) => {
+        Found::OtherMethods(allow, surface) => {
             let message = format!("This endpoint takes {allow}.");
-            let mut refusal = Refusal::new(Code::MethodNotAllowed, message).into_response();
+            let mut refusal = Refusal::new(Code::MethodNotAllowed, message).on(surface);
             if let Ok(allow) = HeaderValue::from_str(&allow) {
                 refusal.headers_mut().insert(header::ALLOW, allow);
             }

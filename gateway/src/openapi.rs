@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::Method;
 use pg_topup_contract::PROBLEM_JSON;
 use serde_json::{Map, Value, json};
 
@@ -357,6 +356,7 @@ fn led_after(mut schema: Value, names: &BTreeMap<String, String>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::Method;
 
     #[test]
     fn definitions_are_moved_and_a_clash_of_names_is_solved() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::operation::Operation;
+use crate::operation::{Operation, Surface};
 
 /// The routes of one catalog.
 #[derive(Default)]
@@ -24,8 +24,8 @@ struct Route {
 pub enum Found {
     /// The operation, with the decoded parts of the path.
     Operation(Arc<Operation>, Vec<(String, String)>),
-    /// The path exists for other methods; these.
-    OtherMethods(String),
+    /// The path exists for other methods; these, on this surface.
+    OtherMethods(String, Surface),
     /// A part of the path is not UTF-8 once decoded.
     NotText,
     Nothing,
@@ -60,7 +60,8 @@ impl Routes {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let Some(route) = found.value.iter().find(|route| route.operation.method.as_ref() == Some(wanted))
         else {
-            return Found::OtherMethods(allow(found.value));
+            let surface = found.value.first().map(|route| route.operation.surface).unwrap_or_default();
+            return Found::OtherMethods(allow(found.value), surface);
         };
         let mut parts = Vec::with_capacity(route.fields.len());
         for (field, (_, encoded)) in route.fields.iter().zip(found.params.iter()) {
@@ -127,7 +128,7 @@ mod tests {
                 let parts: Vec<String> = parts.iter().map(|(name, text)| format!(" {name}={text}")).collect();
                 format!("{}{}", operation.name, parts.concat())
             }
-            Found::OtherMethods(allow) => format!("allow {allow}"),
+            Found::OtherMethods(allow, _) => format!("allow {allow}"),
             Found::NotText => "not text".into(),
             Found::Nothing => "nothing".into(),
         }

@@ -1,6 +1,6 @@
 //! Reading JSON Schemas as the catalog publishes them: what a field may be, through `$ref`s and unions.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// `$ref`s and unions inside each other that are followed; a schema that refers to itself ends here.
 const DEPTH_MAX: usize = 12;
@@ -75,6 +75,24 @@ pub fn plain(field: &Value, root: &Value) -> Value {
         }
     }
     plain
+}
+
+/// The schema with each list of types as a union, for readers that know only one type at a time.
+pub fn with_single_types(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(with_single_types).collect(),
+        Value::Object(object) => {
+            let mut single: Map<String, Value> =
+                object.iter().map(|(name, value)| (name.clone(), with_single_types(value))).collect();
+            if let Some(Value::Array(types)) = single.get("type").cloned() {
+                single.remove("type");
+                let each: Vec<Value> = types.into_iter().map(|name| json!({"type": name})).collect();
+                single.insert("anyOf".to_owned(), Value::Array(each));
+            }
+            Value::Object(single)
+        }
+        other => other.clone(),
+    }
 }
 
 /// The values of an enumeration with what is said of each, through `$ref`s and unions.
@@ -261,7 +279,6 @@ fn without_null(schema: &Value, root: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn root() -> Value {
         json!({
@@ -301,6 +318,9 @@ mod tests {
             json!({"type": "string", "enum": ["pending", "delivered"], "description": "Its state."});
         assert_eq!(plain(&status, &root), plain_status);
         assert_eq!(plain(&json!({"type": ["string", "null"]}), &root), json!({"type": "string"}));
+        let nullable = json!({"properties": {"a": {"type": ["string", "null"], "format": "x"}}});
+        let union = json!({"format": "x", "anyOf": [{"type": "string"}, {"type": "null"}]});
+        assert_eq!(with_single_types(&nullable), json!({"properties": {"a": union}}));
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod isolation;
 mod keys_over_http;
 mod lifecycle;
 mod limits;
+mod mcp_clients;
+mod mcp_conformance;
 mod model;
 mod openapi;
 mod operations;

@@ -1,6 +1,6 @@
 //! The README holds: every example in it runs, and every table in it is what the code says.
 
-use crate::support::{Database, Gateway, Receiver, place, python};
+use crate::support::{Database, Gateway, Receiver, mcp, place, python};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -102,6 +102,25 @@ async fn the_http_and_webhook_examples_run() {
     let example = &examples("python")[0].1;
     let read = "import json, sys\nvars().update(json.load(sys.stdin))\n";
     python(&format!("{read}{example}\nprint('verified')"), &input.to_string());
+}
+
+#[tokio::test]
+async fn a_client_configured_as_described_finds_the_tools() {
+    let database = Database::new().await;
+    let key = database.staging_key().await;
+    let gateway = Gateway::start(&database).await;
+    let examples = examples("mcp");
+    assert_eq!(examples.len(), 2);
+    for (_, configuration) in examples {
+        let ours =
+            configuration.replace("http://127.0.0.1:8080", &gateway.url).replace("ak_staging_...", &key);
+        assert!(ours.contains(&gateway.url) && ours.contains(&key), "{configuration}");
+        let tools = tokio::task::spawn_blocking(move || mcp::tools_by_configuration(&ours, "pg_topup"));
+        let tools = tools.await.unwrap();
+        let names: Vec<&str> =
+            tools.as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["send_topup", "cancel_topup", "get_status", "check_balance"]);
+    }
 }
 
 #[tokio::test]

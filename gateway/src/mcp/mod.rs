@@ -19,6 +19,7 @@ use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use pg_topup_contract::Code;
+use rmcp::model::{ClientJsonRpcMessage, ProtocolVersion};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use url::form_urlencoded;
@@ -88,14 +89,14 @@ async fn streamable_http(
     let answer = async {
         let (mut head, body) = request.into_parts();
         let credentials = mcp.admitted(peer, &head.headers).await;
-        let (credentials, body) = with_body(credentials, body).await?;
         if head.method != Method::POST {
             body::discard(body).await;
+            credentials?;
             // It says which methods there are.
             return Ok(mcp.streamable.handle(Request::from_parts(head, Body::empty())).await.map(Body::new));
         }
-        let text = body::json_text(&head.headers, body, mcp.body_bytes_max()).await?;
-        rejection::parse(&text)?;
+        let (credentials, text) = mcp.text_of(credentials, &head.headers, body).await?;
+        in_its_revision(&head.headers, &rejection::parse(&text)?)?;
         accept_json(&mut head.headers);
         server::introduce(&mut head, credentials);
         Ok(mcp.streamable.handle(Request::from_parts(head, Body::from(text))).await.map(Body::new))
@@ -138,8 +139,7 @@ async fn message(
         {
             mcp.sessions.end(id, &key);
         }
-        let (credentials, body) = with_body(credentials, body).await?;
-        let text = body::json_text(&head.headers, body, mcp.body_bytes_max()).await?;
+        let (credentials, text) = mcp.text_of(credentials, &head.headers, body).await?;
         let mut message = rejection::parse(&text)?;
         let api_key = credentials.api_key.clone();
         server::introduce(&mut head, credentials);
@@ -151,10 +151,6 @@ async fn message(
 }
 
 impl Mcp {
-    fn body_bytes_max(&self) -> usize {
-        self.app.settings.body_limit_bytes as usize
-    }
-
     /// Who calls, once the key is judged.
     async fn admitted(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials, Rejection> {
         let api_key = credentials::api_key(headers)?;
@@ -165,19 +161,37 @@ impl Mcp {
         let answer = judged.unwrap_or_else(|fault| call::failed("authenticate", &fault).answer());
         match StatusCode::OK.as_u16() == answer.status {
             true => Ok(credentials),
-            false => Err(Rejection::Answered(answer)),
+            false => Err(answer.into()),
+        }
+    }
+
+    /// The body of whoever is admitted; of anybody else's, the id to answer to.
+    async fn text_of(
+        &self,
+        admitted: Result<Credentials, Rejection>,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Credentials, String), Rejection> {
+        let text = body::json_text(headers, body, self.app.settings.body_limit_bytes as usize).await;
+        match admitted {
+            Ok(credentials) => Ok((credentials, text?)),
+            Err(rejection) => Err(rejection.to(text.ok().and_then(|text| rejection::request_id(&text)))),
         }
     }
 }
 
-/// The body goes on with whoever is admitted; nobody else's is wanted.
-async fn with_body<T>(admitted: Result<T, Rejection>, body: Body) -> Result<(T, Body), Rejection> {
-    match admitted {
-        Ok(admitted) => Ok((admitted, body)),
-        Err(rejection) => {
-            body::discard(body).await;
-            Err(rejection)
+/// Since 2026-07-28 a client asks by server/discover, and initialize is no method any more.
+fn in_its_revision(headers: &HeaderMap, message: &ClientJsonRpcMessage) -> Result<(), Rejection> {
+    let revision = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+    match message {
+        ClientJsonRpcMessage::Request(request)
+            if request.request.method() == "initialize"
+                && revision >= Some(ProtocolVersion::V_2026_07_28.as_str()) =>
+        {
+            let rejection = Rejection::no_method("This revision has no initialize: use server/discover.");
+            Err(rejection.to(Some(request.id.clone())))
         }
+        _ => Ok(()),
     }
 }
 

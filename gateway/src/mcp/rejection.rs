@@ -15,87 +15,122 @@ use crate::reply::{self, Refusal};
 const REFUSED: ErrorCode = ErrorCode(-32000);
 
 #[derive(Debug)]
-pub enum Rejection {
-    /// By the gateway.
+pub struct Rejection {
+    cause: Cause,
+    /// The request that is answered, where it could be read: some clients overlook an answer without.
+    id: Option<RequestId>,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// Refused by the gateway.
     Refused(Refusal),
-    /// By the database, in a finished envelope.
+    /// Refused by the database, in a finished envelope.
     Answered(Answer),
     /// No request in JSON-RPC's sense, or from a place that may not send one.
-    Rpc(StatusCode, Box<JsonRpcError>),
+    Rpc(StatusCode, ErrorData),
 }
 
 /// Reads a message. What is wrong with it is told as JSON-RPC asks.
 pub fn parse(text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
-    let bad = |id, error| Rejection::Rpc(StatusCode::BAD_REQUEST, Box::new(JsonRpcError::new(id, error)));
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        bad(None, ErrorData::parse_error(format!("The body is not JSON: {error}."), None))
-    })?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| bad(ErrorData::parse_error(format!("The body is not JSON: {error}."), None)))?;
     if value.is_array() {
         let message = "Batches are not taken: send one message at a time.";
-        return Err(bad(None, ErrorData::invalid_request(message, None)));
+        return Err(bad(ErrorData::invalid_request(message, None)));
     }
     let id = RequestId::deserialize(&value["id"]).ok();
     ClientJsonRpcMessage::deserialize(value).map_err(|_| {
         let message = "This is no JSON-RPC 2.0 message: it needs jsonrpc \"2.0\", a method, and for an answer a string \
                        or whole number as id.";
-        bad(id, ErrorData::invalid_request(message, None))
+        bad(ErrorData::invalid_request(message, None)).to(id)
     })
+}
+
+/// The id of the request in a body, where there is one.
+pub fn request_id(text: &str) -> Option<RequestId> {
+    #[derive(Deserialize)]
+    struct Message {
+        id: RequestId,
+    }
+    serde_json::from_str::<Message>(text).ok().map(|message| message.id)
+}
+
+fn bad(error: ErrorData) -> Rejection {
+    Rejection { cause: Cause::Rpc(StatusCode::BAD_REQUEST, error), id: None }
 }
 
 impl Rejection {
     /// 403, without a word about who is let in.
     pub fn forbidden(message: &'static str) -> Self {
-        let error = JsonRpcError::new(None, ErrorData::new(REFUSED, message, None));
-        Rejection::Rpc(StatusCode::FORBIDDEN, Box::new(error))
+        let cause = Cause::Rpc(StatusCode::FORBIDDEN, ErrorData::new(REFUSED, message, None));
+        Rejection { cause, id: None }
+    }
+
+    /// 404, for a method that a revision does not have.
+    pub fn no_method(message: &'static str) -> Self {
+        let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None);
+        Rejection { cause: Cause::Rpc(StatusCode::NOT_FOUND, error), id: None }
+    }
+
+    /// The same, as the answer to a request.
+    pub fn to(self, id: Option<RequestId>) -> Self {
+        Rejection { id, ..self }
     }
 
     pub fn is_of(&self, code: Code) -> bool {
-        match self {
-            Rejection::Refused(refusal) => refusal.code == code,
-            Rejection::Answered(answer) => answer.status == code.http_status(),
-            Rejection::Rpc(..) => false,
+        match &self.cause {
+            Cause::Refused(refusal) => refusal.code == code,
+            Cause::Answered(answer) => answer.status == code.http_status(),
+            Cause::Rpc(..) => false,
         }
+    }
+
+    /// A JSON-RPC error around an envelope.
+    fn around(id: Option<RequestId>, envelope: &str) -> String {
+        let envelope: Value = serde_json::from_str(envelope).unwrap_or_default();
+        let message = envelope["data"]["message"].as_str().unwrap_or("The request is refused.").to_owned();
+        text(id, ErrorData::new(REFUSED, message, Some(envelope)))
+    }
+}
+
+impl From<Answer> for Rejection {
+    fn from(answer: Answer) -> Self {
+        Rejection { cause: Cause::Answered(answer), id: None }
     }
 }
 
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
-        Rejection::Refused(refusal)
+        Rejection { cause: Cause::Refused(refusal), id: None }
     }
 }
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response<Body> {
-        match self {
-            Rejection::Refused(refusal) => refusal.respond(around(&refusal.envelope())),
-            Rejection::Answered(answer) => {
-                let mut response = reply::json(answer.status, around(&answer.body));
+        match self.cause {
+            Cause::Refused(refusal) => refusal.respond(Self::around(self.id, &refusal.envelope())),
+            Cause::Answered(answer) => {
+                let mut response = reply::json(answer.status, Self::around(self.id, &answer.body));
                 response.extensions_mut().insert(reply::subject_of(&answer.body));
                 response
             }
-            Rejection::Rpc(status, error) => reply::json(status.as_u16(), text(&error)),
+            Cause::Rpc(status, error) => reply::json(status.as_u16(), text(self.id, error)),
         }
     }
 }
 
-/// A JSON-RPC error around an envelope.
-fn around(envelope: &str) -> String {
-    let envelope: Value = serde_json::from_str(envelope).unwrap_or_default();
-    let message = envelope["data"]["message"].as_str().unwrap_or("The request is refused.").to_owned();
-    text(&JsonRpcError::new(None, ErrorData::new(REFUSED, message, Some(envelope))))
-}
-
-fn text(error: &JsonRpcError) -> String {
-    serde_json::to_string(error).unwrap_or_default()
+fn text(id: Option<RequestId>, error: ErrorData) -> String {
+    serde_json::to_string(&JsonRpcError::new(id, error)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(text: &str) -> JsonRpcError {
+    fn refused(text: &str) -> (ErrorCode, Option<RequestId>) {
         match parse(text) {
-            Err(Rejection::Rpc(StatusCode::BAD_REQUEST, error)) => *error,
+            Err(Rejection { cause: Cause::Rpc(StatusCode::BAD_REQUEST, error), id }) => (error.code, id),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -110,7 +145,7 @@ mod tests {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in ["", "{", "nonsense", r#"{"jsonrpc":"2.0","id":1"#] {
-            assert_eq!(refused(bad).error.code, ErrorCode::PARSE_ERROR, "{bad}");
+            assert_eq!(refused(bad).0, ErrorCode::PARSE_ERROR, "{bad}");
         }
         for bad in [
             "[]",
@@ -124,8 +159,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
             r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
         ] {
-            assert_eq!(refused(bad).error.code, ErrorCode::INVALID_REQUEST, "{bad}");
+            assert_eq!(refused(bad).0, ErrorCode::INVALID_REQUEST, "{bad}");
         }
-        assert_eq!(refused(r#"{"id":7,"method":"ping"}"#).id, Some(RequestId::Number(7)));
+        assert_eq!(refused(r#"{"id":7,"method":"ping"}"#).1, Some(RequestId::Number(7)));
     }
 }

@@ -73,9 +73,10 @@ fn tool(presented: Presented, operation: &Operation) -> Tool {
     let input = input_schema(&presented.arguments, &operation.request_schema);
     let reply = schema::inlined(&operation.reply_schema, &operation.reply_schema);
     let data = json!({"anyOf": [reply, openapi::fault_schema()]});
+    let output = schema::with_single_types(&openapi::envelope_schema(data));
     Tool::new(presented.name, presented.description, object(input))
         .with_title(presented.title)
-        .with_raw_output_schema(Arc::new(object(openapi::envelope_schema(data))))
+        .with_raw_output_schema(Arc::new(object(output)))
         .with_annotations(presented.annotations)
 }
 

@@ -6,9 +6,7 @@ use std::process::{Command, Stdio};
 
 /// Runs a Python script with `stdin` and gives what it prints; panics with its error if it fails.
 pub fn python(script: &str, stdin: &str) -> String {
-    let interpreter = place::target().join("venv/bin/python");
-    assert!(interpreter.exists(), "{} is missing: run `make test` once", interpreter.display());
-    let mut child = Command::new(interpreter)
+    let mut child = interpreter()
         .args(["-c", script])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -19,4 +17,11 @@ pub fn python(script: &str, stdin: &str) -> String {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "python: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Python itself.
+pub fn interpreter() -> Command {
+    let path = place::target().join("venv/bin/python");
+    assert!(path.exists(), "{} is missing: run `make test` once", path.display());
+    Command::new(path)
 }
