@@ -71,8 +71,7 @@ extension_sql_file!("../../sql/role.sql", name = "role", bootstrap);
 extension_sql_file!("../../sql/tenant.sql", name = "tenant", requires = ["role"]);
 extension_sql_file!("../../sql/ledger.sql", name = "ledger", requires = ["tenant"]);
 extension_sql_file!("../../sql/top_up.sql", name = "top_up", requires = ["ledger"]);
-extension_sql_file!("../../sql/asset.sql", name = "asset", requires = ["top_up"]);
-extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
+extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["top_up"]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"]);
 extension_sql_file!(
     "../../sql/view.sql",

@@ -65,19 +65,22 @@ amount_cents is the list price in whole US cents (1000 is 10.00 USD), usually 10
 data.cost_cents, the list price less the key's wholesale discount. With recipient_email the credit lands in that person's \
 wallet. Without it, hand data.voucher_code to whoever is to redeem it.
 
-Give a new idempotency_key for every top-up that is intended. After a time-out or a lost answer, call again with the same key \
-and the same arguments: the top-up is paid once, and the first answer comes back.
+Give an idempotency_key, a fresh random UUID for every top-up that is intended. After a time-out or a lost answer, call again \
+with the same key and the same arguments: the top-up is paid once, and the first answer comes back. Keys are shared by all \
+agents of the account and remembered for good, so a simple one such as topup-1 may be another's.
 
 Answers: 1001 delivered. 1002 accepted and pending: look again with get_status; cancel_topup can still take it back. \
-An answer with isError changed nothing; data.message says why, and code what to do. \
+An answer with isError changed nothing, but for 5000 and 5003, whose outcome is not known. data.message says why, and code \
+what to do. \
 2000: an argument is missing or of the wrong type; correct data.field. \
 2002: the wallet holds too little; have a person fund it, or send less. \
 2003: no such platform. 2004: no valid email address. 2005: outside the platform's limits, which data.message names. \
 2006: this idempotency_key belongs to another request; take a new one only if a second top-up is really wanted. \
-2007: this key's spending cap is used up, check_balance shows it; stop, and tell the user. \
+2007: it would go beyond what this key may spend, data.message says how much is left; do not split it up, tell the user. \
 2008: this key may not send. \
 4001: too many calls; wait a second, then repeat with the same idempotency_key. \
-5000 or 5003: the outcome is not known; repeat with the same idempotency_key.",
+5000 or 5003: the top-up may have been sent; repeat with the same idempotency_key, or, if none was given, do not repeat and \
+tell the user.",
 };
 
 pub const CHECK_BALANCE: Tool = Tool {
@@ -94,7 +97,8 @@ data.key.cap_remaining_cents is what this key may still spend in its cap_period 
 null where it has no cap; the smaller of it and the balance is what can be spent. \
 data.key.discount_bps is the wholesale discount in hundredths of a percent: a top-up costs amount_cents * (10000 - discount_bps) / 10000.
 
-Answers: 1000. 2008: this key may not read. 4001: too many calls; wait a second. 5003: not available now; wait and repeat.",
+Answers: 1000. 2008: this key may not read. 4001: too many calls; wait a second. 5000 or 5003: not available now; wait and \
+repeat.",
 };
 
 pub const GET_STATUS: Tool = Tool {
@@ -110,7 +114,7 @@ transaction_id is the txn_… of send_topup's answer. \
 Answers, by status: 1001 delivered. 1002 pending; ask again in some seconds. 1003 failed, and its cost is back in the wallet. \
 3001 cancelled, and its cost is back in the wallet. \
 Refusals have isError: 2000: no usable transaction_id. 3003: no such transaction in this key's environment; check the id. \
-2008: this key may not read. 4001: too many calls; wait a second. 5003: not available now; wait and repeat.",
+2008: this key may not read. 4001: too many calls; wait a second. 5000 or 5003: not available now; wait and repeat.",
 };
 
 pub const CANCEL_TOPUP: Tool = Tool {
@@ -129,7 +133,7 @@ the wallet and to the key's cap. What is delivered stays delivered.
 
 transaction_id is the txn_… of send_topup's answer. Repeating is safe: the answer is the same. \
 Answers: 3001 cancelled; data.refunded_cents and data.new_balance_cents are whole US cents. \
-Refusals have isError and change nothing: 3002: already delivered; it cannot be taken back. 3004: already failed; its cost \
+Refusals have isError: 3002: already delivered; it cannot be taken back. 3004: already failed; its cost \
 is back in the wallet. 3003: no such transaction; check the id. 2000: no usable transaction_id. 2008: this key may not cancel. \
 4001: too many calls; wait a second. 5000 or 5003: the outcome is not known; repeat.",
 };

@@ -36,7 +36,7 @@ pub struct Settings {
     #[arg(long, global = true, env = "LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<String>,
 
-    /// Connections that requests share; the webhook worker has 4 more of its own
+    /// Connections that requests share; the webhook worker has 4 more of its own, and judging the keys of MCP clients 2
     #[arg(long, env = "TOPUP_DATABASE_POOL_SIZE", default_value_t = 16, value_name = "CONNECTIONS",
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub database_pool_size: u16,

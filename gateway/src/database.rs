@@ -26,11 +26,14 @@ const CONFLICT_RETRIES_MAX: u32 = 5;
 const CONFLICT_PAUSE_MS: u64 = 10;
 /// The worker's connections are its own, so that a flood of requests does not stop deliveries.
 const WORKER_CONNECTIONS: usize = 4;
+const DOOR_CONNECTIONS: usize = 2;
 
 /// The way to Postgres; cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     requests: Pool,
+    /// Judges keys, so that a key whose calls fill the pool of requests shuts out nobody else.
+    door: Pool,
     pub(crate) worker: Pool,
 }
 
@@ -80,7 +83,11 @@ impl Database {
                 .build()
                 .map_err(|error| error.to_string())
         };
-        Ok(Database { requests: pool(connections)?, worker: pool(WORKER_CONNECTIONS)? })
+        Ok(Database {
+            requests: pool(connections)?,
+            door: pool(DOOR_CONNECTIONS)?,
+            worker: pool(WORKER_CONNECTIONS)?,
+        })
     }
 
     /// Calls an operation; a transaction that lost against another is repeated.
@@ -119,7 +126,7 @@ impl Database {
         let sql = "select status, body from topup.authenticate($1, $2::text::inet)";
         let parameters: [Parameter; 2] =
             [(&credentials.api_key, Type::TEXT), (&credentials.client_ip.to_string(), Type::TEXT)];
-        let row = one(query(&self.requests, sql, &parameters).await?)?;
+        let row = one(query(&self.door, sql, &parameters).await?)?;
         let status: i16 = row.try_get(0)?;
         Ok(Answer { status: u16::try_from(status).unwrap_or(500), body: row.try_get(1)?, replayed: false })
     }
@@ -154,9 +161,9 @@ impl Database {
         matches!(tokio::time::timeout(limit, query(&self.worker, "select 1", &[])).await, Ok(Ok(_)))
     }
 
-    /// The state of the two pools, by name.
-    pub fn pools(&self) -> [(&'static str, Status); 2] {
-        [("requests", self.requests.status()), ("worker", self.worker.status())]
+    /// The state of the pools, by name.
+    pub fn pools(&self) -> [(&'static str, Status); 3] {
+        [("requests", self.requests.status()), ("door", self.door.status()), ("worker", self.worker.status())]
     }
 }
 

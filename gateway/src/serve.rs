@@ -23,6 +23,8 @@ use crate::limit::Limiter;
 use crate::target::Target;
 use crate::{catalog, observe, pages, server, wake, worker};
 
+/// How much of the grace after SIGTERM requests may take; the rest is the worker's.
+const REQUESTS_SHARE: f64 = 0.8;
 const LIMITER_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Binds, serves until SIGTERM or SIGINT, and finishes what is under way.
@@ -62,15 +64,18 @@ async fn serve(
     shutdown.await;
     tracing::info!("stopping: finishing what is under way");
     stop.cancel();
+    let grace = Duration::from_secs(settings.shutdown_grace_s.into());
     let finish = async {
-        // The worker goes on until requests are answered: some wait for an attempt of it.
-        let _ = server.await;
+        // The worker goes on until requests are answered: some wait for an attempt of it. But it must have
+        // its own time to end well, whatever a client does with what it is sent.
+        let is_answered = tokio::time::timeout(grace.mul_f64(REQUESTS_SHARE), server).await.is_ok();
         worker_stop.cancel();
         let _ = worker.await;
+        is_answered
     };
-    let grace = Duration::from_secs(settings.shutdown_grace_s.into());
     match tokio::time::timeout(grace, finish).await {
-        Ok(()) => tracing::info!("stopped"),
+        Ok(true) => tracing::info!("stopped"),
+        Ok(false) => tracing::warn!("stopped with requests unfinished"),
         Err(_) => tracing::warn!("stopped with work unfinished; unfinished deliveries will be repeated"),
     }
     Ok(())

@@ -15,12 +15,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 const CONNECTIONS_MAX: usize = 10_000;
 /// How long a connection may take to send the next request's headers, idle time included.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may leave what is sent to it unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After a refused accept (no file handles left, say), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -56,6 +59,8 @@ fn connection(
 ) -> impl hyper_util::server::graceful::GracefulConnection {
     // A small reply must not wait for the next one to fill a packet.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let router = router.clone();
@@ -64,7 +69,7 @@ fn connection(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }
 
 async fn answer(router: Router, request: Request<Incoming>) -> axum::response::Response {

@@ -9,10 +9,7 @@ async fn run(database_url: &str, arguments: &[&str]) -> (bool, String) {
     let mut gateway = Gateway::spawn(database_url, arguments);
     let status = gateway.ended().await;
     assert!(matches!(status.code(), Some(0 | 1)), "{status}: {}", gateway.log());
-    let printed = wait_until(LIMIT, "something is printed", async || {
-        Some(gateway.printed()).filter(|printed| printed.ends_with('\n'))
-    })
-    .await;
+    let printed = wait_until(LIMIT, "all is printed", async || gateway.all_printed()).await;
     (status.success(), printed)
 }
 

@@ -1,4 +1,3 @@
 //! The customer-wallet layer: what the customers of a tenant hold, buy, receive and use.
 
-pub mod asset;
 pub mod context;

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::{self, Credentials};
+use crate::http::method_not_allowed;
 use crate::reply::Subject;
 use crate::{body, call, client_address, limit};
 use rejection::Rejection;
@@ -39,6 +40,8 @@ pub use tool::Tools;
 const STREAMABLE: &str = "/api/public/mcp";
 const SSE: [&str; 2] = ["/api/public/mcp/sse", "/sse"];
 const MESSAGES: &str = "/api/public/mcp/messages";
+/// No message that a tool wants comes near it; what a client sends may come back in an answer that waits in memory.
+const MESSAGE_BYTES_MAX: usize = 65_536;
 /// What rmcp wants a client to accept, although it is only ever answered in JSON.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
@@ -70,11 +73,12 @@ pub fn router(app: Arc<App>) -> Router<Arc<App>> {
     let doorkeeper = origin::Doorkeeper::new(&app.settings);
     let cors = doorkeeper.cors();
     let mcp = Arc::new(Mcp { app, server, streamable, sessions });
+    // With a fallback of its own, a path judges Host and Origin for every method, preflights among them.
     Router::new()
         .route(STREAMABLE, any(streamable_http))
-        .route(SSE[0], get(open_stream))
-        .route(SSE[1], get(open_stream))
-        .route(MESSAGES, post(message))
+        .route(SSE[0], get(open_stream).fallback(method_not_allowed))
+        .route(SSE[1], get(open_stream).fallback(method_not_allowed))
+        .route(MESSAGES, post(message).fallback(method_not_allowed))
         .layer(cors)
         .layer(middleware::from_fn_with_state(Arc::new(doorkeeper), origin::check))
         .with_state(mcp)
@@ -172,7 +176,8 @@ impl Mcp {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<(Credentials, String), Rejection> {
-        let text = body::json_text(headers, body, self.app.settings.body_limit_bytes as usize).await;
+        let bytes_max = MESSAGE_BYTES_MAX.min(self.app.settings.body_limit_bytes as usize);
+        let text = body::json_text(headers, body, bytes_max).await;
         match admitted {
             Ok(credentials) => Ok((credentials, text?)),
             Err(rejection) => Err(rejection.to(text.ok().and_then(|text| rejection::request_id(&text)))),
@@ -180,7 +185,7 @@ impl Mcp {
     }
 }
 
-/// Since 2026-07-28 a client asks by server/discover, and initialize is no method any more.
+/// With 2026-07-28 a client asks by server/discover, and initialize is no method any more.
 fn in_its_revision(headers: &HeaderMap, message: &ClientJsonRpcMessage) -> Result<(), Rejection> {
     let revision = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
     match message {
@@ -197,14 +202,20 @@ fn in_its_revision(headers: &HeaderMap, message: &ClientJsonRpcMessage) -> Resul
 
 /// Whoever takes JSON gets it. The protocol wants clients to name text/event-stream too; curl does not.
 fn accept_json(headers: &mut HeaderMap) {
-    let takes_json = |value: &HeaderValue| {
-        let text = value.to_str().unwrap_or("");
-        text.contains("application/json") || text.contains("*/*") || text.contains("application/*")
-    };
-    let given = headers.get_all(header::ACCEPT);
-    if given.iter().next().is_none() || given.iter().any(takes_json) {
+    let mut given =
+        headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or("")).peekable();
+    if given.peek().is_none() || given.any(takes_json) {
         headers.insert(header::ACCEPT, ACCEPT_BOTH);
     }
+}
+
+/// Whether one of these media ranges covers JSON, and its weight does not take it back.
+fn takes_json(accept: &str) -> bool {
+    accept.to_ascii_lowercase().split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let covers = matches!(parts.next(), Some("application/json" | "application/*" | "*/*"));
+        covers && !parts.any(|weight| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+    })
 }
 
 fn session_id(query: &str) -> Option<Uuid> {

@@ -66,6 +66,9 @@ impl Doorkeeper {
     }
 
     fn judge(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+        if [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().count() > 1) {
+            return Err(Rejection::forbidden("A request has one Host and at most one Origin."));
+        }
         let host = authority(uri, headers).filter(|host| self.takes_host(host));
         let message = "The gateway is not to be called by this Host: see --mcp-allowed-host.";
         let host = host.ok_or_else(|| Rejection::forbidden(message))?;
@@ -96,7 +99,8 @@ impl Doorkeeper {
         let name = bare(url.host_str().unwrap_or(""));
         let port = host.port_u16().or(if url.scheme() == "https" { Some(443) } else { Some(80) });
         let is_own = bare(host.host()) == name && port == url.port_or_known_default();
-        is_loopback(&name) || is_own || self.origins.contains(&AllowedOrigin::Only(url.origin()))
+        let is_local = is_loopback(&name) && matches!(url.scheme(), "http" | "https");
+        is_local || is_own || self.origins.contains(&AllowedOrigin::Only(url.origin()))
     }
 
     /// What a browser must hear before it lets a page of an allowed Origin call.
@@ -148,8 +152,8 @@ impl FromStr for AllowedOrigin {
 }
 
 fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
-    host.or_else(|| uri.authority().cloned())
+    let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    uri.authority().cloned().or_else(host)
 }
 
 /// A host without brackets, in small letters, without the dot at the end of a full name.
@@ -223,10 +227,20 @@ mod tests {
             ("null", false),
             ("", false),
             ("file:///", false),
+            ("capacitor://localhost", false),
         ] {
             assert_eq!(lets_in(&named, "api.example.com", Some(origin)), fits, "{origin}");
         }
         assert!(lets_in(&doorkeeper(&[], &["*"]), "localhost", Some("null")));
+    }
+
+    #[test]
+    fn one_host_counts_and_the_uri_before_it() {
+        let named = doorkeeper(&[], &[]);
+        let mut headers = HeaderMap::from_iter([(header::HOST, "localhost".parse().unwrap())]);
+        assert!(named.judge(&Uri::from_static("http://evil.example/"), &headers).is_err());
+        headers.append(header::HOST, "evil.example".parse().unwrap());
+        assert!(named.judge(&Uri::from_static("/"), &headers).is_err());
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::reply::{self, Refusal};
 /// The range that JSON-RPC leaves to servers; the envelope in `data` says more.
 const REFUSED: ErrorCode = ErrorCode(-32000);
 
+const ID_BYTES_MAX: usize = 256;
+
 #[derive(Debug)]
 pub struct Rejection {
     cause: Cause,
@@ -28,7 +30,7 @@ enum Cause {
     /// Refused by the database, in a finished envelope.
     Answered(Answer),
     /// No request in JSON-RPC's sense, or from a place that may not send one.
-    Rpc(StatusCode, ErrorData),
+    Rpc(StatusCode, Box<ErrorData>),
 }
 
 /// Reads a message. What is wrong with it is told as JSON-RPC asks.
@@ -40,6 +42,10 @@ pub fn parse(text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
         return Err(bad(ErrorData::invalid_request(message, None)));
     }
     let id = RequestId::deserialize(&value["id"]).ok();
+    if id.as_ref().is_some_and(is_too_long) {
+        let message = format!("An id has at most {ID_BYTES_MAX} bytes.");
+        return Err(bad(ErrorData::invalid_request(message, None)));
+    }
     ClientJsonRpcMessage::deserialize(value).map_err(|_| {
         let message = "This is no JSON-RPC 2.0 message: it needs jsonrpc \"2.0\", a method, and for an answer a string \
                        or whole number as id.";
@@ -53,24 +59,29 @@ pub fn request_id(text: &str) -> Option<RequestId> {
     struct Message {
         id: RequestId,
     }
-    serde_json::from_str::<Message>(text).ok().map(|message| message.id)
+    serde_json::from_str::<Message>(text).ok().map(|message| message.id).filter(|id| !is_too_long(id))
+}
+
+/// Every answer repeats the id, and answers wait in memory.
+fn is_too_long(id: &RequestId) -> bool {
+    matches!(id, RequestId::String(text) if text.len() > ID_BYTES_MAX)
 }
 
 fn bad(error: ErrorData) -> Rejection {
-    Rejection { cause: Cause::Rpc(StatusCode::BAD_REQUEST, error), id: None }
+    Rejection { cause: Cause::Rpc(StatusCode::BAD_REQUEST, Box::new(error)), id: None }
 }
 
 impl Rejection {
     /// 403, without a word about who is let in.
     pub fn forbidden(message: &'static str) -> Self {
-        let cause = Cause::Rpc(StatusCode::FORBIDDEN, ErrorData::new(REFUSED, message, None));
+        let cause = Cause::Rpc(StatusCode::FORBIDDEN, Box::new(ErrorData::new(REFUSED, message, None)));
         Rejection { cause, id: None }
     }
 
     /// 404, for a method that a revision does not have.
     pub fn no_method(message: &'static str) -> Self {
         let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None);
-        Rejection { cause: Cause::Rpc(StatusCode::NOT_FOUND, error), id: None }
+        Rejection { cause: Cause::Rpc(StatusCode::NOT_FOUND, Box::new(error)), id: None }
     }
 
     /// The same, as the answer to a request.
@@ -115,7 +126,7 @@ impl IntoResponse for Rejection {
                 response.extensions_mut().insert(reply::subject_of(&answer.body));
                 response
             }
-            Cause::Rpc(status, error) => reply::json(status.as_u16(), text(self.id, error)),
+            Cause::Rpc(status, error) => reply::json(status.as_u16(), text(self.id, *error)),
         }
     }
 }
@@ -162,5 +173,7 @@ mod tests {
             assert_eq!(refused(bad).0, ErrorCode::INVALID_REQUEST, "{bad}");
         }
         assert_eq!(refused(r#"{"id":7,"method":"ping"}"#).1, Some(RequestId::Number(7)));
+        let long = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(257));
+        assert_eq!(refused(&long), (ErrorCode::INVALID_REQUEST, None));
     }
 }

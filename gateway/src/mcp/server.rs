@@ -1,9 +1,11 @@
 //! The MCP server itself: it lists the catalog's tools, and calls their operations for whoever asks.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::request::Parts;
+use futures_util::FutureExt;
 use metrics::counter;
 use pg_topup_contract::Code;
 use rmcp::model::{
@@ -11,7 +13,8 @@ use rmcp::model::{
     CompleteResult, ContentBlock, CustomRequest, CustomResult, ErrorCode, ErrorData, Extensions,
     Implementation, JsonObject, ListPromptsRequestMethod, ListPromptsResult,
     ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ServerCapabilities,
+    ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
@@ -21,13 +24,17 @@ use super::tool::{Entry, IDEMPOTENCY_KEY};
 use crate::app::App;
 use crate::credentials::Credentials;
 use crate::database::Answer;
+use crate::operation::Operation;
 use crate::reply::{self, Refusal};
 use crate::{call, limit, request_id};
 
 const INSTRUCTIONS: &str = "\
 Prepaid AI credit. Amounts are whole US cents. Every answer has the same six fields; code says what happened, success whether \
 it went well. Before a large top-up look at check_balance. Give send_topup a new idempotency_key for each top-up that is \
-intended, and the same one when it is tried again. 2007 means that the spending cap of this key is used up: stop and say so.";
+intended, and the same one when it is tried again. 2007 means that it would go beyond what this key may spend: stop and say so.";
+
+/// How much of a name that nobody knows is repeated to who sent it.
+const NAME_SHOWN_MAX: usize = 100;
 
 /// Methods that have a handler here. Under one of these names, what rmcp could not read has bad parameters.
 const METHODS: [&str; 5] = ["initialize", "server/discover", "ping", "tools/list", "tools/call"];
@@ -70,18 +77,19 @@ impl Server {
             return refuse(Refusal::of_field(
                 Code::InvalidRequest,
                 name,
-                format!("unknown argument `{name}`"),
+                format!("unknown argument `{name:.NAME_SHOWN_MAX$}`"),
             ));
         }
         let idempotency_key = match arguments.remove(IDEMPOTENCY_KEY) {
             None | Some(Value::Null) => None,
-            Some(Value::String(key)) => Some(key),
+            // Postgres takes no text with a NUL in it; all else that may be wrong with a key it says itself.
+            Some(Value::String(key)) if !key.contains('\0') => Some(key),
             Some(_) => {
-                let message = "The idempotency_key must be a string.";
+                let message = "The idempotency_key must be a string of 1 to 255 visible ASCII characters.";
                 return refuse(Refusal::of_field(Code::InvalidRequest, IDEMPOTENCY_KEY, message));
             }
         };
-        let request = Value::Object(arguments).to_string();
+        let request = Value::Object(whole_numbers(arguments, &entry.operation)).to_string();
         let (operation, key) = (&entry.operation, idempotency_key.as_deref());
         call::perform(&self.app, operation, &sender.credentials, key, request).await
     }
@@ -98,9 +106,15 @@ impl ServerHandler for Server {
 
     async fn list_tools(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        if page.and_then(|page| page.cursor).is_some_and(|cursor| !cursor.is_empty()) {
+            return Err(ErrorData::invalid_params(
+                "There is no such cursor: all tools are on one page.",
+                None,
+            ));
+        }
         let catalog = self.app.catalog.load();
         let catalog = catalog.as_ref().ok_or_else(|| ErrorData::internal_error(UNAVAILABLE, None))?;
         Ok(ListToolsResult::with_all_items(catalog.tools.all()))
@@ -121,11 +135,15 @@ impl ServerHandler for Server {
             return Ok(result(Refusal::unavailable().answer()).into());
         };
         let entry = catalog.tools.find(&request.name).ok_or_else(|| {
-            ErrorData::invalid_params(format!("There is no tool '{}'.", request.name), None)
+            ErrorData::invalid_params(format!("There is no tool '{:.NAME_SHOWN_MAX$}'.", request.name), None)
         })?;
         let arguments = request.arguments.unwrap_or_default();
-        let calling = self.call(entry, sender, arguments);
-        let answer = request_id::scope(sender.request_id.clone(), calling).await;
+        let answering = async {
+            // rmcp would leave a request whose handler panics without any answer.
+            let called = AssertUnwindSafe(self.call(entry, sender, arguments)).catch_unwind().await;
+            called.unwrap_or_else(|_| Refusal::internal().answer())
+        };
+        let answer = request_id::scope(sender.request_id.clone(), answering).await;
         let (code, took) = (reply::code_of(&answer.body), started.elapsed());
         tracing::info!(
             request_id = sender.request_id,
@@ -184,13 +202,15 @@ impl ServerHandler for Server {
         match METHODS.contains(&method.as_str()) {
             true => Err(ErrorData::invalid_params(format!("The params do not fit {method}."), None)),
             false => {
-                let message = format!("There is no method '{method}'.");
+                let message = format!("There is no method '{method:.NAME_SHOWN_MAX$}'.");
                 Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
             }
         }
     }
 }
 
+/// What `Idempotent-Replayed` is in a header.
+const REPLAYED: &str = "pg_topup/idempotent-replayed";
 const UNAVAILABLE: &str = "The service is unavailable for the moment. Try again.";
 
 fn sender(extensions: &Extensions) -> Result<&Sender, ErrorData> {
@@ -199,11 +219,31 @@ fn sender(extensions: &Extensions) -> Result<&Sender, ErrorData> {
         .ok_or_else(|| ErrorData::internal_error("nobody is known to send this", None))
 }
 
-/// The envelope, as text to the byte and as structure.
+/// 1000.0 is an integer to JSON Schema, and some hosts write every number so.
+fn whole_numbers(mut arguments: JsonObject, operation: &Operation) -> JsonObject {
+    for (name, value) in &mut arguments {
+        let whole = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < EXACT_MAX);
+        if let (Some(whole), true) = (whole, value.is_f64())
+            && operation.kinds(name).is_some_and(|kinds| kinds.integer)
+        {
+            *value = Value::from(whole as i64);
+        }
+    }
+    arguments
+}
+
+/// Below it a 64-bit float holds every whole number.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// The envelope, as text to the byte and as structure. That it is the answer to an earlier call of the same
+/// idempotency key stands beside it.
 fn result(answer: Answer) -> CallToolResult {
     let structured = serde_json::from_str(&answer.body).ok();
     let mut result = CallToolResult::success(vec![ContentBlock::text(answer.body)]);
     result.structured_content = structured;
     result.is_error = Some(answer.status >= 400);
+    if answer.replayed {
+        result.meta = Some(MetaObject(JsonObject::from_iter([(REPLAYED.to_owned(), Value::Bool(true))])));
+    }
     result
 }

@@ -1,7 +1,7 @@
 //! Legacy SSE: a session is a stream to the client and a way in for its messages. Each is served by rmcp
 //! over a pair of channels, and needs no handshake: a client that reconnects goes on at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,12 @@ use futures_util::{Stream, StreamExt, stream};
 use metrics::gauge;
 use pg_topup_contract::Code;
 use rmcp::RoleServer;
-use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, JsonRpcNotification, RequestId, ServerJsonRpcMessage,
+};
 use rmcp::service::{RunningService, serve_directly_with_ct};
 use rmcp::transport::Transport;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -27,7 +29,7 @@ use crate::limit::{self, KeyHash};
 use crate::reply::Refusal;
 
 /// Messages that wait, in either direction, before the next is refused.
-const QUEUE_MAX: usize = 64;
+const QUEUE_MAX: usize = 32;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The open sessions of this gateway.
@@ -72,7 +74,8 @@ impl Sessions {
         // The client's end of the stream holds the guard: when the client goes, the session ends.
         let gone = CancellationToken::new();
         let guard = gone.clone().drop_guard();
-        let service = serve_directly_with_ct(server, Wire { messages, outbox }, None, gone);
+        let wire = Wire { messages, outbox, unanswered: watch::channel(HashSet::new()).0.into() };
+        let service = serve_directly_with_ct(server, wire, None, gone);
         tokio::spawn(self.clone().live(id, service));
         let endpoint = Event::default().event("endpoint").data(format!("{messages_path}?session_id={id}"));
         let events = stream::once(std::future::ready(Ok(endpoint))).chain(events(answers, guard));
@@ -169,10 +172,31 @@ fn events(
     })
 }
 
-/// rmcp's side of a session.
+/// rmcp's side of a session. Its inbox ends only when everything is answered, for rmcp gives what is under way
+/// no more than five seconds after that.
 struct Wire {
     messages: mpsc::Receiver<ClientJsonRpcMessage>,
     outbox: mpsc::Sender<ServerJsonRpcMessage>,
+    unanswered: Arc<watch::Sender<HashSet<RequestId>>>,
+}
+
+impl Wire {
+    fn note(&self, message: &ClientJsonRpcMessage) {
+        match message {
+            ClientJsonRpcMessage::Request(request) => {
+                self.unanswered.send_modify(|open| open.extend([request.id.clone()]));
+            }
+            // rmcp leaves a cancelled request without an answer.
+            ClientJsonRpcMessage::Notification(JsonRpcNotification {
+                notification: ClientNotification::CancelledNotification(cancelled),
+                ..
+            }) => {
+                self.unanswered
+                    .send_modify(|open| open.retain(|id| Some(id) != cancelled.params.request_id.as_ref()));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Transport<RoleServer> for Wire {
@@ -182,16 +206,27 @@ impl Transport<RoleServer> for Wire {
         &mut self,
         answer: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        let outbox = self.outbox.clone();
+        let (outbox, unanswered) = (self.outbox.clone(), self.unanswered.clone());
         async move {
+            let answered = match &answer {
+                ServerJsonRpcMessage::Response(response) => Some(response.id.clone()),
+                ServerJsonRpcMessage::Error(error) => error.id.clone(),
+                _ => None,
+            };
             // How a client leaves is its own affair.
             let _ = outbox.send(answer).await;
+            unanswered.send_modify(|open| open.retain(|id| Some(id) != answered.as_ref()));
             Ok(())
         }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
-        self.messages.recv().await
+        if let Some(message) = self.messages.recv().await {
+            self.note(&message);
+            return Some(message);
+        }
+        let _ = self.unanswered.subscribe().wait_for(HashSet::is_empty).await;
+        None
     }
 
     async fn close(&mut self) -> Result<(), io::Error> {

@@ -12,6 +12,9 @@ use crate::{openapi, schema};
 /// The argument that stands for the call's Idempotency-Key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
+const IDEMPOTENCY_KEY_SAYS: &str = "A fresh random UUID for each call that is intended, and the same one when that call is \
+                                    tried again. Shared by all keys of the account.";
+
 /// All tools, in the catalog's order.
 #[derive(Default)]
 pub struct Tools {
@@ -92,7 +95,9 @@ fn input_schema(arguments: &[String], request: &Value) -> Value {
                 required.extend(is_required.then_some(*name));
             }
             None if argument == IDEMPOTENCY_KEY => {
-                properties.insert(argument.clone(), openapi::idempotency_key_schema());
+                let mut schema = openapi::idempotency_key_schema();
+                schema["description"] = Value::from(IDEMPOTENCY_KEY_SAYS);
+                properties.insert(argument.clone(), schema);
             }
             None => {}
         }

@@ -1,7 +1,7 @@
 //! An HTTP client of the gateway, and its replies.
 
 use reqwest::header::HeaderMap;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 /// Speaks to one gateway with one key. Paths are below `/api/public/v1`, unless they come from `at_root`.
@@ -79,16 +79,20 @@ impl Client {
 
     /// For gateways that may be away: an error is a reply that did not come.
     pub async fn try_send(&self, request: RequestBuilder) -> Result<Reply, reqwest::Error> {
-        let response = request.send().await?;
+        Reply::of(request.send().await?).await
+    }
+}
+
+impl Reply {
+    /// Reads a response to its end.
+    pub async fn of(response: Response) -> Result<Reply, reqwest::Error> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Reply { status, headers, text, json })
     }
-}
 
-impl Reply {
     /// The envelope's code; panics when the body is no envelope.
     pub fn code(&self) -> i64 {
         self.json["code"].as_i64().unwrap_or_else(|| panic!("no envelope: {} {}", self.status, self.text))

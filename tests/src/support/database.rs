@@ -1,6 +1,7 @@
 //! A fresh database with the extension, and the tenants, keys and SQL sessions of a test.
 
 use super::cluster::Cluster;
+use super::wait::{LIMIT, wait_until};
 use serde_json::Value;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -108,6 +109,29 @@ impl Database {
     /// A staging key of a new tenant; its wallet holds the play money.
     pub async fn staging_key(&self) -> String {
         self.tenant("Acme").await.key("staging", "").await.1
+    }
+
+    /// A session that holds every wallet: whoever sends waits for its end or its `rollback`.
+    pub async fn hold_wallets(&self) -> Client {
+        let holder = self.admin().await;
+        holder.batch_execute("begin; select 1 from topup.balance for update").await.unwrap();
+        holder
+    }
+
+    /// Waits until so many calls of gateways wait for a lock.
+    pub async fn wait_for_waiting(&self, count: i64) {
+        let admin = self.admin().await;
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+                        and application_name = 'topup-gateway' and wait_event_type = 'Lock'";
+        wait_until(LIMIT, "calls wait for a lock", async || {
+            (admin.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// How many top-ups there are.
+    pub async fn top_ups(&self) -> i64 {
+        self.admin().await.query_one("select count(*) from topup.top_up", &[]).await.unwrap().get(0)
     }
 
     /// Every row of every table, as text: equal texts mean that nothing was written between them.

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::database::Database;
 use super::place;
 use super::wait::{LIMIT, wait_until};
+use super::wire::Wire;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -78,9 +79,21 @@ impl Gateway {
         self.stdout.lock().unwrap().clone()
     }
 
+    /// All that it has printed, once its end has been read.
+    pub fn all_printed(&self) -> Option<String> {
+        // The thread that reads holds the other reference.
+        (Arc::strong_count(&self.stdout) == 1).then(|| self.printed())
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// The number of a series in /metrics, given by the whole text before it.
+    pub async fn metric(&self, series: &str) -> Option<f64> {
+        let reply = Wire::ask(&self.metrics_url, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        reply.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     pub fn kill_9(&mut self) {

@@ -15,7 +15,9 @@ pub mod place;
 pub mod play;
 mod python;
 mod receiver;
+pub mod rpc;
 mod shop;
+pub mod sse;
 mod wait;
 mod wire;
 
