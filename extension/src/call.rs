@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 use serde::Serialize;
 
 use crate::caller::Caller;
+use crate::catalog;
 use crate::id::Kind;
-use crate::operation;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
 use crate::surface::Surface;
 
@@ -23,7 +23,7 @@ pub fn answer(
 ) -> Rendered {
     let attempt = || {
         let caller = caller()?;
-        let operation = operation::find(name)
+        let operation = catalog::find(name)
             .ok_or_else(|| Refusal::new(Code::UnknownEndpoint, format!("There is no operation '{name}'.")))?;
         (operation.run)(&caller, operation.terms, text, idempotency_key)
     };
@@ -44,7 +44,7 @@ fn answer_wire(
         request,
         idempotency_key,
     );
-    let surface = operation::find(operation).map_or(Surface::Envelope, |operation| operation.surface);
+    let surface = catalog::find(operation).map_or(Surface::Envelope, |operation| operation.surface);
     reply::or_error(surface.show(reply))
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use pg_topup_contract::Code;
@@ -46,6 +47,12 @@ pub async fn json_text(headers: &HeaderMap, body: Body, bytes_max: usize) -> Res
 /// Reads a body that nobody wants.
 pub async fn discard(body: Body) {
     let _ = tokio::time::timeout(BODY_TIMEOUT, discard_chunks(body.into_data_stream(), Bytes::new())).await;
+}
+
+/// Answers a method that a path does not take.
+pub async fn method_not_allowed(request: Request) -> Refusal {
+    discard(request.into_body()).await;
+    Refusal::new(Code::MethodNotAllowed, "This method is not allowed here.")
 }
 
 enum Read {

@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::credentials::Credentials;
-use crate::database::{Answer, Call, Fault};
+use crate::database::{Call, Fault};
 use crate::operation::{Operation, RESOLVED_FIELD};
-use crate::reply::Refusal;
+use crate::reply::{Answer, Refusal};
 use crate::{guard, request, request_id};
 
 const LOOKUPS_MAX: usize = 32;

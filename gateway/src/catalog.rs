@@ -8,8 +8,8 @@ use arc_swap::ArcSwapOption;
 use metrics::gauge;
 
 use crate::database::{Database, Fault};
-use crate::mcp::Tools;
 use crate::routes::Routes;
+use crate::tool::Tools;
 use crate::{docs, openapi};
 
 const EARLY_LOAD_TIMEOUT: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::mcp::{AllowedHost, AllowedOrigin};
+use crate::allowed::{AllowedHost, AllowedOrigin};
 
 /// The HTTP gateway of pg_topup. Without a command it serves, and delivers webhooks.
 #[derive(Debug, Parser)]

@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Config, Error, Row};
 
 use crate::credentials::Credentials;
 use crate::operation::{CodeRow, Operation, Surface};
+use crate::reply::Answer;
 use crate::target::{CONNECT_TIMEOUT, Target};
 
 const POOL_WAIT: Duration = Duration::from_secs(3);
@@ -44,14 +45,6 @@ pub struct Call<'a> {
     pub request: &'a str,
     pub idempotency_key: Option<&'a str>,
     pub client_ip: IpAddr,
-}
-
-/// What the operation answered: a finished body with its HTTP status.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
-    pub replayed: bool,
 }
 
 /// Why there is no answer.

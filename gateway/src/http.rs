@@ -31,17 +31,11 @@ pub fn router(app: Arc<App>) -> Router {
     pages::router()
         .merge(mcp::router(app.clone()))
         .fallback(api)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(body::method_not_allowed)
         .layer(CatchPanicLayer::custom(|_| Refusal::internal().into_response()))
         .layer(nosniff)
         .layer(middleware::from_fn(observe))
         .with_state(app)
-}
-
-/// Answers a method that a path does not take.
-pub async fn method_not_allowed(request: Request) -> Refusal {
-    body::discard(request.into_body()).await;
-    Refusal::new(Code::MethodNotAllowed, "This method is not allowed here.")
 }
 
 /// Gives every request its id, and notes what became of it.

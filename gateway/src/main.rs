@@ -1,6 +1,7 @@
 //! The gateway's entry: reads the settings, then serves, or checks a set-up.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod allowed;
 mod app;
 mod body;
 mod call;
@@ -32,6 +33,7 @@ mod server;
 mod settle;
 mod target;
 mod tls;
+mod tool;
 mod wake;
 mod worker;
 

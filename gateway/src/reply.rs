@@ -7,9 +7,16 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem};
 
-use crate::database::Answer;
 use crate::operation::Surface;
 use crate::request_id;
+
+/// What the operation answered: a finished body with its HTTP status.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+    pub replayed: bool,
+}
 
 /// What a response was about: for logs and metrics, not for the wire.
 #[derive(Clone, Debug)]

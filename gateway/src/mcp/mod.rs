@@ -6,7 +6,6 @@ mod origin;
 mod rejection;
 mod server;
 mod session;
-mod tool;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,15 +26,11 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::{self, Credentials};
-use crate::http::method_not_allowed;
 use crate::reply::Subject;
 use crate::{body, call, client_address, limit};
 use rejection::Rejection;
 use server::Server;
 use session::Sessions;
-
-pub use origin::{AllowedHost, AllowedOrigin};
-pub use tool::Tools;
 
 const STREAMABLE: &str = "/api/public/mcp";
 const SSE: [&str; 2] = ["/api/public/mcp/sse", "/sse"];
@@ -76,9 +71,9 @@ pub fn router(app: Arc<App>) -> Router<Arc<App>> {
     // With a fallback of its own, a path judges Host and Origin for every method, preflights among them.
     Router::new()
         .route(STREAMABLE, any(streamable_http))
-        .route(SSE[0], get(open_stream).fallback(method_not_allowed))
-        .route(SSE[1], get(open_stream).fallback(method_not_allowed))
-        .route(MESSAGES, post(message).fallback(method_not_allowed))
+        .route(SSE[0], get(open_stream).fallback(body::method_not_allowed))
+        .route(SSE[1], get(open_stream).fallback(body::method_not_allowed))
+        .route(MESSAGES, post(message).fallback(body::method_not_allowed))
         .layer(cors)
         .layer(middleware::from_fn_with_state(Arc::new(doorkeeper), origin::check))
         .with_state(mcp)

@@ -2,7 +2,6 @@
 //! from reaching a gateway through its visitor (DNS rebinding); other clients send no Origin at all.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -13,26 +12,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, head
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use url::{Origin, Url};
+use url::Url;
 
 use super::rejection::Rejection;
+use crate::allowed::{AllowedHost, AllowedOrigin, bare};
 use crate::body;
 use crate::config::Settings;
-
-/// A Host that is let in beside loopback.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AllowedHost {
-    Any,
-    /// A name or address; any port where none is given.
-    Only(String, Option<u16>),
-}
-
-/// An Origin that is let in beside loopback and the gateway's own.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AllowedOrigin {
-    Any,
-    Only(Origin),
-}
 
 /// Judges Host and Origin.
 #[derive(Clone)]
@@ -121,44 +106,9 @@ impl Doorkeeper {
     }
 }
 
-impl FromStr for AllowedHost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "*" {
-            return Ok(AllowedHost::Any);
-        }
-        let address = text.parse::<IpAddr>().ok().map(|address| AllowedHost::Only(address.to_string(), None));
-        let authority = || text.parse::<Authority>().ok().filter(|_| !text.contains(['@', '/']));
-        address
-            .or_else(|| authority().map(|host| AllowedHost::Only(bare(host.host()), host.port_u16())))
-            .ok_or_else(|| "expected a host such as api.example.com or api.example.com:8443, or *".to_owned())
-    }
-}
-
-impl FromStr for AllowedOrigin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "*" {
-            return Ok(AllowedOrigin::Any);
-        }
-        let url = Url::parse(text).ok().filter(|url| url.path() == "/" && url.query().is_none());
-        match url.map(|url| url.origin()) {
-            Some(origin) if origin.is_tuple() => Ok(AllowedOrigin::Only(origin)),
-            _ => Err("expected an origin such as https://app.example.com, or *".to_owned()),
-        }
-    }
-}
-
 fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
     uri.authority().cloned().or_else(host)
-}
-
-/// A host without brackets, in small letters, without the dot at the end of a full name.
-fn bare(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -241,16 +191,5 @@ mod tests {
         assert!(named.judge(&Uri::from_static("http://evil.example/"), &headers).is_err());
         headers.append(header::HOST, "evil.example".parse().unwrap());
         assert!(named.judge(&Uri::from_static("/"), &headers).is_err());
-    }
-
-    #[test]
-    fn what_is_no_host_or_origin_is_refused_at_the_start() {
-        for bad in ["", "https://api.example.com", "user@api.example.com", "a b", "api.example.com/x"] {
-            assert!(bad.parse::<AllowedHost>().is_err(), "{bad}");
-        }
-        for bad in ["", "app.example.com", "https://app.example.com/path", "null", "file:///x"] {
-            assert!(bad.parse::<AllowedOrigin>().is_err(), "{bad}");
-        }
-        assert_eq!("::1".parse(), Ok(AllowedHost::Only("::1".to_owned(), None)));
     }
 }

@@ -8,8 +8,7 @@ use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcError, Requ
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::database::Answer;
-use crate::reply::{self, Refusal};
+use crate::reply::{self, Answer, Refusal};
 
 /// The range that JSON-RPC leaves to servers; the envelope in `data` says more.
 const REFUSED: ErrorCode = ErrorCode(-32000);

@@ -20,12 +20,11 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::Value;
 
-use super::tool::{Entry, IDEMPOTENCY_KEY};
 use crate::app::App;
 use crate::credentials::Credentials;
-use crate::database::Answer;
 use crate::operation::Operation;
-use crate::reply::{self, Refusal};
+use crate::reply::{self, Answer, Refusal};
+use crate::tool::{Entry, IDEMPOTENCY_KEY};
 use crate::{call, limit, request_id};
 
 const INSTRUCTIONS: &str = "\
