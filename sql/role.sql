@@ -19,7 +19,11 @@ declare
 begin
     foreach wanted in array array['topup_admin', 'topup_app', 'topup_gateway', 'topup_reader'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
-            execute format('create role %I nologin', wanted);
+            begin
+                execute format('create role %I nologin', wanted);
+            exception when duplicate_object or unique_violation then
+                null; -- Another database's CREATE EXTENSION has made it in the meantime.
+            end;
         end if;
     end loop;
 end

@@ -1,6 +1,6 @@
 //! CREATE EXTENSION in a cluster that others use too: nothing that they left there gets in, and nothing is opened to them.
 
-use crate::support::Database;
+use crate::support::{Cluster, Database};
 
 /// An installation next to strangers; what they left is per database, but roles are the cluster's.
 async fn beside(preparation: &str) -> (Database, tokio_postgres::Client) {
@@ -50,6 +50,23 @@ async fn default_privileges_of_the_cluster_open_nothing() {
     let count: i64 = admin.query_one(granted, &[]).await.unwrap().get(0);
     admin.batch_execute("drop owned by install_analyst; drop role install_analyst").await.unwrap();
     assert_eq!(count, 0);
+}
+
+#[tokio::test]
+async fn databases_of_a_new_cluster_may_install_at_once() {
+    let cluster = Cluster::private().await;
+    let database = Database::empty_on(&cluster).await;
+    let mut installing = Vec::new();
+    for name in ["first", "second", "third", "fourth"] {
+        database.admin().await.batch_execute(&format!("create database {name}")).await.unwrap();
+        let mut psql = database.program("psql");
+        psql.args(["--quiet", "-c", "create extension pg_topup"]).env("PGDATABASE", name);
+        installing.push(psql);
+    }
+    let installing: Vec<_> = installing.iter_mut().map(|psql| psql.spawn().unwrap()).collect();
+    for mut psql in installing {
+        assert!(psql.wait().unwrap().success());
+    }
 }
 
 #[tokio::test]
