@@ -31,9 +31,17 @@ grant execute on function topup.operations, topup.codes, topup.version, topup.fo
 
 -- Apps: the operations, for the key of their session.
 grant execute on function topup.send, topup.send_many, topup.validate, topup.cancel, topup.status, topup.balance,
-    topup.history, topup.redeem, topup.deliver, topup.fail, topup.adjust, topup.account_self, topup.webhook_register, topup.webhook_list,
+    topup.history, topup.redeem, topup.deliver, topup.fail, topup.account_self, topup.webhook_register, topup.webhook_list,
     topup.webhook_delete, topup.webhook_rotate, topup.webhook_test, topup.webhook_test_result, topup.delivery_list,
-    topup.delivery_replay, topup.webhook_replay, topup.authenticate, topup.call, topup.call_many
+    topup.delivery_replay, topup.webhook_replay, topup.authenticate, topup.call, topup.call_many, topup.asset_create,
+    topup.asset_list, topup.asset_get, topup.asset_add_rate, topup.asset_quote, topup.customer_create,
+    topup.customer_list, topup.customer_get, topup.customer_update, topup.wallet, topup.wallet_account,
+    topup.wallet_transaction, topup.adjust, topup.charge, topup.refund, topup.statement, topup.statement_csv,
+    topup.grant_list, topup.hold, topup.settle, topup.release, topup.hold_status, topup.product_create,
+    topup.product_list, topup.product_get, topup.product_delete, topup.product_version_create,
+    topup.product_version_get, topup.product_version_update, topup.product_version_archive, topup.simulate_usage,
+    topup.product_subscribers, topup.subscription_create, topup.subscription_update,
+    topup.subscription_product_update, topup.record_usage, topup.usage_event_list, topup.usage_event_get
     to topup_app, topup_admin;
 
 -- The gateway: the door, and the worker's functions. It reads nothing.
@@ -50,7 +58,8 @@ grant execute on function topup.create_tenant, topup.mint_key, topup.revoke_key,
 grant select on topup.accounts, topup.transactions, topup.entries, topup.top_ups, topup.customers, topup.keys,
     topup.webhook_endpoints, topup.deliveries
     to topup_reader, topup_app, topup_admin;
-grant execute on function topup.visible to topup_reader, topup_app, topup_admin;
+grant execute on function topup.visible, topup.due_changes, topup.statement_lines, topup.balance_at
+    to topup_reader, topup_app, topup_admin;
 
 comment on view topup.ledger_fault is 'What is wrong in the books; read by topup.check().';
 comment on view topup.top_up_fault is 'What is wrong with top-ups, keys'' use and the queue; read by topup.check().';
@@ -72,8 +81,6 @@ comment on function topup.redeem is
 comment on function topup.deliver is
     'Ends a pending top-up as delivered, with the platform''s voucher_code or a new one. Needs scope fulfil.';
 comment on function topup.fail is 'Ends a pending top-up as failed, and returns its cost. Needs scope fulfil.';
-comment on function topup.adjust is
-    'Adds to (or, if negative, takes from) a customer''s account, or without customer_id the own wallet, once for each transaction_id. amount is in major units; reason: gift, external_topup, external_refund, other.';
 comment on function topup.account_self is 'The tenant, its name, and the environment (live or test) of the key.';
 comment on function topup.webhook_register is
     'Registers a webhook URL: https, public. The reply alone shows the secret. events: types, all if null; retry_schedule_s: seconds after the first attempt, {0,5,30} if null. 5002 for a URL that may not be.';
@@ -131,6 +138,7 @@ comment on function topup.require_id is 'parse_id, or an error that names what w
 comment on function topup.new_api_key is 'The text of a new API key.';
 comment on function topup.hash_api_key is 'What is kept of an API key: its SHA-256.';
 comment on function topup.founding_accounts is 'The accounts that an environment has from its beginning.';
+comment on function topup.system_account_id is 'The system account of a kind and asset.';
 comment on function topup.customer_account_id is 'The account that a customer has for a name and asset.';
 comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_cents.';
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';

@@ -19,8 +19,9 @@ create view topup.ledger_fault as
       from topup.account a
      where a.account_id is distinct from case a.kind
                when 'customer' then topup.customer_account_id(a.customer_id, a.name, a.asset)
-               else (select f.account_id from topup.founding_accounts(a.tenant_id, a.environment::text) f
-                      where f.kind = a.kind and f.asset = a.asset) end
+               when 'wallet' then (select f.account_id from topup.founding_accounts(a.tenant_id, a.environment::text) f
+                                    where f.kind = a.kind and f.asset = a.asset)
+               else topup.system_account_id(a.tenant_id, a.environment::text, a.kind, a.asset) end
         or (a.kind = 'customer' and not exists (
                select from topup.customer c where c.tenant_id = a.tenant_id and c.environment = a.environment
                   and c.customer_id = a.customer_id))
@@ -48,21 +49,27 @@ create view topup.ledger_fault as
             window w as (partition by tenant_id, account_id order by account_version)) e
      where e.account_version <> e.version_before + 1 or e.balance_after <> e.balance_before + e.amount
     union all
-    select 'no balance is below its limit', format('account %s: %s', account_id, balance)
-      from topup.balance where balance < -credit_limit
-    union all
-    select 'amounts are not finer than their asset', format('account %s: %s', e.account_id, e.amount)
-      from topup.entry e join topup.account a using (tenant_id, account_id)
-     where a.asset = 'USD' and scale(trim_scale(e.amount)) > 9
+    select 'no balance is below its limit', format('account %s: %s', b.account_id, b.balance)
+      from topup.balance b
+     where b.balance < -b.credit_limit
+       -- Usage alone may overdraw, and only by the last debit can an account have fallen so far.
+       and 'usage' is distinct from (
+               select t.kind from topup.entry e join topup.transaction t using (tenant_id, transaction_id)
+                where e.tenant_id = b.tenant_id and e.account_id = b.account_id and e.amount < 0
+                order by e.account_version desc limit 1)
     union all
     select 'credit from outside is remembered', format('transaction %s', topup.format_id('txn', t.transaction_id))
       from topup.transaction t
       left join topup.idempotency i on i.tenant_id = t.tenant_id and i.environment = t.environment
-                                   and i.namespace = t.kind and i.key = t.reference
-     where t.kind not in ('send', 'deliver', 'redeem', 'cancel', 'fail', 'fund', 'adjust')
-        or (t.kind in ('fund', 'adjust')) is distinct from (t.reference is not null)
-        or (t.reference is not null and i.key is null)
-        or (t.kind in ('fund', 'adjust')) is distinct from (t.top_up_id is null);
+                                   and i.namespace = case t.kind when 'charge' then 'adjust' else t.kind end
+                                   and i.key = t.reference
+     where t.kind not in ('send', 'deliver', 'redeem', 'cancel', 'fail', 'fund', 'adjust', 'charge', 'refund', 'hold',
+                          'settle', 'release', 'activate', 'expire', 'usage', 'subscription', 'entitlement')
+        or (t.kind in ('fund', 'adjust', 'charge', 'refund', 'subscription', 'entitlement') and t.reference is null)
+        or (t.kind not in ('fund', 'adjust', 'charge', 'refund', 'hold', 'subscription', 'entitlement')
+            and t.reference is not null)
+        or (t.reference is not null and i.key is null and t.kind not in ('subscription', 'entitlement'))
+        or (t.kind in ('send', 'deliver', 'redeem', 'cancel', 'fail')) is distinct from (t.top_up_id is not null);
 
 -- The faults of top-ups, of what keys used, and of the queue.
 create view topup.top_up_fault as
@@ -155,12 +162,28 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'credit from outside is remembered', 'top-ups have the postings of their state',
             'top-ups cost what their discount says', 'top-ups belong to a key of their environment',
             'key usage is the sum of standing top-ups', 'deliveries are pending exactly while they are queued',
-            'deliveries have their event, endpoint and attempts', 'live endpoints have a secret'])
+            'deliveries have their event, endpoint and attempts', 'live endpoints have a secret',
+            'grants have left what their uses leave', 'grants have their credit in the journal',
+            'grants burn while they last', 'grants burn no more than was posted', 'debits are given back once',
+            'accounts cover their grants', 'accounts know when they change next', 'what is held is in grants and holds',
+            'holds have the postings of their state', 'holds are known to the journal', 'refunds belong to their charge',
+            'rates belong to an asset', 'accounts hold an asset that there is', 'usage is booked as it was priced',
+            'fees belong to their event, payer and version', 'meters are the sums of what was metered',
+            'subscriptions have one version of a product at a time', 'subscriptions are due when their items are',
+            'subscriptions account for their transactions'])
             with ordinality as i (invariant, position)),
     fault as (
         select f.invariant, f.what from topup.ledger_fault f
         union all
-        select f.invariant, f.what from topup.top_up_fault f)
+        select f.invariant, f.what from topup.top_up_fault f
+        union all
+        select f.invariant, f.what from topup.grant_fault f
+        union all
+        select f.invariant, f.what from topup.hold_fault f
+        union all
+        select f.invariant, f.what from topup.asset_fault f
+        union all
+        select f.invariant, f.what from topup.billing_fault f)
     select k.invariant, count(f.what) = 0,
            case when count(f.what) > 0
                 then format('%s at fault: %s', count(f.what), (array_agg(f.what order by f.what))[1]) end

@@ -8,7 +8,7 @@ create table topup.account (
     account_id  uuid not null,
     environment topup.environment not null,
     kind        text not null check (kind in ('wallet', 'customer', 'cash', 'revenue', 'discount', 'voucher',
-                                              'pending', 'breakage', 'adjustment', 'conversion')),
+                                              'pending', 'breakage', 'adjustment', 'conversion', 'held')),
     customer_id uuid,
     name        text not null,
     asset       text not null,
@@ -21,7 +21,7 @@ create index account_of_customer on topup.account (tenant_id, environment, custo
 comment on table topup.account is
     'A place where value of one asset can be. Its id is derived from its owner, name and asset, so that it is never looked up.';
 
--- Narrow, and nothing indexed ever changes: updates stay on the page (HOT).
+-- Narrow, and nothing indexed changes with the balance: updates stay on the page (HOT).
 create table topup.balance (
     tenant_id             uuid not null,
     account_id            uuid not null,
@@ -29,9 +29,13 @@ create table topup.balance (
     version               bigint not null default 0,
     credit_limit          numeric not null default 0 check (credit_limit >= 0),
     low_balance_threshold numeric,
+    -- No later than the next change that time alone brings: a grant that begins or expires, a hold that ends.
+    -- infinity: there are only grants without an end. null: there are no open grants and no open holds.
+    next_due_at           timestamptz,
     primary key (tenant_id, account_id),
     foreign key (tenant_id, account_id) references topup.account
 ) with (fillfactor = 50);
+create index balance_due on topup.balance (next_due_at) where next_due_at is not null;
 comment on table topup.balance is
     'The running balance of a wallet or customer account in major units of its asset; version counts its entries.';
 
@@ -44,7 +48,7 @@ create table topup.transaction (
     kind           text not null,
     -- The top-up that this transaction sends, cancels, fails, delivers or redeems.
     top_up_id      uuid,
-    -- The caller's own id, where the operation takes one (fund, adjust).
+    -- The caller's own id, where the operation takes one (fund, adjust, charge, refund, hold).
     reference      text,
     detail         jsonb,
     created_at     timestamptz not null default clock_timestamp(),

@@ -1,17 +1,4 @@
--- Top-ups and the customers they reach, and the replies that are kept so that a repeated request is one.
-
-create table topup.customer (
-    tenant_id   uuid not null,
-    environment topup.environment not null,
-    customer_id uuid not null,
-    email       text,
-    created_at  timestamptz not null default now(),
-    primary key (tenant_id, environment, customer_id),
-    foreign key (tenant_id, environment) references topup.tenant_environment
-);
--- Two sends to one new address make one customer.
-create unique index customer_email on topup.customer (tenant_id, environment, lower(email));
-comment on table topup.customer is 'A recipient of credit (cust_…), found by e-mail address without regard to case.';
+-- Top-ups, and the replies that are kept so that a repeated request is one.
 
 -- transaction_id is that of the ledger transaction that sent it. The voucher is part of the row: each
 -- top-up has at most one, and what goes to a recipient counts as redeemed at once.
@@ -44,8 +31,9 @@ comment on table topup.top_up is 'Credit sent for a platform: list price, cost, 
 create table topup.idempotency (
     tenant_id    uuid not null,
     environment  topup.environment not null,
-    -- key: the caller's Idempotency-Key. fund, adjust: the caller's transaction_id of that operation.
-    namespace    text not null check (namespace in ('key', 'fund', 'adjust')),
+    -- key: the caller's Idempotency-Key. The others: the caller's transaction_id of that operation; a charge's is
+    -- among the adjustments'.
+    namespace    text not null check (namespace in ('key', 'fund', 'adjust', 'refund', 'hold')),
     key          text not null,
     request_hash bytea not null,
     http_status  smallint not null,
@@ -57,6 +45,5 @@ create table topup.idempotency (
 create index idempotency_expires on topup.idempotency (expires_at) where expires_at is not null;
 comment on table topup.idempotency is 'The first reply to a request under its key, given again byte for byte when the same request comes again.';
 
-select pg_extension_config_dump('topup.customer', '');
 select pg_extension_config_dump('topup.top_up', '');
 select pg_extension_config_dump('topup.idempotency', '');

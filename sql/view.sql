@@ -3,7 +3,11 @@
 
 create view topup.accounts with (security_barrier) as
     select topup.format_id('acct', a.tenant_id) as tenant_id, a.environment, a.account_id, a.kind,
-           topup.format_id('cust', a.customer_id) as customer_id, a.name, a.asset, b.balance, b.version, a.created_at
+           topup.format_id('cust', a.customer_id) as customer_id, a.name, a.asset,
+           coalesce(case when b.next_due_at <= clock_timestamp() then
+                        (select d.balance from topup.due_changes(a.tenant_id, a.account_id, clock_timestamp())
+                           with ordinality d order by d.ordinality desc limit 1) end, b.balance) as balance,
+           b.version, a.created_at
       from topup.visible() v
       join topup.account a on a.tenant_id = v.tenant_id and a.environment = v.environment::topup.environment
       left join topup.balance b on b.tenant_id = a.tenant_id and b.account_id = a.account_id;
@@ -39,10 +43,11 @@ comment on view topup.top_ups is 'Top-ups with their state and price. A delivere
 
 create view topup.customers with (security_barrier) as
     select topup.format_id('acct', c.tenant_id) as tenant_id, c.environment,
-           topup.format_id('cust', c.customer_id) as customer_id, c.email, c.created_at
+           topup.format_id('cust', c.customer_id) as customer_id, c.name, c.external_id, c.email, c.metadata,
+           c.created_at
       from topup.visible() v
       join topup.customer c on c.tenant_id = v.tenant_id and c.environment = v.environment::topup.environment;
-comment on view topup.customers is 'Those who received credit.';
+comment on view topup.customers is 'Those who hold or received credit.';
 
 create view topup.keys with (security_barrier) as
     select topup.format_id('acct', k.tenant_id) as tenant_id, k.environment, topup.format_id('key', k.key_id) as key_id,

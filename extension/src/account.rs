@@ -1,10 +1,11 @@
 //! Accounts of the ledger: ids that follow from owner, name and asset, and the opening of new ones.
 
+use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::book::{Book, Environment};
-use crate::db::{self, DbResult, args};
+use crate::db::{self, DbResult, Row, args};
 
 /// The asset of every price: US dollars.
 pub const USD: &str = "USD";
@@ -17,9 +18,26 @@ pub enum System {
     Voucher,
     Pending,
     Adjustment,
+    /// What customers paid with credit: charges and usage.
+    Revenue,
+    /// Credit that expired.
+    Breakage,
+    /// Credit set aside: holds, and grants that are not in effect yet.
+    Held,
 }
 
 impl System {
+    pub const ALL: [System; 8] = [
+        System::Cash,
+        System::Discount,
+        System::Voucher,
+        System::Pending,
+        System::Adjustment,
+        System::Revenue,
+        System::Breakage,
+        System::Held,
+    ];
+
     /// The account's kind, as `topup.account` names it.
     pub fn kind(self) -> &'static str {
         match self {
@@ -28,7 +46,15 @@ impl System {
             System::Voucher => "voucher",
             System::Pending => "pending",
             System::Adjustment => "adjustment",
+            System::Revenue => "revenue",
+            System::Breakage => "breakage",
+            System::Held => "held",
         }
+    }
+
+    /// The kind of that name.
+    pub fn parse(kind: &str) -> Option<System> {
+        System::ALL.into_iter().find(|system| system.kind() == kind)
     }
 }
 
@@ -67,6 +93,23 @@ fn derive(rank: u8, parts: &[&[u8]]) -> Uuid {
     Builder::from_custom_bytes(bytes).into_uuid()
 }
 
+const OPEN_SYSTEMS: &str = "
+    insert into topup.account (tenant_id, account_id, environment, kind, name, asset)
+    select $1, account_id, $2::topup.environment, kind, kind, $3 from unnest($4::uuid[], $5::text[]) s (account_id, kind)
+    on conflict do nothing";
+
+/// Opens the system accounts of an asset. Those of US dollars are there from the beginning. An account of
+/// a customer is never without them, so that a posting need not look.
+pub fn open_systems(book: &Book, asset: &str) -> DbResult<()> {
+    if asset == USD {
+        return Ok(());
+    }
+    let (tenant_id, environment) = (book.tenant_id, book.environment);
+    let ids = System::ALL.map(|system| system_id(tenant_id, environment, system, asset));
+    let kinds: Vec<String> = System::ALL.iter().map(|system| system.kind().to_owned()).collect();
+    db::execute(OPEN_SYSTEMS, args![tenant_id, environment.as_str(), asset, ids.as_slice(), kinds])
+}
+
 const OPEN_CUSTOMER_ACCOUNT: &str = "
     with opened as (
         insert into topup.account (tenant_id, account_id, environment, kind, customer_id, name, asset)
@@ -74,18 +117,19 @@ const OPEN_CUSTOMER_ACCOUNT: &str = "
         on conflict do nothing returning account_id)
     insert into topup.balance (tenant_id, account_id) select $1, account_id from opened";
 
-const EXISTS: &str = "select true from topup.balance where tenant_id = $1 and account_id = $2";
+const HAS_BALANCE: &str = "select true from topup.balance where tenant_id = $1 and account_id = $2";
 
 /// Whether the customer has an account of that name and asset.
 pub fn customer_has(book: &Book, customer_id: Uuid, name: &str, asset: &str) -> DbResult<bool> {
     let account_id = customer_account_id(customer_id, name, asset);
-    Ok(!db::write(EXISTS, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty())
+    Ok(!db::write(HAS_BALANCE, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty())
 }
 
 /// The customer's account of that name and asset, opened if it is not there yet.
 pub fn open_for_customer(book: &Book, customer_id: Uuid, name: &str, asset: &str) -> DbResult<Uuid> {
     let account_id = customer_account_id(customer_id, name, asset);
     if !customer_has(book, customer_id, name, asset)? {
+        open_systems(book, asset)?;
         let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
         db::execute(
             OPEN_CUSTOMER_ACCOUNT,
@@ -93,6 +137,25 @@ pub fn open_for_customer(book: &Book, customer_id: Uuid, name: &str, asset: &str
         )?;
     }
     Ok(account_id)
+}
+
+/// Whose an account is, and what it holds.
+pub struct Facts {
+    pub asset: String,
+    pub name: String,
+    /// None: it is the tenant's own wallet.
+    pub customer_id: Option<Uuid>,
+}
+
+const FACTS: &str = "
+    select asset, name, customer_id from topup.account where tenant_id = $1 and account_id = $2";
+
+/// What is known of an account that exists.
+pub fn facts(book: &Book, account_id: Uuid) -> DbResult<Facts> {
+    let read =
+        |row: &Row| Ok(Facts { asset: row.get(1)?, name: row.get(2)?, customer_id: row.maybe_uuid(3)? });
+    let found = db::write(FACTS, args![book.tenant_id, account_id], read)?;
+    found.into_iter().next().ok_or(SpiError::InvalidPosition)
 }
 
 #[cfg(test)]

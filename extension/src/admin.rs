@@ -39,12 +39,24 @@ fn founding_accounts(
     let Some(environment) = Environment::parse(environment) else { error!("no such environment") };
     let tenant_id = from_pg(tenant_id);
     let wallet = ("wallet".to_owned(), pg_uuid(account::wallet_id(tenant_id, environment)), USD.to_owned());
-    let systems = [System::Cash, System::Discount, System::Voucher, System::Pending, System::Adjustment];
-    let systems = systems.map(|system| {
+    let systems = System::ALL.map(|system| {
         let account_id = account::system_id(tenant_id, environment, system, USD);
         (system.kind().to_owned(), pg_uuid(account_id), USD.to_owned())
     });
     TableIterator::new(std::iter::once(wallet).chain(systems))
+}
+
+/// For the audit. Null where there is no such kind.
+#[pg_extern(schema = "topup", immutable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn system_account_id(
+    tenant_id: pgrx::Uuid,
+    environment: &str,
+    kind: &str,
+    asset: &str,
+) -> Option<pgrx::Uuid> {
+    let (environment, system) = (Environment::parse(environment)?, System::parse(kind)?);
+    Some(pg_uuid(account::system_id(from_pg(tenant_id), environment, system, asset)))
 }
 
 /// For the audit.
@@ -67,7 +79,7 @@ fn visible() -> TableIterator<'static, (name!(tenant_id, pgrx::Uuid), name!(envi
     TableIterator::new(visible_books())
 }
 
-fn visible_books() -> Vec<(pgrx::Uuid, String)> {
+pub fn visible_books() -> Vec<(pgrx::Uuid, String)> {
     match Caller::of_session() {
         Ok(caller) => vec![(pg_uuid(caller.tenant_id), caller.environment.as_str().to_owned())],
         // A key that is wrong opens nothing, not even to an administrator.

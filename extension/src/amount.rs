@@ -3,6 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_rational::BigRational;
+use num_traits::ToPrimitive;
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -36,6 +40,16 @@ impl Amount {
         Amount(i128::from(cents.0) * CENT)
     }
 
+    /// The same value in units of its finest decimal, 10^-18.
+    pub fn atto(self) -> i128 {
+        self.0
+    }
+
+    /// The amount of so many units of 10^-18, unless it goes beyond what a balance may hold.
+    pub fn from_atto(atto: i128) -> Option<Amount> {
+        Some(Amount(atto)).filter(|amount| amount.0.checked_abs().is_some() && amount.fits())
+    }
+
     /// Whole cents, rounded down.
     pub fn floor_cents(self) -> Cents {
         Cents(i64::try_from(self.0.div_euclid(CENT)).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX }))
@@ -51,6 +65,26 @@ impl Amount {
         self.0.abs() <= UNITS_MAX * UNIT
     }
 
+    /// The same value as a fraction, for calculations that are rounded at their end.
+    pub fn to_fraction(self) -> BigRational {
+        BigRational::new(self.0.into(), UNIT.into())
+    }
+
+    /// The amount of this many decimals that is nearest to a fraction; of two that are equally near, the even
+    /// one. Nothing where no account could hold it.
+    pub fn rounded(fraction: &BigRational, decimals: u32) -> Option<Amount> {
+        let scale = 10_i128.checked_pow(decimals).filter(|scale| UNIT % scale == 0)?;
+        let scaled = fraction * BigRational::from_integer(scale.into());
+        let (below, rest) = scaled.numer().div_mod_floor(scaled.denom());
+        let up = match (rest * 2u8).cmp(scaled.denom()) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => below.is_odd(),
+            std::cmp::Ordering::Greater => true,
+        };
+        let nearest = below + BigInt::from(u8::from(up));
+        nearest.to_i128()?.checked_mul(UNIT / scale).map(Amount).filter(|amount| amount.fits())
+    }
+
     /// How many decimals the amount really uses.
     pub fn decimals(self) -> usize {
         let mut rest = self.0;
@@ -60,6 +94,21 @@ impl Amount {
             decimals -= 1;
         }
         decimals
+    }
+}
+
+/// Sums of what accounts hold stay far from the edge of the type; whether one fits an account is for [`Amount::fits`].
+impl std::ops::Add for Amount {
+    type Output = Amount;
+    fn add(self, other: Amount) -> Amount {
+        Amount(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::ops::Sub for Amount {
+    type Output = Amount;
+    fn sub(self, other: Amount) -> Amount {
+        Amount(self.0.saturating_sub(other.0))
     }
 }
 
@@ -203,6 +252,24 @@ mod tests {
         assert_eq!("12.349".parse::<Amount>().unwrap().floor_cents(), Cents(1234));
         assert_eq!("-0.001".parse::<Amount>().unwrap().floor_cents(), Cents(-1));
         assert_eq!(Amount::from_cents(Cents(-5)).to_string(), "-0.05");
+    }
+
+    #[test]
+    fn a_fraction_is_rounded_half_even() {
+        let rounded = |numer: i64, denom: i64, decimals| {
+            let fraction = BigRational::new(numer.into(), denom.into());
+            Amount::rounded(&fraction, decimals).unwrap().to_string()
+        };
+        assert_eq!(rounded(1, 3, 9), "0.333333333");
+        assert_eq!(rounded(2, 3, 0), "1");
+        for (numer, text) in [(5, "0"), (15, "2"), (25, "2"), (35, "4"), (-5, "0"), (-15, "-2"), (26, "3")] {
+            assert_eq!(rounded(numer, 10, 0), text, "{numer}/10");
+        }
+        assert_eq!(rounded(1, 1_000_000_000_000_000_000, 18), "0.000000000000000001");
+        let most = BigRational::from_integer(BigInt::from(UNITS_MAX));
+        assert_eq!(Amount::rounded(&most, 2).unwrap().to_string(), "1000000000000000000");
+        assert_eq!(Amount::rounded(&(most * BigInt::from(2)), 2), None);
+        assert_eq!("-1.25".parse::<Amount>().unwrap().to_fraction(), BigRational::new((-5).into(), 4.into()));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::id::Kind;
-use crate::ledger;
 use crate::reply::{Failure, Outcome, Reply};
 use crate::usage;
 
@@ -101,7 +100,7 @@ const WALLET: &str = "
 /// Reads the wallet as it stands.
 pub fn wallet(book: &Book) -> Result<Wallet, Failure> {
     let found = db::read(WALLET, args![book.tenant_id, book.wallet_id], |row| {
-        let amount = |column| ledger::parse_amount(&row.get::<String>(column)?);
+        let amount = |column| row.amount(column);
         Ok(Wallet { balance: amount(1)?, credit_limit: amount(2)?, low_balance_threshold: amount(3)? })
     })?;
     found.into_iter().next().ok_or_else(|| Failure::Fault("the wallet does not exist".to_owned()))

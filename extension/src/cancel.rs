@@ -105,9 +105,8 @@ const AFTER_REFUND: &str = "
      where t.tenant_id = $1 and t.top_up_id = $3 and t.top_up_id <> t.transaction_id and t.kind = 'cancel'";
 
 fn balance_after_refund(book: &Book, transaction_id: Uuid) -> Result<Cents, Failure> {
-    let found = db::write(AFTER_REFUND, args![book.tenant_id, book.wallet_id, transaction_id], |row| {
-        ledger::parse_amount(&row.get::<String>(1)?)
-    })?;
+    let found =
+        db::write(AFTER_REFUND, args![book.tenant_id, book.wallet_id, transaction_id], |row| row.amount(1))?;
     let after = found
         .into_iter()
         .next()

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::book::Book;
 use crate::db::{self, DbResult, args};
-use crate::id;
-use crate::reply::Refusal;
+use crate::id::{self, Kind};
+use crate::reply::{Failure, Refusal};
 
 /// An e-mail address that could be delivered to.
 #[derive(Clone, Debug)]
@@ -41,20 +41,71 @@ const FIND_BY_EMAIL: &str = "
     select customer_id from topup.customer
      where tenant_id = $1 and environment = $2::topup.environment and lower(email) = lower($3)";
 
-const MAKE: &str = "
-    insert into topup.customer (tenant_id, environment, customer_id, email)
-    values ($1, $2::topup.environment, $4, $3) on conflict do nothing";
+const FIND_BY_EXTERNAL_ID: &str = "
+    select customer_id from topup.customer
+     where tenant_id = $1 and environment = $2::topup.environment and external_id = $3";
 
-/// The customer with that address, made if absent.
-pub fn find_or_make(book: &Book, email: &Email) -> DbResult<Uuid> {
-    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
-    let find = || db::write(FIND_BY_EMAIL, args![tenant_id, environment, email.as_str()], |row| row.uuid(1));
-    if let Some(customer_id) = find()?.pop() {
+const MAKE: &str = "
+    insert into topup.customer
+           (tenant_id, environment, customer_id, name, external_id, email, metadata, external_accounts)
+    values ($1, $2::topup.environment, $3, $4, $5, $6, $7::jsonb, $8::jsonb)
+    on conflict do nothing returning customer_id";
+
+/// A customer that is to be made.
+pub struct New<'a> {
+    pub name: &'a str,
+    pub external_id: Option<&'a str>,
+    pub email: Option<&'a Email>,
+    /// A JSON object of texts.
+    pub metadata: Option<String>,
+    /// A JSON array.
+    pub external_accounts: Option<String>,
+}
+
+/// Makes a customer. Refused where another has the external id or the address.
+pub fn make(book: &Book, new: &New) -> Result<Uuid, Failure> {
+    if let Some(customer_id) = insert(book, new)? {
         return Ok(customer_id);
     }
-    db::execute(MAKE, args![tenant_id, environment, email.as_str(), id::new()])?;
-    // Where another transaction made it first, ours waited for it and made nothing.
-    find()?.pop().ok_or(pgrx::spi::SpiError::InvalidPosition)
+    let external_id_taken = match new.external_id {
+        Some(external_id) => !by_text(book, FIND_BY_EXTERNAL_ID, external_id)?.is_empty(),
+        None => false,
+    };
+    Err(taken(if external_id_taken { "external_id" } else { "email" }).into())
+}
+
+/// Another customer has this value already.
+pub fn taken(field: &str) -> Refusal {
+    let message = format!("Another customer has this {field}.");
+    Refusal::of_field(Code::DuplicateTransaction, field, message)
+}
+
+fn insert(book: &Book, new: &New) -> DbResult<Option<Uuid>> {
+    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+    let email = new.email.map(Email::as_str);
+    let (metadata, accounts) = (new.metadata.clone(), new.external_accounts.clone());
+    let arguments =
+        args![tenant_id, environment, id::new(), new.name, new.external_id, email, metadata, accounts];
+    Ok(db::write(MAKE, arguments, |row| row.uuid(1))?.pop())
+}
+
+fn by_text(book: &Book, statement: &'static str, text: &str) -> DbResult<Vec<Uuid>> {
+    db::write(statement, args![book.tenant_id, book.environment.as_str(), text], |row| row.uuid(1))
+}
+
+/// The customer with that address, made if absent; its address is its name then.
+pub fn find_or_make(book: &Book, email: &Email) -> DbResult<Uuid> {
+    let find = || by_text(book, FIND_BY_EMAIL, email.as_str()).map(|mut found| found.pop());
+    if let Some(customer_id) = find()? {
+        return Ok(customer_id);
+    }
+    let name = email.as_str();
+    let new = New { name, external_id: None, email: Some(email), metadata: None, external_accounts: None };
+    if let Some(customer_id) = insert(book, &new)? {
+        return Ok(customer_id);
+    }
+    // Another transaction made it first: ours waited for it and made nothing.
+    find()?.ok_or(pgrx::spi::SpiError::InvalidPosition)
 }
 
 const EXISTS: &str = "
@@ -64,6 +115,24 @@ const EXISTS: &str = "
 pub fn exists(book: &Book, customer_id: Uuid) -> DbResult<bool> {
     let rows = db::read(EXISTS, args![book.tenant_id, book.environment.as_str(), customer_id], |_| Ok(()))?;
     Ok(!rows.is_empty())
+}
+
+/// The customer of that id (`cust_…`), or else of that external id.
+pub fn find(book: &Book, customer_id: Option<&str>, external_id: Option<&str>) -> DbResult<Option<Uuid>> {
+    match (customer_id, external_id) {
+        (Some(text), _) => match Kind::Customer.parse(text) {
+            Some(customer_id) => Ok(exists(book, customer_id)?.then_some(customer_id)),
+            None => Ok(None),
+        },
+        (None, Some(external_id)) => Ok(by_text(book, FIND_BY_EXTERNAL_ID, external_id)?.pop()),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The customer that a request names by its id; 404 where the caller has none of that id.
+pub fn require(book: &Book, customer_id: &str) -> Result<Uuid, Failure> {
+    let missing = || Refusal::not_found("customer_id", "There is no such customer.");
+    Ok(find(book, Some(customer_id), None)?.ok_or_else(missing)?)
 }
 
 #[cfg(test)]

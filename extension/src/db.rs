@@ -10,6 +10,8 @@ use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
 use uuid::Uuid;
 
+use crate::amount::Amount;
+
 /// A value on its way into a statement.
 pub type Arg<'a> = DatumWithOid<'a>;
 
@@ -80,6 +82,17 @@ impl Row<'_> {
     /// A column that may be null.
     pub fn maybe<T: FromDatum + IntoDatum>(&self, column: usize) -> DbResult<Option<T>> {
         self.0.get(column)
+    }
+
+    /// An amount that the database wrote as text, never null.
+    pub fn amount(&self, column: usize) -> DbResult<Amount> {
+        self.maybe_amount(column)?.ok_or(SpiError::InvalidPosition)
+    }
+
+    /// An amount that may be null.
+    pub fn maybe_amount(&self, column: usize) -> DbResult<Option<Amount>> {
+        let text = self.maybe::<String>(column)?;
+        text.map(|text| text.parse().map_err(|_| SpiError::InvalidPosition)).transpose()
     }
 
     /// An id that is never null.

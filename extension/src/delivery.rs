@@ -1,7 +1,5 @@
 //! The delivery log, and replays out of it.
 
-use std::str::FromStr;
-
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +12,7 @@ use crate::handler::Handler;
 use crate::id::Kind;
 use crate::page;
 use crate::reply::{Outcome, Refusal, Reply};
+use crate::time::Time;
 use crate::webhook;
 
 /// One call replays no more than this.
@@ -254,44 +253,11 @@ impl Handler for ReplayRange {
     fn handle(caller: &Caller, request: &ReplayRangeRequest) -> Outcome<ReplayRangeData> {
         let endpoint_id = webhook::parse_id(&request.id)?;
         webhook::require_on(caller, endpoint_id)?;
-        let (since, until) = (request.since.text(), request.until.as_ref().map(Time::text));
+        let (since, until) = (request.since.text(), request.until.map(Time::text));
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
         let replayed = db::write(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
         Ok(Reply::new(Code::Success, ReplayRangeData { replayed }))
-    }
-}
-
-/// A point in time, as RFC 3339 writes it.
-#[derive(Debug)]
-pub struct Time(jiff::Timestamp);
-
-impl Time {
-    fn text(&self) -> String {
-        self.0.to_string()
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text())
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let message = "expected an RFC 3339 time such as 2026-01-01T00:00:00Z";
-        jiff::Timestamp::from_str(&text).map(Time).map_err(|_| serde::de::Error::custom(message))
-    }
-}
-
-impl JsonSchema for Time {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Time".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "date-time" })
     }
 }

@@ -4,11 +4,13 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use crate::billing::renewal;
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::fulfil;
 use crate::id::Kind;
 use crate::idempotency;
 use crate::jsonb::JsonbText;
+use crate::ledger;
 use crate::reply::{Failure, or_error};
 use crate::sign;
 
@@ -213,8 +215,14 @@ fn settle(outcomes: JsonbText) -> Result<i32, Failure> {
 #[search_path(pg_catalog, pg_temp)]
 fn run_due(batch_max: i32) -> i32 {
     let attempt = || -> Result<i32, Failure> {
-        let failed = i32::from(fulfil::fail_due()?);
-        Ok(failed + idempotency::purge(batch_max.clamp(1, CLAIM_MAX))?)
+        if fulfil::fail_due()? || renewal::run_due()? {
+            return Ok(1);
+        }
+        let batch_max = batch_max.clamp(1, CLAIM_MAX);
+        match ledger::sweep_due(batch_max)? {
+            0 => Ok(idempotency::purge(batch_max)?),
+            swept => Ok(swept),
+        }
     };
     or_error(attempt())
 }
@@ -230,7 +238,10 @@ const NEXT_DUE: &str = "
                (select min(e.due_at) from lane cross join lateral (
                        select due_at from topup.effect where effect.lane = lane.lane order by due_at limit 1) e),
                (select fails_at from topup.top_up where fails_at is not null and status = 'pending'
-                 order by fails_at limit 1)) as at) due
+                 order by fails_at limit 1),
+               (select next_due_at from topup.balance where next_due_at < 'infinity'
+                 order by next_due_at limit 1),
+               (select due_at from topup.subscription where due_at is not null order by due_at limit 1)) as at) due
      where due.at is not null";
 
 /// Seconds until something is due; null where nothing is open.

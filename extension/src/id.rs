@@ -18,6 +18,12 @@ pub enum Kind {
     Endpoint,
     Event,
     Delivery,
+    Grant,
+    Hold,
+    Product,
+    Price,
+    Subscription,
+    Fee,
 }
 
 impl Kind {
@@ -31,6 +37,12 @@ impl Kind {
             Kind::Endpoint => "whk",
             Kind::Event => "evt",
             Kind::Delivery => "dlv",
+            Kind::Grant => "grant",
+            Kind::Hold => "hold",
+            Kind::Product => "prod",
+            Kind::Price => "price",
+            Kind::Subscription => "sub",
+            Kind::Fee => "fee",
         }
     }
 

@@ -29,8 +29,12 @@ pub enum Namespace {
     Key,
     /// The transaction_id of `fund`.
     Fund,
-    /// The transaction_id of `adjust`.
+    /// The transaction_id of `adjust` and of `charge`.
     Adjust,
+    /// The transaction_id of `hold`.
+    Hold,
+    /// The transaction_id of `refund`.
+    Refund,
 }
 
 impl Namespace {
@@ -39,6 +43,8 @@ impl Namespace {
             Namespace::Key => "key",
             Namespace::Fund => "fund",
             Namespace::Adjust => "adjust",
+            Namespace::Hold => "hold",
+            Namespace::Refund => "refund",
         }
     }
 }

@@ -22,7 +22,6 @@ mod surface;
 mod tool;
 
 // The operations.
-mod adjust;
 mod balance;
 mod cancel;
 mod delivery;
@@ -35,6 +34,7 @@ mod validate;
 mod webhook;
 
 // The wallets of customers.
+mod billing;
 mod wallet;
 
 // Who else calls: administrators, the gateway's worker, and Postgres before a drop.
@@ -46,15 +46,20 @@ mod fund;
 // What they stand on.
 mod account;
 mod amount;
+mod credit;
 mod customer;
 mod db;
 mod event;
+mod grant;
 mod id;
+mod instant;
 mod jsonb;
 mod ledger;
 mod price;
 mod settings;
 mod sign;
+mod standing;
+mod time;
 mod top_up;
 mod usage;
 
@@ -70,18 +75,104 @@ mod topup {}
 extension_sql_file!("../../sql/role.sql", name = "role", bootstrap);
 extension_sql_file!("../../sql/tenant.sql", name = "tenant", requires = ["role"]);
 extension_sql_file!("../../sql/ledger.sql", name = "ledger", requires = ["tenant"]);
-extension_sql_file!("../../sql/top_up.sql", name = "top_up", requires = ["ledger"]);
-extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["top_up"]);
+extension_sql_file!("../../sql/customer.sql", name = "customer", requires = ["ledger"]);
+extension_sql_file!("../../sql/top_up.sql", name = "top_up", requires = ["customer"]);
+extension_sql_file!("../../sql/asset.sql", name = "asset", requires = ["top_up", wallet::asset::is_currency]);
+extension_sql_file!("../../sql/grant.sql", name = "grant", requires = ["ledger"]);
+extension_sql_file!("../../sql/hold.sql", name = "hold", requires = ["grant"]);
+extension_sql_file!("../../sql/product.sql", name = "product", requires = ["asset"]);
+extension_sql_file!("../../sql/subscription.sql", name = "subscription", requires = ["product"]);
+extension_sql_file!("../../sql/usage_event.sql", name = "usage_event", requires = ["subscription"]);
+extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"]);
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",
-    requires = ["admin", admin::visible, id::sql_format_id]
+    requires = ["admin", admin::visible, id::sql_format_id, standing::due_changes]
+);
+extension_sql_file!("../../sql/statement.sql", name = "statement", requires = ["view", id::sql_parse_id]);
+extension_sql_file!(
+    "../../sql/grant_check.sql",
+    name = "grant_check",
+    requires = ["hold", id::sql_format_id, admin::system_account_id]
+);
+extension_sql_file!(
+    "../../sql/billing_check.sql",
+    name = "billing_check",
+    requires = ["usage_event", id::sql_format_id]
 );
 extension_sql_file!(
     "../../sql/check.sql",
     name = "check",
-    requires = ["view", admin::founding_accounts, admin::customer_account_id]
+    requires = [
+        "view",
+        "grant_check",
+        "billing_check",
+        admin::founding_accounts,
+        admin::system_account_id,
+        admin::customer_account_id,
+    ]
+);
+extension_sql_file!(
+    "../../sql/wallet_comment.sql",
+    name = "wallet_comment",
+    requires = [
+        "check",
+        "statement",
+        face::wallet::asset_create,
+        face::wallet::asset_list,
+        face::wallet::asset_get,
+        face::wallet::asset_add_rate,
+        face::wallet::asset_quote,
+        face::wallet::customer_create,
+        face::wallet::customer_list,
+        face::wallet::customer_get,
+        face::wallet::customer_update,
+        face::wallet::wallet,
+        face::wallet::wallet_account,
+        face::wallet::wallet_transaction,
+        face::wallet::adjust,
+        face::wallet::charge,
+        face::wallet::refund,
+        face::wallet::statement,
+        face::wallet::statement_csv,
+    ]
+);
+extension_sql_file!(
+    "../../sql/hold_comment.sql",
+    name = "hold_comment",
+    requires = [
+        "check",
+        face::hold::hold,
+        face::hold::settle,
+        face::hold::release,
+        face::hold::hold_status,
+        face::hold::grant_list,
+        standing::due_changes,
+    ]
+);
+extension_sql_file!(
+    "../../sql/billing_comment.sql",
+    name = "billing_comment",
+    requires = [
+        "billing_check",
+        face::billing::product_create,
+        face::billing::product_list,
+        face::billing::product_get,
+        face::billing::product_delete,
+        face::billing::product_version_create,
+        face::billing::product_version_get,
+        face::billing::product_version_update,
+        face::billing::product_version_archive,
+        face::billing::simulate_usage,
+        face::billing::product_subscribers,
+        face::billing::subscription_create,
+        face::billing::subscription_update,
+        face::billing::subscription_product_update,
+        face::billing::record_usage,
+        face::billing::usage_event_list,
+        face::billing::usage_event_get,
+    ]
 );
 extension_sql_file!("../../sql/access.sql", name = "access", finalize);
 

@@ -64,6 +64,16 @@ impl Refusal {
         Refusal { http_status: Some(404), ..Refusal::of_field(Code::InvalidRequest, field, message) }
     }
 
+    /// The same refusal, for one field of the request.
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Refusal { field: Some(field.into()), ..self }
+    }
+
+    /// What a field asks for does not go with what there is already: 409 over HTTP.
+    pub fn conflict(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal { http_status: Some(409), ..Refusal::of_field(Code::InvalidRequest, field, message) }
+    }
+
     /// The same refusal, of a transaction that exists.
     pub fn about(self, transaction_id: Uuid, status: &'static str) -> Self {
         Refusal { about: Some((transaction_id, status)), ..self }

@@ -14,6 +14,8 @@ pub enum Surface {
     Envelope,
     /// Credyt's: the data alone under the one status that its clients accept, or an RFC 7807 problem.
     Credyt { success_status: i16 },
+    /// A text of this media type, alone; or a problem.
+    Document { media_type: &'static str },
 }
 
 /// The parts of an envelope that other surfaces show.
@@ -37,20 +39,32 @@ impl Surface {
         match self {
             Surface::Envelope => "envelope",
             Surface::Credyt { .. } => "credyt",
+            Surface::Document { .. } => "document",
         }
     }
 
     /// The HTTP status of a success; in the envelope a code may have another.
     pub fn success_status(self) -> i16 {
         match self {
-            Surface::Envelope => OK,
+            Surface::Envelope | Surface::Document { .. } => OK,
             Surface::Credyt { success_status } => success_status,
+        }
+    }
+
+    /// What the body of a success is.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Surface::Envelope | Surface::Credyt { .. } => "application/json",
+            Surface::Document { media_type } => media_type,
         }
     }
 
     /// An envelope as this surface shows it.
     pub fn show(self, reply: Rendered) -> Result<Rendered, Failure> {
-        let Surface::Credyt { success_status } = self else { return Ok(reply) };
+        if self == Surface::Envelope {
+            return Ok(reply);
+        }
+        let success_status = self.success_status();
         let parts: Parts = serde_json::from_str(&reply.body)?;
         let (http_status, body) = if !parts.success {
             let fault: Fault = serde_json::from_str(parts.data.get())?;
@@ -59,6 +73,8 @@ impl Surface {
             (i16::try_from(problem.status).unwrap_or(500), problem.to_json()?)
         } else if success_status == NO_CONTENT {
             (NO_CONTENT, String::new())
+        } else if matches!(self, Surface::Document { .. }) {
+            (success_status, serde_json::from_str(parts.data.get())?)
         } else {
             (success_status, parts.data.get().to_owned())
         };
@@ -86,6 +102,13 @@ mod tests {
         assert_eq!(shown(credyt(201), 200, envelope), (201, r#"{"amount":0.10}"#.to_owned()));
         assert_eq!(shown(credyt(204), 200, envelope), (204, String::new()));
         assert_eq!(shown(Surface::Envelope, 200, envelope), (200, envelope.to_owned()));
+    }
+
+    #[test]
+    fn a_document_is_the_text_itself() {
+        let envelope = r#"{"success":true,"code":1000,"transaction_id":null,"status":null,"timestamp":"t","data":"a,\"b\"\r\n"}"#;
+        let document = Surface::Document { media_type: "text/csv" };
+        assert_eq!(shown(document, 200, envelope), (200, "a,\"b\"\r\n".to_owned()));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::amount::{Bps, Cents};
 use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
 use crate::id::Kind;
-use crate::ledger;
 use crate::reply::{Failure, Refusal, Reply};
 
 /// Where a top-up stands.
@@ -141,7 +140,7 @@ pub fn read(row: &Row) -> DbResult<TopUp> {
             voucher_code: row.maybe(7)?,
             platform: row.get(8)?,
             amount_cents: Cents(row.get(9)?),
-            new_balance_cents: ledger::parse_amount(&row.get::<String>(10)?)?.floor_cents(),
+            new_balance_cents: row.amount(10)?.floor_cents(),
             cost_cents: Cents(row.get(11)?),
             discount_bps: Bps(row.get(12)?),
             recipient_email: row.maybe(13)?,

@@ -131,7 +131,7 @@ impl Database {
 
     pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
         let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
-                   request_schema, reply_schema, mcp_tool, surface, success_status from topup.operations()";
+                   request_schema, reply_schema, mcp_tool, surface, success_status, media_type from topup.operations()";
         query(&self.worker, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
     }
 
@@ -194,6 +194,7 @@ fn operation(row: &Row) -> Result<Operation, Error> {
         mcp_tool: row.try_get(11)?,
         surface: Surface::of(row.try_get(12)?),
         success_status: u16::try_from(row.try_get::<_, i16>(13)?).unwrap_or(200),
+        media_type: row.try_get(14)?,
         ..Operation::default()
     };
     Ok(operation.with_kinds())

@@ -138,7 +138,7 @@ async fn answer(
     let idempotency_key = idempotency_key(operation, &head.headers)?;
     let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
     let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await;
-    let mut response = reply::on(operation.surface, answer.status, answer.body);
+    let mut response = reply::of(operation, answer.status, answer.body);
     if answer.replayed {
         let name = HeaderName::from_static("idempotent-replayed");
         response.headers_mut().insert(name, HeaderValue::from_static("true"));

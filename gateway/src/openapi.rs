@@ -124,7 +124,7 @@ fn responses(operation: &Operation, reply: Value) -> Value {
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
     });
     if operation.success_status != NO_CONTENT {
-        success["content"] = json!({"application/json": {"schema": reply}});
+        success["content"] = json!({&operation.media_type: {"schema": reply}});
     }
     let mut responses = Map::new();
     responses.insert(operation.success_status.to_string(), success.clone());
@@ -355,8 +355,9 @@ fn led_after(mut schema: Value, names: &BTreeMap<String, String>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use axum::http::Method;
+
+    use super::*;
 
     #[test]
     fn definitions_are_moved_and_a_clash_of_names_is_solved() {

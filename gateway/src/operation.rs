@@ -30,6 +30,8 @@ pub struct Operation {
     pub surface: Surface,
     /// The HTTP status of a success; in the envelope a code may have another.
     pub success_status: u16,
+    /// What the body of a success is.
+    pub media_type: String,
     pub scope: Option<String>,
     pub idempotent: bool,
     /// The request field with a URL whose host is to be resolved before the call.

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem};
 
-use crate::operation::Surface;
+use crate::operation::{Operation, Surface};
 use crate::request_id;
 
 /// What the operation answered: a finished body with its HTTP status.
@@ -50,17 +50,18 @@ pub fn json(status: u16, body: String) -> Response<Body> {
 }
 
 /// A finished body of an operation in the shape of its surface.
-pub fn on(surface: Surface, status: u16, body: String) -> Response<Body> {
-    let is_problem = surface == Surface::Plain && status >= 400;
+pub fn of(operation: &Operation, status: u16, body: String) -> Response<Body> {
     let mut response = json(status, body);
-    if is_problem {
-        set_content_type(&mut response, PROBLEM_JSON);
+    if operation.surface == Surface::Plain {
+        set_content_type(&mut response, if status >= 400 { PROBLEM_JSON } else { &operation.media_type });
     }
     response
 }
 
-fn set_content_type(response: &mut Response<Body>, content_type: &'static str) {
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+fn set_content_type(response: &mut Response<Body>, content_type: &str) {
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
 }
 
 /// What an envelope is about.

@@ -1,6 +1,6 @@
 //! Adjust and fund: money from outside and corrections, each once, exact, and never beyond what is there.
 
-use crate::support::{Database, Tenant, call, wire};
+use crate::support::{Database, Tenant, as_envelope, call, wire};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -30,10 +30,9 @@ impl Shop {
         let request = format!(
             r#"{{"transaction_id":"{id}","asset":"USD","amount":{amount},"reason":"gift","customer_id":"{customer}"}}"#
         );
-        let query = "select body::json::text from topup.call($1, 'adjust', $2)";
-        let body: String = self.admin.query_one(query, &[key, &request]).await.unwrap().get(0);
-        // Numbers are compared as text: a float here would hide what the test is about.
-        serde_json::from_str::<Value>(&body).unwrap_or_else(|_| panic!("{body}"))
+        let query = "select status, body from topup.call($1, 'adjust', $2)";
+        let row = self.admin.query_one(query, &[key, &request]).await.unwrap();
+        as_envelope(row.get(0), row.get(1))
     }
 
     async fn ask(&self, request: Value) -> Value {
@@ -60,7 +59,6 @@ async fn an_adjustment_is_done_once_for_its_transaction_id() {
         (&first["data"]["account_id"], &first["data"]["asset"]),
         (&json!("default:USD"), &json!("USD"))
     );
-    assert!(first["transaction_id"].as_str().unwrap().starts_with("txn_"));
     assert_eq!(shop.adjust("gift-1", "12.5").await, first);
     assert_eq!(shop.adjust("gift-1", "12.6").await["code"], 2006);
     assert_eq!(shop.balance("default").await, "12.5");
@@ -150,7 +148,7 @@ async fn the_reply_shows_amount_and_balance_with_all_their_digits() {
     );
     let query = "select body from topup.call($1, 'adjust', $2)";
     let body: String = shop.admin.query_one(query, &[&shop.key, &request]).await.unwrap().get(0);
-    assert!(body.contains(r#""amount":123456789.123456789,"balance":123456789.123456789}"#), "{body}");
+    assert!(body.contains(r#""amount":123456789.123456789,"balance":123456789.123456789,"#), "{body}");
 }
 
 #[tokio::test]
@@ -210,7 +208,7 @@ async fn unknown_customers_assets_reasons_and_names_are_refused() {
         ("customer_id", json!("cust_00000000000000000000000000")),
         ("customer_id", json!("ann@example.com")),
         ("customer_id", json!(shop.customer.replace("cust_", "acct_"))),
-        ("asset", json!("EUR")),
+        ("asset", json!("TOK")),
         ("asset", json!("usd")),
         ("reason", json!("bribe")),
         ("reason", Value::Null),
@@ -220,7 +218,6 @@ async fn unknown_customers_assets_reasons_and_names_are_refused() {
         ("transaction_id", json!("with space")),
         ("transaction_id", json!("x".repeat(256))),
         ("metadata", json!([1])),
-        ("color", json!("red")),
     ] {
         let mut request = json!({"transaction_id": "a", "asset": "USD", "amount": 1, "reason": "gift",
                                  "customer_id": shop.customer});

@@ -66,6 +66,66 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ("delete from topup.event", "deliveries have their event, endpoint and attempts"),
     ("update topup.delivery set attempts = 7", "deliveries have their event, endpoint and attempts"),
     ("delete from topup.webhook_secret", "live endpoints have a secret"),
+    (
+        "update topup.credit_grant set remaining = remaining - 0.01 where is_open and not pending",
+        "grants have left what their uses leave",
+    ),
+    ("delete from topup.grant_use where returned > 0", "grants have left what their uses leave"),
+    ("delete from topup.credit_grant where pending", "what is held is in grants and holds"),
+    (
+        "update topup.credit_grant set amount = amount + 1, remaining = remaining + 1",
+        "grants have their credit in the journal",
+    ),
+    (
+        "update topup.credit_grant set expires_at = effective_at + interval '1 microsecond'",
+        "grants burn while they last",
+    ),
+    (
+        "update topup.credit_grant g set expires_at = now() + interval '1 day' from topup.grant_use u
+          join topup.transaction t using (tenant_id, transaction_id)
+         where t.kind = 'expire' and u.grant_id = g.grant_id",
+        "grants burn while they last",
+    ),
+    ("update topup.grant_use set used = used + 100 where used > 0", "grants burn no more than was posted"),
+    ("update topup.credit_return set amount = amount + 1", "debits are given back once"),
+    (
+        "update topup.balance set balance = 0, version = 0 where next_due_at is not null",
+        "accounts cover their grants",
+    ),
+    (
+        "update topup.balance set next_due_at = 'infinity' where next_due_at is not null",
+        "accounts know when they change next",
+    ),
+    ("update topup.balance set next_due_at = null", "accounts know when they change next"),
+    ("delete from topup.hold where is_open", "what is held is in grants and holds"),
+    ("update topup.hold set amount = amount + 1 where is_open", "holds have the postings of their state"),
+    (
+        "update topup.hold set settled_amount = settled_amount + 1 where status = 'settled'",
+        "holds have the postings of their state",
+    ),
+    (
+        "update topup.hold set status = 'released', settled_amount = null where status = 'settled'",
+        "holds have the postings of their state",
+    ),
+    ("delete from topup.hold where not is_open", "holds are known to the journal"),
+    ("update topup.asset_rate set source = 'GONE'", "rates belong to an asset"),
+    ("delete from topup.asset", "accounts hold an asset that there is"),
+    ("update topup.asset set precision = 0", "amounts are not finer than their asset"),
+    ("delete from topup.credit_return", "refunds belong to their charge"),
+    ("update topup.credit_return set of_transaction_id = transaction_id", "refunds belong to their charge"),
+    ("delete from topup.idempotency where namespace = 'refund'", "credit from outside is remembered"),
+    ("update topup.usage_fee set amount = amount + 1", "usage is booked as it was priced"),
+    ("delete from topup.usage_fee", "usage is booked as it was priced"),
+    ("delete from topup.usage_event", "fees belong to their event, payer and version"),
+    ("update topup.usage_fee set product_version = 9", "fees belong to their event, payer and version"),
+    ("update topup.usage_meter set quantity = quantity + 1", "meters are the sums of what was metered"),
+    ("delete from topup.usage_meter", "meters are the sums of what was metered"),
+    (
+        "update topup.subscription_product set valid_to = clock_timestamp()",
+        "subscriptions have one version of a product at a time",
+    ),
+    ("update topup.subscription set due_at = null", "subscriptions are due when their items are"),
+    ("update topup.subscription set moves = moves + 1", "subscriptions account for their transactions"),
 ];
 
 #[tokio::test]
@@ -105,6 +165,59 @@ async fn trade(database: &Database) {
     let customer: String = admin.query_one(query, &[]).await.unwrap().get(0);
     let adjust = format!("topup.adjust('a-1', 'USD', 0.5, 'gift', '{customer}')");
     assert_eq!(call(&app, &adjust).await["code"], 1000);
+    for step in [
+        "asset_create('TOK', 'Tokens', rates => '[{\"source\": \"USD\", \"rate\": 0.1}]')".to_owned(),
+        format!("adjust('a-2', 'TOK', 7.25, 'gift', '{customer}')"),
+        format!("charge('{customer}', 'c-1', 'TOK', 1.5)"),
+        format!("refund('{customer}', 'c-1', amount => 0.5)"),
+    ] {
+        assert_eq!(call(&app, &format!("topup.{step}")).await["code"], 1000, "{step}");
+    }
+    trade_in_grants(&app, &customer).await;
+    bill(&app, &customer).await;
+}
+
+/// A grant in every state, a hold that is open and one that is settled.
+async fn trade_in_grants(app: &Client, customer: &str) {
+    let ask = async |function_call: String| {
+        let reply = call(app, &function_call).await;
+        assert_eq!(reply["code"], 1000, "{function_call}: {reply}");
+        reply["data"]["id"].as_str().unwrap().to_owned()
+    };
+    let grant = |id: &str, lasts: &str, begins: &str| {
+        format!(
+            "topup.adjust('{id}', 'USD', 2, 'gift', '{customer}', effective_at => clock_timestamp() + interval '{begins}',
+                          expires_at => clock_timestamp() + interval '{lasts}')"
+        )
+    };
+    ask(grant("g-ends", "0.1 seconds", "0")).await;
+    app.batch_execute("select pg_sleep_until(clock_timestamp() + interval '0.2 seconds')").await.unwrap();
+    ask(grant("g-open", "1 day", "0")).await;
+    ask(grant("g-later", "2 days", "1 day")).await;
+    let hold = format!("topup.hold('{customer}', 'USD', 0.7, clock_timestamp() + interval '1 hour')");
+    let settled = ask(hold.clone()).await;
+    ask(format!("topup.settle('{settled}', 0.3)")).await;
+    ask(hold).await;
+}
+
+/// A monthly price that is paid, and usage by tiers.
+async fn bill(app: &Client, customer: &str) {
+    let prices = r#"[{"name":"Calls","type":"usage_based","billing_model":{"type":"real_time"},"pricing_model":"tiered",
+        "tiering":{"basis":"unit"},"usage_calculation":{"event_type":"call","usage_type":"unit"},
+        "pricing":[{"asset":"USD","values":[{"up_to":1,"unit_price":0.5},{"unit_price":0.1}]}]},
+        {"name":"Monthly","type":"fixed","billing_model":{"type":"recurring","recurring":{"interval":"month"}},
+        "pricing":[{"asset":"USD","values":[{"unit_price":0.25}]}]}]"#;
+    let events = r#"[{"id":"e","event_type":"call","occurred_at":"2026-01-05T00:00:00Z"}]"#;
+    for step in [
+        format!("topup.product_create('calls', 'calls', '{prices}', publish => true)"),
+        format!(
+            "topup.subscription_create('{customer}', '[{{\"code\":\"calls\"}}]', starts_at => '2026-01-01T00:00:00Z')"
+        ),
+        format!("topup.record_usage('{customer}', '{events}')"),
+    ] {
+        let reply = call(app, &step).await;
+        assert_eq!(reply["code"], 1000, "{step}: {reply}");
+    }
 }
 
 /// The invariants that the audit calls broken while the corruption stands; it is taken back at the end.
@@ -112,7 +225,8 @@ async fn broken_by(admin: &mut Client, corruption: &str) -> Vec<String> {
     let transaction = admin.transaction().await.unwrap();
     // As a file gone bad would be: no trigger and no foreign key sees it.
     let force = "set local session_replication_role = replica;
-                 alter table topup.entry disable trigger all; alter table topup.transaction disable trigger all";
+                 alter table topup.entry disable trigger all; alter table topup.transaction disable trigger all;
+                 alter table topup.grant_use disable trigger all; alter table topup.credit_return disable trigger all";
     transaction.batch_execute(force).await.unwrap();
     let changed = transaction.execute(corruption, &[]).await.unwrap();
     assert!(changed > 0, "{corruption} corrupts nothing");

@@ -4,6 +4,7 @@ use crate::support::{Database, Gateway, Tenant, call, wire};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 const SCOPES: [&str; 8] = ["send", "read", "cancel", "redeem", "webhooks", "wallets", "funding", "fulfil"];
 
@@ -20,10 +21,30 @@ struct Goods {
     customer: String,
     webhook: String,
     delivery: String,
+    asset: String,
+    hold: String,
+    product: String,
+    subscription: String,
+    event: String,
 }
 
 const EMAIL: &str = "only-mine@example.com";
 const IDEMPOTENCY_KEY: &str = "order-1";
+const CHARGE: &str = "charge-1";
+const HOLD: &str = "hold-1";
+
+/// Names of events begin with this.
+const EVENT: &str = "only-mine";
+
+fn prices() -> Value {
+    json!([{"name": "Calls", "type": "usage_based", "billing_model": {"type": "real_time"},
+            "usage_calculation": {"event_type": "call", "usage_type": "unit"},
+            "pricing": [{"asset": "USD", "values": [{"unit_price": 1}]}]}])
+}
+
+fn events(id: &str) -> Value {
+    json!([{"id": id, "event_type": "call", "occurred_at": "2026-01-05T00:00:00Z"}])
+}
 
 /// Makes one of everything that an operation can name.
 async fn goods(admin: &Client, tenant: &Tenant<'_>, environment: &str) -> Goods {
@@ -44,11 +65,33 @@ async fn goods(admin: &Client, tenant: &Tenant<'_>, environment: &str) -> Goods 
     let once = "select body from topup.call($1, 'send', $2, $3)";
     admin.query_one(once, &[&key, &request, &IDEMPOTENCY_KEY]).await.unwrap();
     let log = ask("delivery_list", json!({})).await;
+    let asset = format!("A_{}", Uuid::now_v7().simple()).to_uppercase()[..30].to_owned();
+    ask("asset_create", json!({"code": asset, "name": "Mine"})).await;
     let customer = "select customer_id from topup.customers where tenant_id = $1 and environment::text = $2";
+    let customer: String = admin.query_one(customer, &[&tenant.id, &environment]).await.unwrap().get(0);
+    let charge = json!({"customer_id": customer, "transaction_id": CHARGE, "account_name": "claude",
+                        "asset": "USD", "amount": 0.5});
+    ask("charge", charge).await;
+    let soon = "select topup.rfc3339(now() + interval '1 day')";
+    let soon: String = admin.query_one(soon, &[]).await.unwrap().get(0);
+    let hold = json!({"customer_id": customer, "asset": "USD", "amount": 1, "account_name": "claude",
+                      "expires_at": soon, "transaction_id": HOLD});
+    let hold = ask("hold", hold).await;
+    let product =
+        ask("product_create", json!({"name": "p", "code": "p", "prices": prices(), "publish": true})).await;
+    let subscription = json!({"customer_id": customer, "products": [{"code": "p"}]});
+    let subscription = ask("subscription_create", subscription).await;
+    let event = format!("{EVENT}-{}-{environment}", tenant.id);
+    ask("record_usage", json!({"customer_id": customer, "events": events(&event)})).await;
     Goods {
+        asset,
+        hold: text(&hold["data"]["id"]),
+        product: text(&product["data"]["id"]),
+        subscription: text(&subscription["data"]["id"]),
+        event,
         pending: text(&pending["transaction_id"]),
         voucher: text(&voucher["data"]["voucher_code"]),
-        customer: admin.query_one(customer, &[&tenant.id, &environment]).await.unwrap().get(0),
+        customer,
         webhook: text(&webhook["data"]["id"]),
         delivery: text(&log["data"]["deliveries"][0]["id"]),
         key,
@@ -59,10 +102,17 @@ async fn goods(admin: &Client, tenant: &Tenant<'_>, environment: &str) -> Goods 
 fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
     let transaction = json!({"transaction_id": other.pending});
     let webhook = json!({"id": other.webhook});
+    let product = json!({"product_id": other.product});
+    let version = json!({"product_id": other.product, "version": 1, "publish": true});
     let adjust = |amount: i64| {
         json!({"transaction_id": "theft", "asset": "USD", "amount": amount, "reason": "other",
                "customer_id": other.customer, "account_name": "claude"})
     };
+    let customer = json!({"customer_id": other.customer});
+    let account = json!({"customer_id": other.customer, "account_id": "claude:USD"});
+    let charged = json!({"customer_id": other.customer, "transaction_id": CHARGE});
+    let charge = json!({"customer_id": other.customer, "transaction_id": "theft", "account_name": "claude",
+                        "asset": "USD", "amount": 1});
     vec![
         ("cancel", transaction.clone(), 3003),
         ("status", transaction.clone(), 3003),
@@ -73,12 +123,73 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
         ("redeem", json!({"voucher_code": own.voucher, "customer_id": other.customer}), 2000),
         ("adjust", adjust(1), 2000),
         ("adjust", adjust(-1), 2000),
+        ("charge", charge, 2000),
+        ("refund", json!({"customer_id": other.customer, "charge_id": CHARGE}), 2000),
+        (
+            "hold",
+            json!({"customer_id": other.customer, "asset": "USD", "amount": 1, "account_name": "claude",
+                   "expires_at": "2090-01-01T00:00:00Z"}),
+            2000,
+        ),
+        ("settle", json!({"hold_id": other.hold, "amount": 1}), 2000),
+        ("release", json!({"hold_id": other.hold}), 2000),
+        ("hold_status", json!({"hold_id": other.hold}), 2000),
+        ("grant_list", account.clone(), 2000),
+        ("customer_get", customer.clone(), 2000),
+        ("customer_update", json!({"customer_id": other.customer, "name": "Mine"}), 2000),
+        ("wallet", customer, 2000),
+        ("wallet_account", account.clone(), 2000),
+        ("wallet_transaction", charged, 2000),
+        ("statement", account.clone(), 2000),
+        ("statement_csv", account, 2000),
+        ("asset_get", json!({"code": other.asset}), 2000),
+        ("asset_add_rate", json!({"code": other.asset, "source": "USD", "rate": 2}), 2000),
+        ("asset_add_rate", json!({"code": own.asset, "source": other.asset, "rate": 2}), 2000),
+        ("asset_quote", json!({"code": other.asset, "source": "USD", "amount": 2}), 2000),
         ("webhook_delete", webhook.clone(), 5004),
         ("webhook_rotate", webhook.clone(), 5004),
         ("webhook_test", webhook, 5004),
         ("webhook_replay", json!({"id": other.webhook, "since": "2020-01-01T00:00:00Z"}), 5004),
         ("webhook_test_result", json!({"delivery_id": other.delivery}), 5004),
         ("delivery_replay", json!({"id": other.delivery}), 5004),
+        ("product_get", product.clone(), 2000),
+        ("product_delete", product.clone(), 2000),
+        ("product_subscribers", product, 2000),
+        ("product_version_create", json!({"product_id": other.product, "prices": prices()}), 2000),
+        ("product_version_get", version.clone(), 2000),
+        ("product_version_update", version.clone(), 2000),
+        ("product_version_archive", version, 2000),
+        ("simulate_usage", json!({"product_id": other.product, "version": 1, "events": events("x")}), 2000),
+        ("subscription_create", json!({"customer_id": other.customer, "products": [{"code": "p"}]}), 2000),
+        (
+            "subscription_create",
+            json!({"customer_id": own.customer, "products": [{"id": other.product}]}),
+            2000,
+        ),
+        (
+            "subscription_update",
+            json!({"customer_id": other.customer, "subscription_id": other.subscription, "status": "inactive"}),
+            2000,
+        ),
+        (
+            "subscription_update",
+            json!({"customer_id": own.customer, "subscription_id": other.subscription, "status": "inactive"}),
+            2000,
+        ),
+        (
+            "subscription_product_update",
+            json!({"customer_id": own.customer, "subscription_id": other.subscription,
+                                               "product_id": other.product, "version": 1}),
+            2000,
+        ),
+        (
+            "subscription_product_update",
+            json!({"customer_id": own.customer, "subscription_id": own.subscription,
+                                               "product_id": other.product, "version": 1}),
+            2000,
+        ),
+        ("record_usage", json!({"customer_id": other.customer, "events": events("x")}), 2000),
+        ("usage_event_get", json!({"event_id": other.event}), 2000),
     ]
 }
 
@@ -94,15 +205,26 @@ fn own_affairs(other: &Goods) -> Vec<(&'static str, Value)> {
         ("webhook_register", json!({"url": "https://hooks.example.com/in"})),
         ("webhook_list", json!({})),
         ("account_self", json!({})),
+        ("asset_list", json!({})),
+        ("asset_create", json!({"code": "TOK", "name": "Tokens"})),
+        ("customer_list", json!({})),
+        ("customer_list", json!({"customer_id": other.customer})),
+        ("customer_list", json!({"email": EMAIL})),
+        ("customer_create", json!({"name": "Zoe", "external_id": "zoe", "email": "zoe@example.com"})),
         ("delivery_list", json!({})),
         ("delivery_list", json!({"cursor": other.delivery})),
+        ("product_create", json!({"name": "q", "code": "q", "prices": prices()})),
+        ("account_self", json!({})),
+        ("product_list", json!({})),
+        ("usage_event_list", json!({})),
+        ("usage_event_list", json!({"customer_id": other.customer})),
     ]
 }
 
 /// What a key sees of its own: these change by what it does itself, and by nothing else.
 async fn outlook(admin: &Client, key: &str) -> Vec<Value> {
     let mut outlook = Vec::new();
-    for operation in ["balance", "history", "webhook_list", "delivery_list"] {
+    for operation in ["balance", "history", "webhook_list", "delivery_list", "asset_list", "customer_list"] {
         outlook.push(wire(admin, key, operation, &json!({})).await.1["data"].clone());
     }
     outlook
@@ -160,10 +282,20 @@ async fn lists_and_sends_show_and_move_only_ones_own() {
     let before = outlook(&admin, &owner.key).await;
     for stranger in &strangers {
         for (operation, request) in own_affairs(&owner) {
-            let (status, reply) = wire(&admin, &stranger.key, operation, &request).await;
-            assert!((200..300).contains(&status), "{operation}: {reply}");
-            let text = reply.to_string();
-            for secret in [&owner.pending, &owner.voucher, &owner.customer, &owner.webhook, &owner.delivery] {
+            let (_, envelope) = wire(&admin, &stranger.key, operation, &request).await;
+            assert_eq!(envelope["success"], true, "{operation}: {envelope}");
+            let text = envelope.to_string();
+            let of_owner = [
+                &owner.pending,
+                &owner.voucher,
+                &owner.customer,
+                &owner.webhook,
+                &owner.delivery,
+                &owner.product,
+                &owner.event,
+                &owner.asset,
+            ];
+            for secret in of_owner {
                 assert!(!text.contains(secret), "{operation} shows {secret}: {text}");
             }
         }

@@ -61,8 +61,9 @@ impl Shop {
 
     /// What a customer holds, by name of account.
     async fn holds(&self, email: &str) -> Vec<(String, String)> {
-        let query = "select name, balance::text from topup.accounts join topup.customers using (customer_id)
-                      where email = $1 order by name";
+        let query =
+            "select a.name, balance::text from topup.accounts a join topup.customers using (customer_id)
+                      where email = $1 order by a.name";
         let rows = self.admin.query(query, &[&email]).await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }

@@ -238,10 +238,10 @@ async fn another_version_of_the_extension_brings_its_routes_without_a_restart() 
     shop.client.get("/topup/history").await.expect(200, 1000);
     let upgrade = "
         alter function topup.operations() rename to operations_before;
-        create function topup.operations() returns table (name text, surface text, success_status smallint, method text, path text, scope text,
+        create function topup.operations() returns table (name text, surface text, success_status smallint, media_type text, method text, path text, scope text,
             idempotent boolean, resolves text, completes_with text, mcp_tool jsonb, summary text, description text,
             request_schema jsonb, reply_schema jsonb) language sql as
-        $$select name, surface, success_status, method, replace(path, '/topup/history', '/topup/past'), scope, idempotent, resolves,
+        $$select name, surface, success_status, media_type, method, replace(path, '/topup/history', '/topup/past'), scope, idempotent, resolves,
                  completes_with, mcp_tool, summary, description, request_schema, reply_schema
             from topup.operations_before()$$;
         grant execute on function topup.operations() to topup_gateway;

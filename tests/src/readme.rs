@@ -29,14 +29,13 @@ fn examples(kind: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The rows of the table with this header, their cells without code marks.
+/// The rows of the tables with this header, their cells without code marks.
 fn table(header: &str) -> Vec<Vec<String>> {
     let readme = readme();
-    let (_, rest) = readme.split_once(header).unwrap_or_else(|| panic!("no table {header}"));
-    rest.lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
+    let tables: Vec<&str> = readme.split(header).skip(1).collect();
+    assert!(!tables.is_empty(), "no table {header}");
+    let rows = tables.iter().flat_map(|rest| rest.lines().skip(2).take_while(|line| line.starts_with('|')));
+    rows.map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
         .collect()
 }
 

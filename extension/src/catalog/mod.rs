@@ -1,6 +1,8 @@
 //! The catalog: every operation of the system, one row each, a file for each surface. The gateway builds its
 //! routes and its documents from it, and a new operation is one handler and one row.
 
+mod billing;
+mod hold;
 mod top_up;
 mod wallet;
 mod webhook;
@@ -8,12 +10,25 @@ mod webhook;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
+use crate::caller::Scope;
+use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::Operation;
+use crate::surface::Surface;
+
+const OK: Surface = Surface::Credyt { success_status: 200 };
+const CREATED: Surface = Surface::Credyt { success_status: 201 };
+const NO_CONTENT: Surface = Surface::Credyt { success_status: 204 };
+
+const WALLETS: Terms = Terms { scope: Scope::Wallets, keeps: Keeps::Nothing };
+/// For what has no id of the caller's own by which a repetition would be known.
+const WALLETS_KEYED: Terms = Terms { scope: Scope::Wallets, keeps: Keeps::ADay };
 
 /// Every operation, in the order in which the documents list them.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    [top_up::OPERATIONS, webhook::OPERATIONS, wallet::OPERATIONS].into_iter().flatten()
+    let surfaces =
+        [top_up::OPERATIONS, webhook::OPERATIONS, wallet::OPERATIONS, hold::OPERATIONS, billing::OPERATIONS];
+    surfaces.into_iter().flatten()
 }
 
 /// The operation of that name.
@@ -30,6 +45,7 @@ fn operations() -> TableIterator<
         name!(name, String),
         name!(surface, String),
         name!(success_status, i16),
+        name!(media_type, String),
         name!(method, Option<String>),
         name!(path, Option<String>),
         name!(scope, String),
@@ -49,6 +65,7 @@ fn operations() -> TableIterator<
             own(operation.name),
             own(operation.surface.as_str()),
             operation.surface.success_status(),
+            own(operation.surface.media_type()),
             operation.http.map(|(method, _)| own(method)),
             operation.http.map(|(_, path)| own(path)),
             own(operation.terms.scope.as_str()),

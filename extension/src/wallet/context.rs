@@ -11,7 +11,7 @@ use crate::handler::Handler;
 use crate::id::Kind;
 use crate::reply::{Outcome, Reply};
 
-/// A request that says nothing.
+/// A request or a reply that says nothing.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Nothing {}
 

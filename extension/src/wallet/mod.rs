@@ -1,3 +1,20 @@
-//! The customer-wallet layer: what the customers of a tenant hold, buy, receive and use.
+//! The customer-wallet layer: what the customers of a tenant hold, receive and are charged.
 
+pub mod account;
+pub mod adjust;
+pub mod asset;
+pub mod asset_operation;
+pub mod asset_rate;
+pub mod charge;
 pub mod context;
+pub mod customer;
+pub mod customer_list;
+mod exchange;
+pub mod grant_list;
+pub mod hold;
+mod labels;
+pub mod list;
+mod movement;
+pub mod refund;
+pub mod statement;
+pub mod transaction;

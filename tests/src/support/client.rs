@@ -51,6 +51,17 @@ impl Client {
         self.post_with(path, body, &[]).await
     }
 
+    pub async fn patch(&self, path: &str, body: Value) -> Reply {
+        let request = self.request(Method::PATCH, path).header("content-type", "application/json");
+        self.send(request.body(body.to_string())).await
+    }
+
+    /// A POST of this very text: a JSON value would not keep the digits of its numbers.
+    pub async fn post_text(&self, path: &str, body: String) -> Reply {
+        let request = self.request(Method::POST, path).header("content-type", "application/json");
+        self.send(request.body(body)).await
+    }
+
     /// A POST under an idempotency key.
     pub async fn post_once(&self, path: &str, body: Value, idempotency_key: &str) -> Reply {
         self.post_with(path, body, &[("idempotency-key", idempotency_key)]).await
@@ -108,6 +119,23 @@ impl Reply {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The reply, when it is a problem of this status, code and field; panics otherwise.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: i64, field: Option<&str>) -> Reply {
+        let named = self.json["errors"].as_object().and_then(|errors| errors.keys().next());
+        let told = (self.status, self.code(), named.map(String::as_str));
+        assert_eq!(told, (status, code, field), "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        self
+    }
+
+    /// The reply, when it has this HTTP status; panics otherwise.
+    #[track_caller]
+    pub fn expect_status(self, status: u16) -> Reply {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
     }
 
     /// The reply, when it has this HTTP status and code; panics otherwise.

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::wait::{LIMIT, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
@@ -187,11 +187,30 @@ pub async fn call(client: &Client, function_call: &str) -> Value {
     client.query_one(&format!("select {function_call}"), &[]).await.unwrap().get(0)
 }
 
-/// HTTP status and envelope of an operation as the gateway calls it, through `topup.call`.
+/// HTTP status and envelope of an operation as the gateway calls it, through `topup.call`. A reply in another
+/// shape than the envelope's is put into one.
 pub async fn wire(client: &Client, api_key: &str, operation: &str, request: &Value) -> (i16, Value) {
-    let query = "select status, body::jsonb from topup.call($1, $2, $3)";
+    let query = "select status, body from topup.call($1, $2, $3)";
     let row = client.query_one(query, &[&api_key, &operation, &request.to_string()]).await.unwrap();
-    (row.get(0), row.get(1))
+    let (status, body): (i16, String) = (row.get(0), row.get(1));
+    (status, as_envelope(status, &body))
+}
+
+/// A reply of any surface as an envelope, so that one test can judge all: the data alone becomes `data`,
+/// and a problem the refusal that it tells.
+pub fn as_envelope(status: i16, body: &str) -> Value {
+    let body: Value = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body));
+    if body["success"].is_boolean() {
+        return body;
+    }
+    if status < 400 {
+        return json!({"success": true, "code": 1000, "data": body});
+    }
+    let mut data = json!({"message": body["detail"]});
+    if let Some((field, _)) = body["errors"].as_object().and_then(|errors| errors.iter().next()) {
+        data["field"] = json!(field);
+    }
+    json!({"success": false, "code": body["code"], "data": data})
 }
 
 /// The SQLSTATE with which a statement must fail.

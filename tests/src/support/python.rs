@@ -6,13 +6,21 @@ use std::process::{Command, Stdio};
 
 /// Runs a Python script with `stdin` and gives what it prints; panics with its error if it fails.
 pub fn python(script: &str, stdin: &str) -> String {
-    let mut child = interpreter()
-        .args(["-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    output_of(interpreter().args(["-c", script]), stdin)
+}
+
+/// The same for a program of tests/clients, with its arguments, as the owner of a key.
+pub fn python_client(program: &str, arguments: &[&str], api_key: &str) -> String {
+    let program = place::root().join("tests/clients").join(program);
+    output_of(
+        interpreter().arg(program).args(arguments).env("API_KEY", api_key).env("no_proxy", "127.0.0.1"),
+        "",
+    )
+}
+
+fn output_of(command: &mut Command, stdin: &str) -> String {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "python: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,0 +1,70 @@
+//! Simulate usage: what events would cost by a version of a product, for a customer that has used nothing yet.
+//! It is the code that bills; nothing is written.
+
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pricing::{self, Meters};
+use super::product::precisions;
+use super::product_read::version_data;
+use super::usage_event::{self, FeeBasis, UsageEvent};
+use crate::caller::Caller;
+use crate::handler::Handler;
+use crate::reply::{Outcome, Reply};
+
+/// Events to be priced by a version.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SimulateRequest {
+    pub product_id: String,
+    pub version: i32,
+    /// 1 to 1,000, in the order in which they would come.
+    pub events: Vec<UsageEvent>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SimulateData {
+    pub fees: Vec<CalculatedFee>,
+    /// The events that nothing prices.
+    pub warnings: Vec<String>,
+}
+
+/// What an event would cost by one price.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CalculatedFee {
+    /// The id of the event.
+    pub usage_id: String,
+    pub event_type: String,
+    #[serde(flatten)]
+    pub basis: FeeBasis,
+}
+
+pub struct Simulate;
+
+impl Handler for Simulate {
+    const NAME: &'static str = "simulate_usage";
+    type Request = SimulateRequest;
+    type Data = SimulateData;
+
+    fn handle(caller: &Caller, request: &SimulateRequest) -> Outcome<SimulateData> {
+        usage_event::check(&request.events)?;
+        let prices = version_data(caller, &request.product_id, request.version)?.prices;
+        let assets = prices.iter().flat_map(|price| &price.pricing).map(|pricing| &pricing.asset);
+        let precisions = precisions(caller, assets)?;
+        let (mut meters, mut fees, mut warnings) = (Meters::default(), Vec::new(), Vec::new());
+        for (n, event) in usage_event::distinct(&request.events)? {
+            let of_event = |refusal| usage_event::of_event(refusal, n);
+            let priced = pricing::fees(&prices, &event.usage(), &mut meters).map_err(of_event)?;
+            if priced.is_empty() {
+                warnings.push(format!("events[{n}] ({}): nothing prices it.", event.id));
+            }
+            for fee in &priced {
+                let precision = precisions.get(fee.asset).copied().unwrap_or_default();
+                let basis = FeeBasis::of(fee, event, precision).map_err(of_event)?;
+                let (usage_id, event_type) = (event.id.clone(), event.event_type.clone());
+                fees.push(CalculatedFee { usage_id, event_type, basis });
+            }
+        }
+        Ok(Reply::new(Code::Success, SimulateData { fees, warnings }))
+    }
+}

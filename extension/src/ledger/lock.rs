@@ -1,0 +1,129 @@
+//! Accounts under lock, and up to date: what has begun or expired by then is booked. Whoever locks an account
+//! does that first; the worker does it for accounts that nobody touches. Balances are right without it.
+
+use uuid::Uuid;
+
+use super::due;
+use super::entry::Running;
+use crate::amount::Amount;
+use crate::book::Book;
+use crate::credit::Account;
+use crate::db::{self, DbResult, Row, args};
+use crate::grant::{self, View};
+use crate::instant::Instant;
+use crate::reply::Failure;
+
+/// A running balance, locked until the transaction ends, and up to date: what had begun or expired by then is booked.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    pub account_id: Uuid,
+    pub balance: Amount,
+    pub(super) version: i64,
+    pub(super) credit_limit: Amount,
+    pub(super) low_balance_threshold: Option<Amount>,
+    /// When the lock was held and the account up to date.
+    pub(super) as_of: Instant,
+    /// No later than the next change that time alone brings; none: the account has no grants and no holds.
+    pub(super) next_due_at: Option<Instant>,
+    /// Its grants and holds, where it has any.
+    pub(super) credit: Option<Box<Account>>,
+}
+
+impl Locked {
+    /// Whether the account can give an amount without falling below its limit.
+    pub fn covers(&self, amount: Amount) -> bool {
+        self.balance.plus(-amount).is_some_and(|after| after >= -self.credit_limit)
+    }
+
+    /// The time for which the balance stands.
+    pub fn as_of(&self) -> Instant {
+        self.as_of
+    }
+
+    /// Books what time alone has changed.
+    fn bring_up_to_date(&mut self, book: &Book, now: Instant) -> Result<(), Failure> {
+        self.as_of = now;
+        if self.next_due_at.is_none() {
+            return Ok(());
+        }
+        let credit = grant::load(book, View::Locked, self.account_id, self.balance, now)?;
+        let noted = self.next_due_at;
+        self.credit = Some(Box::new(credit));
+        let changes = self.play(book, Instant::BEGINNING, now)?;
+        if changes == 0 && noted != self.next_due_at && noted <= Some(now) {
+            grant::note_next(book, self.account_id, self.next_due_at)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass for what the account holds, and books how that changes it; tells how many changes there were.
+    pub(super) fn play(&mut self, book: &Book, from: Instant, until: Instant) -> Result<usize, Failure> {
+        let Some(credit) = &mut self.credit else { return Ok(0) };
+        let changes = credit.play(from, until);
+        self.next_due_at = credit.next_due();
+        let mut running = self.running();
+        due::write(book, &mut running, &changes, self.next_due_at)?;
+        (self.balance, self.version) = (running.balance, running.version);
+        Ok(changes.len())
+    }
+
+    pub(super) fn running(&self) -> Running {
+        Running { account_id: self.account_id, balance: self.balance, version: self.version }
+    }
+}
+
+const LOCK: &str = "
+    select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at
+      from topup.balance where tenant_id = $1 and account_id = any ($2) order by account_id for update";
+
+/// Locks running balances in id order, reads them as they are once the locks are held, and brings those with
+/// grants or holds up to date. The accounts of one operation are locked together.
+pub fn lock(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Failure> {
+    let mut locked = db::write(LOCK, args![book.tenant_id, account_ids], read_locked)?;
+    if locked.len() != account_ids.len() {
+        return Err(Failure::Fault("an account to be locked does not exist".to_owned()));
+    }
+    let now = Instant::now();
+    for account in &mut locked {
+        account.bring_up_to_date(book, now)?;
+    }
+    Ok(locked)
+}
+
+/// Locks the tenant's own wallet.
+pub fn lock_wallet(book: &Book) -> Result<Locked, Failure> {
+    let mut locked = lock(book, &[book.wallet_id])?;
+    locked.pop().ok_or_else(|| Failure::Fault("the wallet does not exist".to_owned()))
+}
+
+fn read_locked(row: &Row) -> DbResult<Locked> {
+    Ok(Locked {
+        account_id: row.uuid(1)?,
+        balance: row.amount(2)?,
+        version: row.get(3)?,
+        credit_limit: row.amount(4)?,
+        low_balance_threshold: row.maybe_amount(5)?,
+        as_of: Instant::BEGINNING,
+        next_due_at: Instant::maybe(row, 6)?,
+        credit: None,
+    })
+}
+
+/// An account that a transaction holds is passed over, for who knows how long.
+const DUE: &str = "
+    select e.tenant_id, e.environment::text, e.wallet_id, b.account_id
+      from (select tenant_id, account_id from topup.balance
+             where next_due_at <= clock_timestamp()
+             order by next_due_at limit $1 for update skip locked) b
+      join topup.account a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
+      join topup.tenant_environment e on e.tenant_id = a.tenant_id and e.environment = a.environment";
+
+/// Brings accounts up to date that are overdue; returns how many. All their locks are held already, so
+/// that this waits for nobody.
+pub fn sweep_due(batch_max: i32) -> Result<i32, Failure> {
+    let due = db::write(DUE, args![i64::from(batch_max)], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    for (book, account_id) in &due {
+        lock(book, &[*account_id])?;
+    }
+    Ok(i32::try_from(due.len()).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,138 @@
+//! How accounts stand at this moment, to those who only read: what is available, what comes in and what is set aside.
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::prelude::*;
+use uuid::Uuid;
+
+use crate::admin;
+use crate::amount::Amount;
+use crate::book::Book;
+use crate::credit::{Account, Change};
+use crate::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::grant::{self, View};
+use crate::instant::Instant;
+use crate::reply::{Failure, or_error};
+
+/// An account at an instant, swept or not.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub name: String,
+    pub asset: String,
+    /// What can be spent; below zero where usage has overdrawn the account.
+    pub available: Amount,
+    /// Grants that are not in effect yet.
+    pub pending_in: Amount,
+    /// Open holds.
+    pub pending_out: Amount,
+    /// Open grants, and what is left of each.
+    pub credit: Account,
+}
+
+impl Standing {
+    /// The account's id as clients see it.
+    pub fn id(&self) -> String {
+        format!("{}:{}", self.name, self.asset)
+    }
+}
+
+const OF_CUSTOMER: &str = "
+    select a.name, a.asset, b.account_id, b.balance::text, b.next_due_at
+      from topup.account a
+      join topup.balance b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+     where a.tenant_id = $1 and a.environment = $2::topup.environment and a.customer_id = $3
+       and ($4::uuid is null or a.account_id = $4)
+     order by a.created_at, a.name, a.asset";
+
+/// The accounts of a customer as they stand now, oldest first, or the one of them. Takes no locks: all of
+/// it is in the snapshot of the calling statement.
+pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result<Vec<Standing>, Failure> {
+    let now = Instant::now();
+    let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, only];
+    let kept = db::read(OF_CUSTOMER, arguments, |row| {
+        Ok((row.get::<String>(1)?, row.get::<String>(2)?, Kept::read(row, 3)?))
+    })?;
+    let stand = |(name, asset, kept): (String, String, Kept)| {
+        let (credit, _) = kept.at(book, now)?;
+        let (pending_in, pending_out) = (credit.pending_in(), credit.held);
+        Ok(Standing { name, asset, available: credit.balance, pending_in, pending_out, credit })
+    };
+    kept.into_iter().map(stand).collect()
+}
+
+/// A balance as the table has it: right until something is due.
+struct Kept {
+    account_id: Uuid,
+    balance: Amount,
+    next_due_at: Option<Instant>,
+}
+
+impl Kept {
+    fn read(row: &db::Row, first: usize) -> DbResult<Kept> {
+        Ok(Kept {
+            account_id: row.uuid(first)?,
+            balance: row.amount(first + 1)?,
+            next_due_at: Instant::maybe(row, first + 2)?,
+        })
+    }
+
+    /// The account at an instant, and what time has changed by then that is not booked yet.
+    fn at(&self, book: &Book, at: Instant) -> Result<(Account, Vec<Change>), Failure> {
+        if self.next_due_at.is_none() {
+            return Ok((Account { balance: self.balance, ..Account::default() }, Vec::new()));
+        }
+        let mut credit = grant::load(book, View::Snapshot, self.account_id, self.balance, at)?;
+        let changes = credit.play(Instant::BEGINNING, at);
+        Ok((credit, changes))
+    }
+}
+
+const KEPT: &str = "
+    select e.tenant_id, e.environment::text, e.wallet_id, b.account_id, b.balance::text, b.next_due_at
+      from topup.balance b
+      join topup.account a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
+      join topup.tenant_environment e on e.tenant_id = a.tenant_id and e.environment = a.environment
+     where b.tenant_id = $1 and b.account_id = $2";
+
+/// What time has changed of an account by an instant and nobody has booked yet, in order: for the views and
+/// for statements. Nothing for what the session may not see.
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn due_changes(
+    tenant_id: pgrx::Uuid,
+    account_id: pgrx::Uuid,
+    until: TimestampWithTimeZone,
+) -> TableIterator<
+    'static,
+    (
+        name!(at, TimestampWithTimeZone),
+        name!(kind, String),
+        name!(of, String),
+        name!(amount, AnyNumeric),
+        name!(balance, AnyNumeric),
+    ),
+> {
+    let until = Instant::from(until).min(Instant::now());
+    let rows = or_error(unbooked(from_pg(tenant_id), from_pg(account_id), until));
+    TableIterator::new(rows.into_iter().filter_map(|(change, balance)| {
+        let (kind, of) = change.cause.kind_and_id();
+        let number = |amount: Amount| AnyNumeric::try_from(amount.to_string().as_str()).ok();
+        Some((change.at.datum(), kind.to_owned(), of, number(change.amount)?, number(balance)?))
+    }))
+}
+
+/// The changes, each with the balance after it.
+fn unbooked(tenant_id: Uuid, account_id: Uuid, until: Instant) -> Result<Vec<(Change, Amount)>, Failure> {
+    let found =
+        db::read(KEPT, args![tenant_id, account_id], |row| Ok((Book::read(row)?, Kept::read(row, 4)?)))?;
+    let visible = admin::visible_books();
+    let sees =
+        |book: &Book| visible.contains(&(pg_uuid(book.tenant_id), book.environment.as_str().to_owned()));
+    let Some((book, kept)) = found.into_iter().find(|(book, _)| sees(book)) else { return Ok(Vec::new()) };
+    let (_, changes) = kept.at(&book, until)?;
+    let balances = changes.iter().scan(kept.balance, |balance, change| {
+        *balance = *balance + change.amount;
+        Some(*balance)
+    });
+    let balances: Vec<Amount> = balances.collect();
+    Ok(changes.into_iter().zip(balances).collect())
+}

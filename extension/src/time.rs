@@ -1,0 +1,116 @@
+//! Points in time, as RFC 3339 writes them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::reply::Refusal;
+
+/// A point in time, from the year 1 to 9999: what both RFC 3339 and Postgres can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(Timestamp);
+
+const YEARS: std::ops::RangeInclusive<i16> = 1..=9999;
+
+impl Time {
+    /// This moment by the database's clock.
+    pub fn now() -> Time {
+        Time(Timestamp::now())
+    }
+
+    /// With every digit: for the database, and for comparing requests.
+    pub fn text(self) -> String {
+        self.0.to_string()
+    }
+
+    pub fn timestamp(self) -> Timestamp {
+        self.0
+    }
+
+    /// The same day and time of the next year, UTC; the last day of February for the 29th.
+    pub fn plus_a_year(self) -> Result<Time, Refusal> {
+        let later = self.0.to_zoned(TimeZone::UTC).checked_add(1.year());
+        later.ok().and_then(|later| Time::within_years(later.timestamp())).ok_or_else(|| {
+            Refusal::new(Code::InvalidRequest, "The time lies beyond what a calendar here can hold.")
+        })
+    }
+
+    fn within_years(at: Timestamp) -> Option<Time> {
+        YEARS.contains(&at.to_zoned(TimeZone::UTC).year()).then_some(Time(at))
+    }
+}
+
+impl FromStr for Time {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Time, ()> {
+        Timestamp::from_str(text).ok().and_then(Time::within_years).ok_or(())
+    }
+}
+
+/// In UTC with milliseconds and `Z`, as every time on the wire is written.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let message = "expected an RFC 3339 time such as 2026-01-01T00:00:00Z";
+        text.parse().map_err(|()| D::Error::custom(message))
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Time {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_instant_has_one_text() {
+        assert_eq!(time("2026-01-01T02:00:00+02:00"), time("2026-01-01T00:00:00Z"));
+        assert_eq!(time("2026-01-01T00:00:00.123456Z").to_string(), "2026-01-01T00:00:00.123Z");
+        assert_eq!(time("2026-01-01T00:00:00Z").to_string(), "2026-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_postgres_cannot_hold_is_no_time() {
+        for text in
+            ["", "2026-01-01", "2026-13-01T00:00:00Z", "-000001-01-01T00:00:00Z", "0000-01-01T00:00:00Z"]
+        {
+            assert!(text.parse::<Time>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_year_later_is_the_same_day() {
+        assert_eq!(time("2026-03-01T12:00:00Z").plus_a_year().unwrap(), time("2027-03-01T12:00:00Z"));
+        assert_eq!(time("2028-02-29T12:00:00Z").plus_a_year().unwrap(), time("2029-02-28T12:00:00Z"));
+        assert!(time("9999-03-01T00:00:00Z").plus_a_year().is_err());
+    }
+}

@@ -1,0 +1,182 @@
+//! Statements: what an account had, what moved it and why, and what it has; as JSON or as CSV.
+
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::caller::Caller;
+use crate::customer;
+use crate::db::{self, args};
+use crate::handler::Handler;
+use crate::id::Kind;
+use crate::ledger;
+use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::time::Time;
+use crate::wallet::account;
+
+/// A statement has no more entries than this; what is longer is asked for in parts.
+const ENTRIES_MAX: usize = 10_000;
+/// The first line opens a statement, the last one closes it.
+const BALANCE_LINES: usize = 2;
+
+/// Which account, and which time.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StatementRequest {
+    /// `cust_…`.
+    pub customer_id: String,
+    /// `{name}:{asset}`.
+    pub account_id: String,
+    /// From this time on; from the account's beginning if not given.
+    pub from: Option<Time>,
+    /// Before this time; up to now if not given.
+    pub to: Option<Time>,
+}
+
+/// What an account had, what moved it, and what it had then.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatementData {
+    pub customer_id: String,
+    pub account_id: String,
+    /// Null: from the account's beginning.
+    pub from: Option<String>,
+    pub to: String,
+    pub opening_balance: Amount,
+    pub closing_balance: Amount,
+    /// In the order in which they were booked, at most 10,000.
+    pub entries: Vec<StatementEntry>,
+}
+
+/// One movement and its cause.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatementEntry {
+    pub at: String,
+    /// What moved the account, as the journal names it: `adjust`, `charge`, `refund`, `send`, …
+    pub kind: String,
+    /// `txn_…`.
+    pub transaction_id: String,
+    /// Your own id of it, or the top-up that it belongs to.
+    pub reference: Option<String>,
+    pub description: Option<String>,
+    /// What the account gained, or lost where it is negative.
+    pub amount: Amount,
+    /// The account after it.
+    pub balance: Amount,
+}
+
+/// A line as the database gives it: amount and transaction are those of an entry.
+struct Line {
+    at: Option<String>,
+    kind: String,
+    transaction_id: Option<String>,
+    reference: Option<String>,
+    description: Option<String>,
+    amount: Option<Amount>,
+    balance: Amount,
+}
+
+const LINES: &str = "
+    select topup.rfc3339(at), kind, transaction_id, reference, description, amount::text, balance::text
+      from topup.account_lines($1, $2, $3::timestamptz, $4::timestamptz, $5) order by line";
+
+/// The lines of a statement, and the end of its period.
+fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Time), Failure> {
+    let to = request.to.unwrap_or_else(Time::now);
+    let customer_id = customer::require(caller, &request.customer_id)?;
+    let account_id = account::require(caller, customer_id, &request.account_id)?;
+    if request.from.is_some_and(|from| from > to) {
+        let message = "A statement must not end before it begins.";
+        return Err(Refusal::of_field(Code::InvalidRequest, "to", message).into());
+    }
+    // Brings the account up to date: what expired by now is in the journal afterwards.
+    ledger::lock(caller, &[account_id])?;
+    let one_more = i64::try_from(ENTRIES_MAX + 1).unwrap_or(i64::MAX);
+    let (from, to_text) = (request.from.map(Time::text), to.text());
+    let arguments = args![caller.tenant_id, account_id, from, to_text, one_more];
+    let lines = db::write(LINES, arguments, |row| {
+        Ok(Line {
+            at: row.maybe(1)?,
+            kind: row.get(2)?,
+            transaction_id: row.maybe_uuid(3)?.map(|id| Kind::Transaction.text(id)),
+            reference: row.maybe(4)?,
+            description: row.maybe(5)?,
+            amount: row.maybe_amount(6)?,
+            balance: row.amount(7)?,
+        })
+    })?;
+    if lines.len() > ENTRIES_MAX + BALANCE_LINES {
+        let message = "A statement has at most 10,000 entries: ask for a shorter time.";
+        return Err(Refusal::of_field(Code::InvalidRequest, "to", message).into());
+    }
+    Ok((lines, to))
+}
+
+pub struct Statement;
+
+impl Handler for Statement {
+    const NAME: &'static str = "statement";
+    type Request = StatementRequest;
+    type Data = StatementData;
+
+    fn handle(caller: &Caller, request: &StatementRequest) -> Outcome<StatementData> {
+        let (lines, to) = read(caller, request)?;
+        let balance = |line: Option<&Line>| line.map(|line| line.balance).unwrap_or_default();
+        let (opening_balance, closing_balance) = (balance(lines.first()), balance(lines.last()));
+        let entries = lines.into_iter().filter_map(|line| {
+            Some(StatementEntry {
+                at: line.at?,
+                kind: line.kind,
+                transaction_id: line.transaction_id?,
+                reference: line.reference,
+                description: line.description,
+                amount: line.amount?,
+                balance: line.balance,
+            })
+        });
+        let data = StatementData {
+            customer_id: request.customer_id.clone(),
+            account_id: request.account_id.clone(),
+            from: request.from.map(|from| from.to_string()),
+            to: to.to_string(),
+            opening_balance,
+            closing_balance,
+            entries: entries.collect(),
+        };
+        Ok(Reply::new(Code::Success, data))
+    }
+}
+
+pub struct StatementCsv;
+
+impl Handler for StatementCsv {
+    const NAME: &'static str = "statement_csv";
+    type Request = StatementRequest;
+    type Data = String;
+
+    fn handle(caller: &Caller, request: &StatementRequest) -> Outcome<String> {
+        let (lines, _) = read(caller, request)?;
+        Ok(Reply::new(Code::Success, csv(&lines).map_err(|error| Failure::Fault(error.to_string()))?))
+    }
+}
+
+const COLUMNS: [&str; 7] = ["at", "kind", "transaction_id", "reference", "description", "amount", "balance"];
+
+/// The lines as RFC 4180 has them, under the names of their columns.
+fn csv(lines: &[Line]) -> Result<String, csv::Error> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    writer.write_record(COLUMNS)?;
+    for line in lines {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        writer.write_record([
+            text(&line.at),
+            line.kind.clone(),
+            text(&line.transaction_id),
+            text(&line.reference),
+            text(&line.description),
+            line.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+            line.balance.to_string(),
+        ])?;
+    }
+    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,75 @@
+-- Usage: the events that tenants report, what each cost, and how far the meters of tiered prices have come.
+
+create table topup.usage_event (
+    tenant_id    uuid not null,
+    environment  topup.environment not null,
+    -- The tenant's own id of it: the same id is the same event, for good.
+    event_id     text not null,
+    customer_id  uuid not null,
+    event_type   text not null,
+    occurred_at  timestamptz not null,
+    subject      text,
+    description  text,
+    data         jsonb,
+    -- Of everything above: what else comes under this id is another event, and refused.
+    content_hash bytea not null check (length(content_hash) = 32),
+    -- UUIDv7, in the order in which events came.
+    sequence     uuid not null,
+    created_at   timestamptz not null default clock_timestamp(),
+    primary key (tenant_id, environment, event_id)
+);
+create unique index usage_event_sequence on topup.usage_event (tenant_id, environment, sequence);
+create unique index usage_event_of_customer on topup.usage_event (tenant_id, environment, customer_id, sequence);
+comment on table topup.usage_event is 'What a customer used and when. What nothing prices is kept and free.';
+
+create table topup.usage_fee (
+    tenant_id       uuid not null,
+    environment     topup.environment not null,
+    event_id        text not null,
+    -- Its place among the fees of the event.
+    position        integer not null,
+    fee_id          uuid not null,
+    -- The transaction that booked it; null where all fees of the batch came to nothing.
+    transaction_id  uuid,
+    account_id      uuid not null,
+    product_id      uuid not null,
+    product_code    text not null,
+    product_version integer not null,
+    price_id        text not null,
+    price_name      text not null,
+    asset           text not null,
+    dimensions      jsonb,
+    usage_type      text not null,
+    volume_field    text,
+    input_volume    numeric,
+    unit_price      numeric,
+    volume_rate     numeric,
+    package_size    numeric,
+    amount          numeric not null check (amount >= 0),
+    -- Of a price with tiers: what the event added to the meter, and since when that counts.
+    quantity        numeric,
+    period_start    date,
+    primary key (tenant_id, environment, event_id, position),
+    foreign key (tenant_id, environment, event_id) references topup.usage_event,
+    check ((quantity is null) = (period_start is null))
+);
+create index usage_fee_of_transaction on topup.usage_fee (tenant_id, environment, transaction_id);
+comment on table topup.usage_fee is
+    'What an event cost by one price: amount in major units of the asset, with what it was calculated from.';
+
+create table topup.usage_meter (
+    tenant_id    uuid not null,
+    environment  topup.environment not null,
+    customer_id  uuid not null,
+    price_id     text not null,
+    dimensions   text not null,
+    period_start date not null,
+    quantity     numeric not null,
+    primary key (tenant_id, environment, customer_id, price_id, dimensions, period_start)
+) with (fillfactor = 50);
+comment on table topup.usage_meter is
+    'How much of a price with tiers a customer has used in a period: events, volume or packages. The sum of its fees'' quantities.';
+
+select pg_extension_config_dump('topup.usage_event', '');
+select pg_extension_config_dump('topup.usage_fee', '');
+select pg_extension_config_dump('topup.usage_meter', '');

@@ -1,0 +1,42 @@
+//! Entitlements as grants: each period's credit ends with the period, or rolls over into the next.
+
+use crate::subscription::Plan;
+use crate::support::call;
+use serde_json::json;
+
+async fn plan_with(strategy: &str) -> Plan {
+    let plan = Plan::open().await;
+    let entitlement = format!(
+        r#"[{{"name":"credit","asset":"USD","amount":10,"purpose":"bundled",
+             "lifecycle":{{"duration":"month","refresh":{{"strategy":"{strategy}"}}}}}}]"#
+    );
+    plan.product("plan", "[]", &entitlement).await;
+    let made = plan.subscribe("plan", "").await;
+    assert_eq!(made["data"]["status"], "active", "{made}");
+    let spend = format!("topup.adjust('s', 'USD', -4, 'other', '{}')", plan.customer);
+    assert_eq!(call(&plan.app, &spend).await["code"], 1000);
+    assert_eq!(plan.balance("USD").await, "6");
+    // The grants age with what is subscribed to.
+    let age = "update topup.credit_grant set effective_at = effective_at - interval '1 month 1 day',
+                      expires_at = expires_at - interval '1 month 1 day';
+               update topup.balance set next_due_at = next_due_at - interval '1 month 1 day'";
+    plan.admin.batch_execute(age).await.unwrap();
+    plan.pass("1 month 1 day").await;
+    plan.run_due().await;
+    plan
+}
+
+#[tokio::test]
+async fn what_is_left_expires_and_is_replaced() {
+    let plan = plan_with("expire_and_replace").await;
+    assert_eq!(plan.balance("USD").await, "10");
+}
+
+#[tokio::test]
+async fn what_is_left_rolls_over() {
+    let plan = plan_with("rollover").await;
+    assert_eq!(plan.balance("USD").await, "16");
+    let query = "select remaining::text from topup.credit_grant where remaining > 0";
+    let remaining: String = plan.admin.query_one(query, &[]).await.unwrap().get(0);
+    assert_eq!(json!(remaining), json!("16"));
+}
