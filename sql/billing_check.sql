@@ -47,9 +47,11 @@ create view topup.billing_fault as
       from topup.subscription s
      cross join lateral (
            select min(i.next_at) as next_at from topup.subscription_item i
-            where i.tenant_id = s.tenant_id and i.environment = s.environment and i.subscription_id = s.subscription_id) i
+            where i.tenant_id = s.tenant_id and i.environment = s.environment and i.subscription_id = s.subscription_id
+              and i.is_part) i
      where case s.status when 'inactive' then s.due_at is not null
-                         when 'active' then s.due_at is distinct from i.next_at
+                         -- Later where something was in the way.
+                         when 'active' then (s.due_at is null) <> (i.next_at is null) or s.due_at < i.next_at
                          else s.due_at is null end
     union all
     select 'subscriptions account for their transactions',

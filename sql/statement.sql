@@ -110,13 +110,13 @@ create function topup.statement_lines(
     select l.line, l.at, l.kind, topup.format_id('txn', l.transaction_id), l.reference, l.description, l.amount, l.balance
       from topup.visible_account(statement_lines.customer_id, statement_lines.account_id) a
      cross join lateral topup.account_lines(
-               a.tenant_id, a.found_id, statement_lines.period_from, statement_lines.period_to, null) l
+               a.tenant_id, a.found_id, statement_lines.period_from, coalesce(statement_lines.period_to, now()), null) l
      where a.found_id is not null
 $$;
 
 create function topup.balance_at(customer_id text, account_id text, at timestamptz) returns numeric
     language sql stable parallel unsafe security definer set search_path = pg_catalog, pg_temp as $$
-    select topup.balance_before(a.tenant_id, a.found_id, balance_at.at + interval '1 microsecond')
+    select topup.balance_before(a.tenant_id, a.found_id, coalesce(balance_at.at, now()) + interval '1 microsecond')
       from topup.visible_account(balance_at.customer_id, balance_at.account_id) a
      where a.found_id is not null
 $$;

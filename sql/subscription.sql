@@ -15,6 +15,8 @@ create table topup.subscription (
     ended_at        timestamptz,
     -- When there is something to do: a start, a renewal, another try to collect.
     due_at          timestamptz,
+    -- Collections that failed, one after the other.
+    failures        integer not null default 0,
     -- How many times credit was moved for it, so that each move has a reference of its own.
     moves           integer not null default 0,
     primary key (tenant_id, environment, subscription_id)
@@ -56,19 +58,23 @@ create table topup.subscription_item (
     periods         integer not null,
     -- When it is charged or granted next; null when it never is again.
     next_at         timestamptz,
-    -- The transaction that granted the credit of the current period.
+    -- The transaction that granted the latest credit.
     granted_by      uuid,
+    -- Whether the version that is subscribed to has it.
+    is_part         boolean not null default true,
     primary key (tenant_id, environment, subscription_id, product_id, kind, item),
     foreign key (tenant_id, environment, subscription_id) references topup.subscription
 );
 comment on table topup.subscription_item is
     'When a fixed price is collected next, and when an entitlement is granted next.';
 
--- Does for one subscription, of any tenant, what is due. One at fault is put off: it must not stop the others.
+-- Does for one subscription, of any tenant, what is due. What is locked comes again soon, and what is at fault
+-- later, as it was: neither may hold up the others.
 create function topup.renew_due() returns boolean
-    language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+    language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
-    due record;
+    due     record;
+    put_off interval;
 begin
     select s.tenant_id, s.environment, e.wallet_id, s.subscription_id into due
       from topup.subscription s
@@ -79,12 +85,18 @@ begin
     end if;
     begin
         perform topup.renew(due.tenant_id, due.environment::text, due.wallet_id, due.subscription_id);
-    exception when others then
-        raise warning 'subscription % was not renewed and is tried again in an hour: %',
-            topup.format_id('sub', due.subscription_id), sqlerrm;
-        update topup.subscription s set status = 'action_required', due_at = clock_timestamp() + interval '1 hour'
-         where s.tenant_id = due.tenant_id and s.environment = due.environment and s.subscription_id = due.subscription_id;
+    exception
+        when lock_not_available or deadlock_detected or serialization_failure then
+            put_off := '5 seconds';
+        when others then
+            raise warning 'subscription % was not renewed and is tried again in an hour: %',
+                topup.format_id('sub', due.subscription_id), sqlerrm;
+            put_off := '1 hour';
     end;
+    if put_off is not null then
+        update topup.subscription s set due_at = clock_timestamp() + put_off
+         where s.tenant_id = due.tenant_id and s.environment = due.environment and s.subscription_id = due.subscription_id;
+    end if;
     return true;
 end
 $$;

@@ -1,7 +1,7 @@
 -- What each function of assets, customers, wallets and statements is for.
 
 comment on function topup.asset_create is
-    'Makes an asset of one''s own: code (2 to 30 of A-Z, 0-9 and _), precision 0 to 18 decimals, rates [{source, rate or inverse_rate}]. Returns the envelope; 2006 where the code is taken.';
+    'Makes an asset of one''s own: code (2 to 30 of A-Z, 0-9 and _), decimals 0 to 18 (2), rates [{source, rate or inverse_rate}]. Returns the envelope; 2006 where the code is taken.';
 comment on function topup.asset_list is 'The tenant''s own assets by code: page_size 1 to 100 (20), page_offset.';
 comment on function topup.asset_get is 'An asset or currency with its rates by source.';
 comment on function topup.asset_add_rate is

@@ -117,6 +117,16 @@ pub fn exists(book: &Book, customer_id: Uuid) -> DbResult<bool> {
     Ok(!rows.is_empty())
 }
 
+const LOCK: &str = "
+    select true from topup.customer
+     where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3 for no key update";
+
+/// Makes those who change what the customer is subscribed to, or its meters, come one after the other. Taken before
+/// any account.
+pub fn lock(book: &Book, customer_id: Uuid) -> DbResult<()> {
+    db::write(LOCK, args![book.tenant_id, book.environment.as_str(), customer_id], |_| Ok(())).map(drop)
+}
+
 /// The customer of that id (`cust_…`), or else of that external id.
 pub fn find(book: &Book, customer_id: Option<&str>, external_id: Option<&str>) -> DbResult<Option<Uuid>> {
     match (customer_id, external_id) {
@@ -124,7 +134,10 @@ pub fn find(book: &Book, customer_id: Option<&str>, external_id: Option<&str>) -
             Some(customer_id) => Ok(exists(book, customer_id)?.then_some(customer_id)),
             None => Ok(None),
         },
-        (None, Some(external_id)) => Ok(by_text(book, FIND_BY_EXTERNAL_ID, external_id)?.pop()),
+        (None, Some(external_id)) => {
+            let arguments = args![book.tenant_id, book.environment.as_str(), external_id];
+            Ok(db::read(FIND_BY_EXTERNAL_ID, arguments, |row| row.uuid(1))?.pop())
+        }
         (None, None) => Ok(None),
     }
 }

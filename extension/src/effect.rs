@@ -1,5 +1,7 @@
 //! What the worker asks for: effects to perform, signed and leased; and what became of them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use uuid::Uuid;
@@ -210,19 +212,30 @@ fn settle(outcomes: JsonbText) -> Result<i32, Failure> {
     Ok(i32::try_from(held.len()).unwrap_or(i32::MAX))
 }
 
-/// Does what is due inside the database, a little at a time: call it until it returns 0.
+/// Whose turn it is to be done first.
+static TURN: AtomicUsize = AtomicUsize::new(0);
+
+/// Does what is due inside the database, one kind in a transaction: call it until it returns 0.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn run_due(batch_max: i32) -> i32 {
     let attempt = || -> Result<i32, Failure> {
-        if fulfil::fail_due()? || renewal::run_due()? {
-            return Ok(1);
-        }
         let batch_max = batch_max.clamp(1, CLAIM_MAX);
-        match ledger::sweep_due(batch_max)? {
-            0 => Ok(idempotency::purge(batch_max)?),
-            swept => Ok(swept),
+        let kinds: [&dyn Fn() -> Result<i32, Failure>; 4] = [
+            &|| fulfil::fail_due().map(i32::from),
+            &|| ledger::sweep_due(batch_max),
+            &|| renewal::run_due().map(i32::from),
+            &|| idempotency::purge(batch_max),
+        ];
+        // They take turns: however much there is of one, the others come.
+        let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        for n in 0..kinds.len() {
+            let done = kinds[(turn + n) % kinds.len()]()?;
+            if done > 0 {
+                return Ok(done);
+            }
         }
+        Ok(0)
     };
     or_error(attempt())
 }

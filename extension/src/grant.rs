@@ -54,6 +54,8 @@ macro_rules! grant_columns {
     };
 }
 
+pub(crate) use grant_columns;
+
 /// One row at least: the holds' columns are the same in each.
 const LOAD: &str = concat!(
     "select h.next_at, h.held::text, ",
@@ -87,7 +89,19 @@ pub fn load(
     let (next_hold_at, held) = rows.first().map_or((None, Amount::ZERO), |row| (row.0, row.1));
     let grants = rows.into_iter().filter_map(|row| row.2).collect();
     let mut account = Account { balance, grants, holds: Vec::new(), next_hold_at, held };
-    if next_hold_at.is_some_and(|at| at <= until) {
+    add_due_holds(book, view, account_id, &mut account, until)?;
+    Ok(account)
+}
+
+/// Reads the holds of an account that are due by `until`, if there are any.
+pub fn add_due_holds(
+    book: &Book,
+    view: View,
+    account_id: Uuid,
+    account: &mut Account,
+    until: Instant,
+) -> Result<(), Failure> {
+    if account.next_hold_at.is_some_and(|at| at <= until) {
         let arguments = args![book.tenant_id, account_id, until];
         let due = query(view, DUE_HOLDS, arguments, |row| {
             Ok((row.uuid(1)?, row.uuid(2)?, row.amount(3)?, Instant::get(row, 4)?))
@@ -99,11 +113,11 @@ pub fn load(
         let next = query(view, NEXT_HOLD, arguments, |row| Instant::maybe(row, 1))?;
         account.next_hold_at = next.into_iter().next().flatten();
     }
-    Ok(account)
+    Ok(())
 }
 
 /// Reads a grant from seven columns.
-fn read_grant(row: &Row, first: usize) -> DbResult<Grant> {
+pub fn read_grant(row: &Row, first: usize) -> DbResult<Grant> {
     Ok(Grant {
         id: row.uuid(first)?,
         purpose: Purpose::parse(&row.get::<String>(first + 1)?).ok_or(SpiError::InvalidPosition)?,
@@ -228,9 +242,16 @@ pub fn note_hold(book: &Book, account_id: Uuid, expires_at: Instant) -> DbResult
     db::execute(NOTE_HOLD, args![book.tenant_id, account_id, expires_at])
 }
 
+/// Whether an account may have so many grants more.
+pub fn has_room(account: Option<&Account>, more: usize) -> bool {
+    let open = account
+        .map_or(0, |account| account.grants.iter().filter(|grant| grant.remaining > Amount::ZERO).count());
+    open + more <= GRANTS_OPEN_MAX
+}
+
 /// The grant that a credit becomes.
 pub fn of_credit(account: &Account, amount: Amount, terms: &Terms, at: Instant) -> Result<Grant, Refusal> {
-    if account.grants.iter().filter(|grant| grant.remaining > Amount::ZERO).count() >= GRANTS_OPEN_MAX {
+    if !has_room(Some(account), 1) {
         let message = format!("An account has at most {GRANTS_OPEN_MAX} grants with something left.");
         return Err(Refusal::new(Code::InvalidRequest, message));
     }

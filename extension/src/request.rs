@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::reply::Refusal;
 
+const EXPONENT_DIGITS_MAX: usize = 3;
 const METADATA_BYTES_MAX: usize = 4096;
 const DESCRIPTION_LENGTH_MAX: usize = 500;
 
@@ -107,6 +108,27 @@ pub fn check_description(description: Option<&str>) -> Result<(), Refusal> {
     Err(Refusal::of_field(Code::InvalidRequest, "description", message))
 }
 
+/// Whether a `jsonb` can keep the numbers of a JSON text: `numeric` has no room for exponents without end.
+fn numbers_fit(json: &str) -> bool {
+    let (mut in_text, mut escaped) = (false, false);
+    let bytes = json.as_bytes();
+    for (n, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'e' | b'E' if !in_text => {
+                let rest = bytes[n + 1..].iter().skip_while(|byte| matches!(byte, b'+' | b'-' | b'0'));
+                if rest.take_while(|byte| byte.is_ascii_digit()).count() > EXPONENT_DIGITS_MAX {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
+}
+
 /// A JSON object of the caller's own, at most 4 KiB, kept with every digit of its numbers.
 #[derive(Debug, JsonSchema)]
 #[schemars(with = "serde_json::Map<String, Value>")]
@@ -124,6 +146,9 @@ impl<'de> Deserialize<'de> for Metadata {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         if raw.get().len() > METADATA_BYTES_MAX {
             return Err(D::Error::custom("metadata is larger than 4 KiB"));
+        }
+        if !numbers_fit(raw.get()) {
+            return Err(D::Error::custom("a number in it has an exponent beyond 999"));
         }
         // RawValue checks no surrogates, no number ranges and no depth: a full parse does.
         match serde_json::from_str::<Value>(raw.get()) {
@@ -194,6 +219,12 @@ mod tests {
             parse(r#"{"name":"a\\u0000","count":3,"metadata":{"big":12345678901234567890.5}}"#).unwrap();
         assert_eq!((sample.name.as_str(), sample.count), ("a\\u0000", 3));
         assert_eq!(sample.metadata.unwrap().as_str(), r#"{"big":12345678901234567890.5}"#);
+        for (text, fits) in
+            [(r#"{"x":1e-20000}"#, false), (r#"{"x":[1E+1000]}"#, false), (r#"{"x":1e-0999}"#, true)]
+        {
+            assert_eq!(serde_json::from_str::<Metadata>(text).is_ok(), fits, "{text}");
+        }
+        assert!(serde_json::from_str::<Metadata>(r#"{"e\"9e99999":"1e99999","true":true}"#).is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::amount::Amount;
 use crate::book::Book;
 use crate::credit::{Account, Change};
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
-use crate::grant::{self, View};
+use crate::grant::{self, View, grant_columns};
 use crate::instant::Instant;
 use crate::reply::{Failure, or_error};
 
@@ -35,28 +35,50 @@ impl Standing {
     }
 }
 
-const OF_CUSTOMER: &str = "
-    select a.name, a.asset, b.account_id, b.balance::text, b.next_due_at
-      from topup.account a
+/// Balances, holds and grants in one statement: what moves between them is never seen twice or not at all.
+const OF_CUSTOMER: &str = concat!(
+    "select a.name, a.asset, b.account_id, b.balance::text, b.next_due_at, h.next_at, h.held::text, ",
+    grant_columns!(),
+    " from topup.account a
       join topup.balance b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+     cross join lateral (select min(o.expires_at) as next_at, coalesce(sum(o.amount), 0) as held
+                           from topup.hold o
+                          where o.tenant_id = a.tenant_id and o.account_id = a.account_id and o.is_open) h
+      left join topup.credit_grant g on g.tenant_id = a.tenant_id and g.account_id = a.account_id and g.is_open
      where a.tenant_id = $1 and a.environment = $2::topup.environment and a.customer_id = $3
        and ($4::uuid is null or a.account_id = $4)
-     order by a.created_at, a.name, a.asset";
+     order by a.created_at, a.name, a.asset"
+);
 
-/// The accounts of a customer as they stand now, oldest first, or the one of them. Takes no locks: all of
-/// it is in the snapshot of the calling statement.
+/// The accounts of a customer as they stand now, oldest first, or the one of them. Takes no locks.
 pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result<Vec<Standing>, Failure> {
     let now = Instant::now();
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, only];
-    let kept = db::read(OF_CUSTOMER, arguments, |row| {
-        Ok((row.get::<String>(1)?, row.get::<String>(2)?, Kept::read(row, 3)?))
+    let rows = db::read(OF_CUSTOMER, arguments, |row| {
+        let account = (row.uuid(3)?, row.get::<String>(1)?, row.get::<String>(2)?);
+        let credit = Account {
+            balance: row.amount(4)?,
+            next_hold_at: Instant::maybe(row, 6)?,
+            held: row.amount(7)?,
+            ..Account::default()
+        };
+        let grant = row.maybe_uuid(8)?.map(|_| grant::read_grant(row, 8)).transpose()?;
+        Ok((account, credit, grant))
     })?;
-    let stand = |(name, asset, kept): (String, String, Kept)| {
-        let (credit, _) = kept.at(book, now)?;
+    let mut found: Vec<((Uuid, String, String), Account)> = Vec::new();
+    for (account, credit, grant) in rows {
+        match found.last_mut().filter(|(last, _)| last.0 == account.0) {
+            Some((_, credit)) => credit.grants.extend(grant),
+            None => found.push((account, Account { grants: grant.into_iter().collect(), ..credit })),
+        }
+    }
+    let stand = |((account_id, name, asset), mut credit): ((Uuid, String, String), Account)| {
+        grant::add_due_holds(book, View::Snapshot, account_id, &mut credit, now)?;
+        credit.play(Instant::BEGINNING, now);
         let (pending_in, pending_out) = (credit.pending_in(), credit.held);
         Ok(Standing { name, asset, available: credit.balance, pending_in, pending_out, credit })
     };
-    kept.into_iter().map(stand).collect()
+    found.into_iter().map(stand).collect()
 }
 
 /// A balance as the table has it: right until something is due.

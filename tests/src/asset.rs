@@ -214,3 +214,12 @@ async fn the_sql_functions_answer_the_same() {
     let infinite = "topup.asset_add_rate('TOK', 'USD', 1, 'infinity')";
     assert_eq!(call(&app, infinite).await["data"]["field"], "valid_from");
 }
+
+#[tokio::test]
+async fn times_that_postgres_cannot_tell_apart_are_one_time() {
+    let till = Till::open().await;
+    till.root.post("/assets", json!({"code": "TOK", "name": "Tokens"})).await.expect_status(201);
+    let rate = json!({"source": "USD", "rate": 1, "valid_from": "2026-01-01T00:00:00.0000001Z",
+                      "valid_to": "2026-01-01T00:00:00.0000002Z"});
+    till.root.post("/assets/TOK/rates", rate).await.expect_problem(422, 2000, Some("valid_to"));
+}

@@ -254,6 +254,42 @@ async fn holds_that_make_no_sense_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_hold_of_nearly_all_that_an_account_can_have_ends_like_any_other() {
+    let bank = Bank::open().await;
+    bank.adjust("1000000000000000000", "gift", "").await;
+    let (first, second) =
+        (bank.held("400000000000000000", "1 hour").await, bank.held("600000000000000000", "1 hour").await);
+    assert_eq!(
+        bank.adjust("1", "gift", "").await["code"],
+        2005,
+        "what is held comes back and needs its room"
+    );
+    assert_eq!(release(&bank, &first).await["code"], 1000);
+    assert_eq!(settle(&bank, &second, "1").await["code"], 1000);
+    assert_eq!(bank.balance().await, "999999999999999999");
+    bank.database.check().await;
+}
+
+#[tokio::test]
+async fn an_account_has_a_thousand_open_holds_and_the_worker_ends_them_all() {
+    let bank = Bank::open().await;
+    bank.adjust("10", "gift", "").await;
+    let many = format!(
+        "select count(*) filter (where topup.hold('{}', 'USD', 0.001, clock_timestamp() + interval '1 hour') ->> 'code' = '1000')
+           from generate_series(1, 1001)",
+        bank.customer
+    );
+    assert_eq!(bank.app.query_one(&many, &[]).await.unwrap().get::<_, i64>(0), 1000);
+    let end = "update topup.hold set expires_at = clock_timestamp();
+               update topup.balance set next_due_at = clock_timestamp() where next_due_at is not null";
+    bank.admin.batch_execute(end).await.unwrap();
+    bank.admin.batch_execute("set statement_timeout = '10s'").await.unwrap();
+    while bank.admin.query_one("select topup.run_due(100)", &[]).await.unwrap().get::<_, i32>(0) > 0 {}
+    assert_eq!((bank.balance().await.as_str(), bank.total("held").await.as_str()), ("10", "0"));
+    bank.database.check().await;
+}
+
+#[tokio::test]
 async fn a_hold_rolls_back_with_the_apps_own_transaction() {
     let bank = Bank::open().await;
     bank.grant("10", "gift", "1 hour").await;

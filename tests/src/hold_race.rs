@@ -1,6 +1,6 @@
 //! Many clients at once: together they spend what there is and no more, whatever they do and whatever expires meanwhile.
 
-use crate::support::{Bank, call};
+use crate::support::{Bank, call, wire};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Barrier;
@@ -122,4 +122,28 @@ async fn usage_charges_holds_and_expiry_at_once_keep_the_books_right() {
     let usage: String = bank.admin.query_one(usage, &[]).await.unwrap().get(0);
     // 96 events at 0.05.
     assert_eq!(usage.parse::<f64>().unwrap(), -4.8);
+}
+
+/// What moves between available and held is never seen twice or not at all, over HTTP's door neither.
+#[tokio::test]
+async fn a_reader_never_sees_half_of_a_hold() {
+    let bank = Bank::open().await;
+    bank.adjust("100", "gift", "").await;
+    let (writer, customer) = (bank.database.app(&bank.key).await, bank.customer.clone());
+    let writing = tokio::spawn(async move {
+        loop {
+            let hold = format!("topup.hold('{customer}', 'USD', 50, clock_timestamp() + interval '1 hour')");
+            let held = call(&writer, &hold).await;
+            let id = held["data"]["id"].as_str().unwrap().to_owned();
+            assert_eq!(call(&writer, &format!("topup.release('{id}')")).await["code"], 1000);
+        }
+    });
+    let request = json!({"customer_id": bank.customer, "account_id": "default:USD"});
+    for _ in 0..1000 {
+        let (_, reply) = wire(&bank.admin, &bank.key, "wallet_account", &request).await;
+        let (available, held) = (&reply["data"]["available"], &reply["data"]["pending_out"]);
+        assert_eq!(available.as_i64().unwrap() + held.as_i64().unwrap(), 100, "{reply}");
+    }
+    assert!(!writing.is_finished());
+    writing.abort();
 }

@@ -190,3 +190,12 @@ async fn simulated_usage_shows_fees_and_warns_of_what_is_free() {
     let gone = format!("topup.simulate_usage('{id}', 2, '{events}')");
     assert_eq!(call(&plan.app, &gone).await["data"]["field"], "version");
 }
+
+#[tokio::test]
+async fn a_fixed_price_that_no_account_could_hold_is_no_price() {
+    let plan = Plan::open().await;
+    let price = r#"[{"name":"Much","type":"fixed","billing_model":{"type":"one_time","one_time":{}},
+        "pricing":[{"asset":"USD","values":[{"unit_price":1000000000000000000,"quantity":2}]}]}]"#;
+    let refused = call(&plan.app, &format!("topup.product_create('m', 'm', '{price}')")).await;
+    assert_eq!(refused["data"]["field"], "prices[0].pricing[0].values[0].quantity", "{refused}");
+}

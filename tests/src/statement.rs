@@ -194,3 +194,14 @@ async fn a_statement_costs_no_more_in_a_long_history() {
     till.get("/default%3AUSD/statement").await.expect_problem(422, 2000, Some("to"));
     till.get("/default%3AUSD/statement?to=2026-01-31T00:00:00Z").await.expect_status(200);
 }
+
+#[tokio::test]
+async fn no_time_is_now() {
+    let till = lived().await;
+    let admin = till.shop.database.admin().await;
+    let query = "select topup.balance_at($1, 'default:USD', null)::text,
+                        (select balance::text from topup.statement_lines($1, 'default:USD', null, null) where kind = 'closing')";
+    let row = admin.query_one(query, &[&till.customer]).await.unwrap();
+    let exact = |text: String| text.trim_end_matches('0').to_owned();
+    assert_eq!((exact(row.get(0)), exact(row.get(1))), ("7.000000001".to_owned(), "7.000000001".to_owned()));
+}

@@ -80,7 +80,8 @@ impl Plan {
         let set = format!(
             "update topup.subscription set starts_at = starts_at - interval '{interval}',
                     due_at = due_at - interval '{interval}', first_renews_at = first_renews_at - interval '{interval}';
-             update topup.subscription_product set valid_from = valid_from - interval '{interval}';
+             update topup.subscription_product set valid_from = valid_from - interval '{interval}',
+                    valid_to = valid_to - interval '{interval}';
              update topup.subscription_item set anchor = anchor - interval '{interval}',
                     next_at = next_at - interval '{interval}'"
         );

@@ -245,3 +245,87 @@ async fn over_http_events_are_sent_listed_and_read() {
     assert_eq!(nobody.status, 422);
     shop.database.check().await;
 }
+
+#[tokio::test]
+async fn what_an_account_cannot_owe_is_refused_and_not_kept() {
+    let plan = Plan::open().await;
+    plan.product("chat", &format!("[{}]", unit_price("chat", "600000000000000000")), "[]").await;
+    plan.subscribe("chat", "starts_at => '2026-01-01T00:00:00Z'").await;
+    let event = |id: &str| json!([{"id": id, "event_type": "chat", "occurred_at": "2026-01-02T00:00:00Z"}]);
+    assert_eq!(plan.usage(event("a")).await["code"], 1000);
+    let before = plan.database.contents().await;
+    for _ in 0..2 {
+        let refused = plan.usage(event("b")).await;
+        assert_eq!(
+            (&refused["code"], &refused["data"]["field"]),
+            (&json!(2005), &json!("events")),
+            "{refused}"
+        );
+    }
+    assert!(plan.database.contents().await == before);
+    plan.database.check().await;
+}
+
+#[tokio::test]
+async fn numbers_that_no_numeric_holds_are_refused() {
+    let plan = chat().await;
+    let mut event = message("e", json!(1), json!(1));
+    event["data"]["x"] = json!("@");
+    let text = json!([event]).to_string().replace("\"@\"", "1e-20000");
+    let query = "select topup.call($1, 'record_usage', $2)::text";
+    let request = format!(r#"{{"customer_id":"{}","events":{text}}}"#, plan.customer);
+    let key: String =
+        plan.app.query_one("select current_setting('topup.api_key')", &[]).await.unwrap().get(0);
+    let reply: String = plan.admin.query_one(query, &[&key, &request]).await.unwrap().get(0);
+    assert!(reply.starts_with("(422,") && reply.contains("exponent"), "{reply}");
+}
+
+/// One price, paid from two accounts: before the change of version from one, after it from the other.
+#[tokio::test]
+async fn a_meter_counts_whatever_account_pays() {
+    let plan = Plan::open().await;
+    let price = |id: &str, address: &str| {
+        format!(
+            r#"[{{{id}"name":"Calls","type":"usage_based","billing_model":{{"type":"real_time"}},"pricing_model":"tiered",
+                 "tiering":{{"basis":"unit"}},"collection":{{"type":"balance","address":"{address}"}},
+                 "usage_calculation":{{"event_type":"call","usage_type":"unit"}},
+                 "pricing":[{{"asset":"USD","values":[{{"up_to":100,"unit_price":1}},{{"unit_price":5}}]}}]}}]"#
+        )
+    };
+    let product = plan.product("calls", &price("", "default"), "[]").await;
+    let made = plan.subscribe("calls", "starts_at => '2026-01-01T00:00:00Z'").await;
+    let version = call(&plan.app, &format!("topup.product_version_get('{product}', 1)")).await;
+    let id = format!(r#""id":{},"#, version["data"]["prices"][0]["id"]);
+    let second =
+        format!("topup.product_version_create('{product}', '{}', publish => true)", price(&id, "other"));
+    assert_eq!(call(&plan.app, &second).await["data"]["version"], 2);
+    let subscription = made["data"]["id"].as_str().unwrap();
+    let change =
+        format!("topup.subscription_product_update('{}', '{subscription}', '{product}', '2')", plan.customer);
+    assert_eq!(call(&plan.app, &change).await["code"], 1000);
+    let key: String =
+        plan.app.query_one("select current_setting('topup.api_key')", &[]).await.unwrap().get(0);
+    let mut sessions = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let (app, customer) = (plan.database.app(&key).await, plan.customer.clone());
+        sessions.spawn(async move {
+            for n in 0..10 {
+                let at = if number % 2 == 0 { "'2026-01-02'::timestamptz" } else { "clock_timestamp()" };
+                let record = format!(
+                    "topup.record_usage('{customer}', jsonb_build_array(jsonb_build_object(
+                         'id', 'm{number}-{n}', 'event_type', 'call', 'occurred_at', {at})))"
+                );
+                let reply = call(&app, &record).await;
+                assert_eq!(reply["code"], 1000, "{reply}");
+            }
+        });
+    }
+    sessions.join_all().await;
+    plan.database.check().await;
+    let sum = "select trim_scale(sum(amount))::text from topup.usage_fee";
+    assert_eq!(
+        plan.admin.query_one(sum, &[]).await.unwrap().get::<_, String>(0),
+        "400",
+        "100 at 1 and 60 at 5"
+    );
+}

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::book::Book;
 use crate::db::{self, args};
 use crate::id;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::reply::Failure;
+use crate::reply::{Failure, Refusal};
 
 /// A sum in one asset.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -102,15 +103,26 @@ impl Booking {
         for fee in &self.fees {
             let total = totals.entry((fee.account_id, &fee.basis.currency)).or_default();
             let message = "Together these events cost more than an account can hold.";
-            let beyond = || {
-                crate::reply::Refusal::of_field(pg_topup_contract::Code::InvalidRequest, "events", message)
-            };
+            let beyond = || Refusal::of_field(Code::InvalidRequest, "events", message);
             *total = total.plus(fee.basis.amount).ok_or_else(beyond)?;
         }
         Ok(totals)
     }
 
-    /// Books the fees and returns what they come to in each asset.
+    /// Refuses what would take an account below all that it can owe: nothing may be written before that.
+    pub fn check(&self, locked: &[Locked]) -> Result<(), Failure> {
+        let totals = self.totals()?;
+        let borne = |((account_id, _), total): (&(Uuid, &str), &Amount)| {
+            locked.iter().any(|account| account.account_id == *account_id && account.bears(*total))
+        };
+        if totals.iter().all(borne) {
+            return Ok(());
+        }
+        let message = "With these events an account would owe more than it can hold.";
+        Err(Refusal::of_field(Code::AmountOutOfRange, "events", message).into())
+    }
+
+    /// Books the fees and returns what they come to in each asset. It is checked already.
     pub fn post(
         self,
         book: &Book,

@@ -13,6 +13,7 @@ use super::item;
 use super::product::{Product, read_product};
 use super::renewal;
 use crate::book::Book;
+use crate::customer;
 use crate::db::{self, DbResult, Row, args};
 use crate::id::{self, Kind};
 use crate::reply::{Failure, Refusal};
@@ -172,6 +173,7 @@ pub fn open(
     wanted: &NewSubscription,
     path: &str,
 ) -> Result<Subscription, Failure> {
+    customer::lock(book, customer_id)?;
     let products = resolve(book, wanted, path)?;
     let subscription_id = id::new();
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
@@ -197,7 +199,7 @@ pub fn open(
         item::begin(book, customer_id, subscription_id, product.product_id, *version)?;
     }
     renewal::run(book, subscription_id)?;
-    let found = read_all(book, customer_id, Some(subscription_id))?;
+    let found = read_all(db::write, book, customer_id, Some(subscription_id))?;
     found.into_iter().next().ok_or_else(|| Failure::Fault("the subscription is not there".to_owned()))
 }
 
@@ -287,7 +289,7 @@ pub fn subscribable_version(
 
 /// The subscriptions of a customer, newest first.
 pub fn of_customer(book: &Book, customer_id: Uuid) -> Result<Vec<Subscription>, Failure> {
-    read_all(book, customer_id, None)
+    read_all(db::read, book, customer_id, None)
 }
 
 const READ: &str = "
@@ -309,9 +311,21 @@ const READ: &str = "
        and (s.subscription_id = $4 or $4 is null)
      order by s.subscription_id desc";
 
-fn read_all(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result<Vec<Subscription>, Failure> {
+/// As the calling statement sees them, or as they are with what it has written.
+type Query = fn(
+    &'static str,
+    &[db::Arg],
+    fn(&Row) -> DbResult<(Subscription, String)>,
+) -> DbResult<Vec<(Subscription, String)>>;
+
+fn read_all(
+    query: Query,
+    book: &Book,
+    customer_id: Uuid,
+    only: Option<Uuid>,
+) -> Result<Vec<Subscription>, Failure> {
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, only];
-    let found = db::write(READ, arguments, read_one)?;
+    let found = query(READ, arguments, read_one)?;
     found
         .into_iter()
         .map(|(subscription, products)| {

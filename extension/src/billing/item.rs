@@ -11,6 +11,7 @@ use super::pricing::{BillingType, Entitlement, Interval, Price, PriceType, Timin
 use crate::account;
 use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
+use crate::instant::Instant;
 use crate::reply::Failure;
 
 /// Something that is due.
@@ -54,20 +55,26 @@ pub fn contents(book: &Book, customer_id: Uuid, product_id: Uuid, version: i32) 
     Ok(contents)
 }
 
-/// An item that is there already goes on as it was.
+/// An item that is there already goes on as it was. One that comes back goes on too; where its time has come
+/// meanwhile, a period begins now.
 const BEGIN: &str = "
-    insert into topup.subscription_item (tenant_id, environment, subscription_id, product_id, kind, item, anchor, periods,
-                                         next_at)
+    insert into topup.subscription_item as i (tenant_id, environment, subscription_id, product_id, kind, item, anchor, periods,
+                                              next_at)
     select $1, $2::topup.environment, $3, $4, $5, $6, case when $7 is null then b.at else coalesce(s.first_renews_at, b.at) end,
            case when $7 is null or s.first_renews_at is not null then 0 else 1 end,
            case when $7 is null then b.at
                 else coalesce(s.first_renews_at, (b.at at time zone 'UTC' + $7::interval) at time zone 'UTC') end
       from topup.subscription s, lateral (select greatest(s.starts_at, clock_timestamp()) as at) b
      where s.tenant_id = $1 and s.environment = $2::topup.environment and s.subscription_id = $3
-    on conflict do nothing";
+    on conflict (tenant_id, environment, subscription_id, product_id, kind, item) do update
+       set is_part = true,
+           anchor = case when not i.is_part and i.next_at < clock_timestamp() then excluded.anchor else i.anchor end,
+           periods = case when not i.is_part and i.next_at < clock_timestamp() then excluded.periods else i.periods end,
+           next_at = case when not i.is_part and i.next_at < clock_timestamp() then excluded.next_at else i.next_at end";
 
+/// What is no part of the version any more is kept, so that what was paid or granted once is not so again.
 const END: &str = "
-    delete from topup.subscription_item
+    update topup.subscription_item set is_part = false
      where tenant_id = $1 and environment = $2::topup.environment and subscription_id = $3 and product_id = $4
        and not (kind = 'price' and item = any ($5)) and not (kind = 'entitlement' and item = any ($6))";
 
@@ -126,7 +133,7 @@ const DUE: &str = "
       from topup.subscription_item i
       join topup.subscription_product p using (tenant_id, environment, subscription_id, product_id)
      where i.tenant_id = $1 and i.environment = $2::topup.environment and i.subscription_id = $3
-       and p.valid_to is null and i.next_at <= clock_timestamp()
+       and p.valid_to is null and i.is_part and i.next_at <= clock_timestamp()
      order by i.kind desc, i.product_id, i.item";
 
 /// What is due now: prices before entitlements.
@@ -156,35 +163,36 @@ fn read_due(row: &Row) -> DbResult<Due> {
 }
 
 /// The first period may have an end of its own; the ones after it are counted from there. A period that could
-/// not be paid for is not made up for: the next one is counted from now.
+/// not be had in its time is not made up for: the next one is counted from now, or ends where the first was to.
 const ADVANCE: &str = "
     update topup.subscription_item i
-       set anchor = n.anchor, periods = n.periods, granted_by = coalesce($9, i.granted_by),
+       set anchor = n.anchor, periods = n.periods,
            next_at = case when $7 is null then null
                           else (n.anchor at time zone 'UTC' + n.periods * $7::interval) at time zone 'UTC' end
       from topup.subscription s
      cross join lateral (
-           select case when $8 then clock_timestamp() when x.own_end then s.first_renews_at else x.anchor end as anchor,
-                  case when $8 then 1 when x.own_end then 0 else x.periods + 1 end as periods
+           select case when x.own_end then s.first_renews_at when $8::timestamptz is not null then $8 else x.anchor end as anchor,
+                  case when x.own_end then 0 when $8::timestamptz is not null then 1 else x.periods + 1 end as periods
              from (select y.anchor, y.periods,
-                          y.kind = 'price' and y.periods = 0 and y.anchor < s.first_renews_at as own_end
+                          y.kind = 'price' and y.periods = 0 and y.anchor < s.first_renews_at
+                              and ($8::timestamptz is null or s.first_renews_at > $8) as own_end
                      from topup.subscription_item y
                     where y.tenant_id = $1 and y.environment = $2::topup.environment and y.subscription_id = $3
                       and y.product_id = $4 and y.kind = $5 and y.item = $6) x) n
      where s.tenant_id = $1 and s.environment = $2::topup.environment and s.subscription_id = $3
        and i.tenant_id = $1 and i.environment = $2::topup.environment and i.subscription_id = $3
        and i.product_id = $4 and i.kind = $5 and i.item = $6
-    returning (extract(epoch from coalesce(i.next_at, (clock_timestamp() at time zone 'UTC' + $10::interval) at time zone 'UTC'))
+    returning (extract(epoch from coalesce(i.next_at, (clock_timestamp() at time zone 'UTC' + $9::interval) at time zone 'UTC'))
                * 1000000)::bigint";
 
 impl Item {
-    /// Sets the item to its next period, or to none. Returns when the period that begins ends.
+    /// Sets the item to its next period, or to none; it begins when the one before ends, or at `from`. Returns when
+    /// it ends.
     pub fn advance(
         &self,
         book: &Book,
         subscription_id: Uuid,
-        from_now: bool,
-        granted_by: Option<Uuid>,
+        from: Option<Instant>,
     ) -> Result<Option<Timestamp>, Failure> {
         let (kind, name, period, lifetime) = match &self.what {
             What::Price(price) => ("price", price.id(), price_interval(price), None),
@@ -204,11 +212,26 @@ impl Item {
             kind,
             name,
             period,
-            from_now,
-            granted_by,
+            from,
             lifetime
         ];
         let ends = db::write(ADVANCE, arguments, |row| row.maybe::<i64>(1))?;
         Ok(ends.into_iter().flatten().next().and_then(|us| Timestamp::from_microsecond(us).ok()))
     }
+
+    /// Remembers which transaction grants the credit of the period that begins.
+    pub fn note_grant(&self, book: &Book, subscription_id: Uuid, transaction_id: Uuid) -> DbResult<()> {
+        let What::Entitlement(entitlement) = &self.what else { return Ok(()) };
+        let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+        let name = entitlement.name.as_str();
+        db::execute(
+            NOTE_GRANT,
+            args![tenant_id, environment, subscription_id, self.product_id, name, transaction_id],
+        )
+    }
 }
+
+const NOTE_GRANT: &str = "
+    update topup.subscription_item set granted_by = $6
+     where tenant_id = $1 and environment = $2::topup.environment and subscription_id = $3 and product_id = $4
+       and kind = 'entitlement' and item = $5";

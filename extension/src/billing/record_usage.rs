@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::booking::{Booking, Total};
 use super::plan::{self, Plan};
+use super::pricing::Price;
 use super::usage_event::{self, UsageEvent};
 use crate::book::Book;
 use crate::caller::Caller;
@@ -57,10 +58,12 @@ impl Handler for RecordUsage {
         let batch = usage_event::distinct(&request.events)?;
         let events: Vec<&UsageEvent> = batch.iter().map(|(_, event)| *event).collect();
         let plans = plan::at_events(caller, customer_id, &events)?;
+        lock_meters(caller, customer_id, &plans)?;
         let locked = lock_payers(caller, customer_id, &plans, &events)?;
         for _ in 0..TRIES_MAX {
             let new = unseen(caller, customer_id, &batch)?;
             let booking = Booking::price(caller, customer_id, &plans, &new)?;
+            booking.check(&locked)?;
             if keep_events(caller, customer_id, &new)? {
                 let fees = booking.post(caller, customer_id, &locked, new.len())?;
                 let repeated = request.events.len() - new.len();
@@ -85,8 +88,16 @@ fn find_customer(book: &Book, request: &RecordUsageRequest) -> Result<Uuid, Fail
     Ok(customer::find(book, id, external_id)?.ok_or_else(missing)?)
 }
 
-/// Locks every account from which these events could be paid. From here on no one else prices usage that is
-/// paid from them: meters stand still.
+/// Meters are read and set: from here on no one else sets those of this customer, from whatever account they are
+/// paid.
+fn lock_meters(book: &Book, customer_id: Uuid, plans: &[Plan]) -> Result<(), Failure> {
+    if plans.iter().flat_map(|plan| &plan.prices).any(Price::has_tiers) {
+        customer::lock(book, customer_id)?;
+    }
+    Ok(())
+}
+
+/// Locks every account from which these events could be paid.
 fn lock_payers(
     book: &Book,
     customer_id: Uuid,

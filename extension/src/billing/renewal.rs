@@ -20,12 +20,14 @@ use crate::book::{Book, Environment};
 use crate::db::{self, Row, args, from_pg};
 use crate::grant::{Purpose, Terms};
 use crate::id::{self, Kind};
+use crate::instant::Instant;
 use crate::ledger::{self, Header, Posting};
 use crate::reply::{Failure, or_error};
 use crate::wallet::asset;
 
-/// How long after a failed collection the next one is tried.
+/// How long after a failed collection the next one is tried; after each further one twice as long.
 const RETRY_S: i32 = 60;
+const RETRY_S_MAX: i32 = 3600;
 /// Periods that are made up for at once, at most; the rest comes with the next run.
 const PERIODS_MAX: usize = 24;
 
@@ -36,11 +38,12 @@ const LOCK: &str = "
 const SET: &str = "
     update topup.subscription s
        set status = $4, moves = $5,
-           due_at = case when $4 = 'action_required' then clock_timestamp() + make_interval(secs => $6)
+           failures = case when $4 = 'action_required' then s.failures + 1 else 0 end,
+           due_at = case when $4 = 'action_required'
+                         then clock_timestamp() + make_interval(secs => least($6 * 2 ^ least(s.failures, 20), $7))
                          else (select min(i.next_at) from topup.subscription_item i
-                                 join topup.subscription_product p using (tenant_id, environment, subscription_id, product_id)
                                 where i.tenant_id = s.tenant_id and i.environment = s.environment
-                                  and i.subscription_id = s.subscription_id and p.valid_to is null) end
+                                  and i.subscription_id = s.subscription_id and i.is_part) end
      where s.tenant_id = $1 and s.environment = $2::topup.environment and s.subscription_id = $3";
 
 /// A subscription under lock.
@@ -63,26 +66,32 @@ pub fn run(book: &Book, subscription_id: Uuid) -> Result<(), Failure> {
     }
     let mut locked = Locked { book, subscription_id, customer_id, moves };
     let mut status = "active";
+    // What could not be had when it was due begins now, price and credit alike.
+    let late_from = (before == "action_required").then(Instant::now);
     for _ in 0..PERIODS_MAX {
         let items = item::due(book, customer_id, subscription_id)?;
         if items.is_empty() {
             break;
         }
-        locked.lock_accounts(&items)?;
-        if !locked.collect(&items)? {
+        // Nothing is written before it is clear that all of it can be.
+        let accounts = locked.lock_accounts(&items)?;
+        if !locked.takes(&items, &accounts)? || !locked.collect(&items)? {
             status = "action_required";
             break;
         }
         for item in &items {
             match &item.what {
                 What::Price(_) => {
-                    item.advance(book, subscription_id, before == "action_required", None)?;
+                    item.advance(book, subscription_id, late_from)?;
                 }
-                What::Entitlement(entitlement) => locked.grant(item, entitlement)?,
+                What::Entitlement(entitlement) => locked.grant(item, entitlement, late_from)?,
             }
         }
     }
-    db::execute(SET, args![tenant_id, environment, subscription_id, status, locked.moves, RETRY_S])?;
+    db::execute(
+        SET,
+        args![tenant_id, environment, subscription_id, status, locked.moves, RETRY_S, RETRY_S_MAX],
+    )?;
     Ok(())
 }
 
@@ -110,11 +119,40 @@ impl Locked<'_> {
     }
 
     /// Locks all accounts of these items at once: one after the other could meet another's in the other order.
-    fn lock_accounts(&self, items: &[Item]) -> Result<(), Failure> {
+    fn lock_accounts(&self, items: &[Item]) -> Result<Vec<ledger::Locked>, Failure> {
         let accounts: BTreeSet<Uuid> = items.iter().filter_map(|item| self.account_id(item)).collect();
         let accounts: Vec<Uuid> = accounts.into_iter().collect();
-        ledger::lock(self.book, &accounts)?;
-        Ok(())
+        if accounts.is_empty() { Ok(Vec::new()) } else { ledger::lock(self.book, &accounts) }
+    }
+
+    /// Whether the accounts have room for the credit of all entitlements among these items.
+    fn takes(&self, items: &[Item], accounts: &[ledger::Locked]) -> Result<bool, Failure> {
+        let mut wanted: BTreeMap<Uuid, (Amount, usize)> = BTreeMap::new();
+        for item in items {
+            let What::Entitlement(entitlement) = &item.what else { continue };
+            let Some(account_id) = self.account_id(item) else { continue };
+            let Some(credit) = entitlement.amount.plus(self.left_over(item, entitlement)?) else {
+                return Ok(false);
+            };
+            let (sum, count) = wanted.get(&account_id).copied().unwrap_or_default();
+            let Some(sum) = sum.plus(credit) else { return Ok(false) };
+            wanted.insert(account_id, (sum, count + 1));
+        }
+        let takes = |(account_id, (sum, count)): (&Uuid, &(Amount, usize))| {
+            let account = accounts.iter().find(|account| account.account_id == *account_id);
+            account.is_some_and(|account| account.takes_grants(*sum, *count))
+        };
+        Ok(wanted.iter().all(takes))
+    }
+
+    /// What is left of the period before, of an entitlement that rolls over. The account is locked.
+    fn left_over(&self, item: &Item, entitlement: &Entitlement) -> Result<Amount, Failure> {
+        let strategy = entitlement.lifecycle.refresh.as_ref().map(|refresh| refresh.strategy);
+        let earlier = item.granted_by.filter(|_| strategy == Some(RefreshStrategy::Rollover));
+        let (Some(earlier), Some(account_id)) = (earlier, self.account_id(item)) else {
+            return Ok(Amount::ZERO);
+        };
+        rollover::left_over(self.book, account_id, earlier)
     }
 
     /// The account that pays for an item, or receives it.
@@ -135,10 +173,11 @@ impl Locked<'_> {
         for item in items {
             let What::Price(price) = &item.what else { continue };
             let Some((_, asset)) = plan::payer(price) else { continue };
-            let amount = self.fixed_amount(price, asset)?;
+            let Some(amount) = self.fixed_amount(price, asset)? else { return Ok(false) };
             let Some(account_id) = plan::payer_id(self.customer_id, price) else { continue };
             let sum = owed.entry((account_id, asset)).or_default();
-            *sum = sum.plus(amount).ok_or_else(beyond)?;
+            let Some(total) = sum.plus(amount) else { return Ok(false) };
+            *sum = total;
             charges.push(Charge { price_id: price.id(), price_name: &price.name, asset, amount });
         }
         owed.retain(|_, amount| *amount != Amount::ZERO);
@@ -180,34 +219,35 @@ impl Locked<'_> {
         Ok(true)
     }
 
-    /// What a fixed price comes to, rounded to the precision of its asset.
-    fn fixed_amount(&self, price: &Price, asset: &str) -> Result<Amount, Failure> {
+    /// What a fixed price comes to, rounded to the precision of its asset; none where no account could hold it.
+    fn fixed_amount(&self, price: &Price, asset: &str) -> Result<Option<Amount>, Failure> {
         let values = price.pricing.first().map(|pricing| pricing.values.as_slice()).unwrap_or_default();
         let exact = values.iter().fold(BigRational::zero(), |sum, value| {
             let quantity = value.quantity.map_or_else(BigRational::one, Amount::to_fraction);
             sum + value.unit_price.unwrap_or_default().to_fraction() * quantity
         });
         let precision = asset::find(self.book, asset)?.map(|asset| asset.precision).unwrap_or_default();
-        Amount::rounded(&exact, precision).ok_or_else(beyond)
+        Ok(Amount::rounded(&exact, precision))
     }
 
     /// Grants an entitlement for the period that begins. One that rolls over takes along what was left.
-    fn grant(&mut self, item: &Item, entitlement: &Entitlement) -> Result<(), Failure> {
-        let transaction_id = id::new();
-        let expires_at = item.advance(self.book, self.subscription_id, false, Some(transaction_id))?;
+    fn grant(
+        &mut self,
+        item: &Item,
+        entitlement: &Entitlement,
+        late_from: Option<Instant>,
+    ) -> Result<(), Failure> {
+        let expires_at = item.advance(self.book, self.subscription_id, late_from)?;
         if expires_at.is_none_or(|expires_at| expires_at <= jiff::Timestamp::now()) {
-            // The worker was away for the whole of this period.
+            // The worker was away for the whole of this period. What was left before it rolls over still.
             return Ok(());
         }
+        let transaction_id = id::new();
+        item.note_grant(self.book, self.subscription_id, transaction_id)?;
         let asset = &entitlement.asset;
-        let account_id = account::open_for_customer(self.book, self.customer_id, "default", asset)?;
+        let account_id = account::customer_account_id(self.customer_id, "default", asset);
         let locked = ledger::lock(self.book, &[account_id])?;
-        let rolls_over = entitlement.lifecycle.refresh.as_ref().map(|refresh| refresh.strategy)
-            == Some(RefreshStrategy::Rollover);
-        let left = match item.granted_by.filter(|_| rolls_over) {
-            Some(earlier) => rollover::left_over(self.book, account_id, earlier)?,
-            None => Amount::ZERO,
-        };
+        let left = self.left_over(item, entitlement)?;
         let credit = entitlement.amount.plus(left).ok_or_else(beyond)?;
         let given = account::system_id(self.book.tenant_id, self.book.environment, System::Adjustment, asset);
         let mut postings = vec![Posting::new(account_id, credit), Posting::new(given, -entitlement.amount)];
@@ -233,13 +273,28 @@ impl Locked<'_> {
             reference: Some(&reference),
             detail: Some(detail.to_string()),
         };
-        ledger::post_granting(self.book, header, &locked, &postings, &[(account_id, terms)])?;
-        Ok(())
+        let posted = ledger::post_granting(self.book, header, &locked, &postings, &[(account_id, terms)]);
+        // It was looked at before the first write, so this cannot be refused; and must not, with half of it done.
+        posted.map(drop).map_err(|failure| match failure {
+            Failure::Refused(refusal) => {
+                Failure::Fault(format!("an entitlement was refused: {}", refusal.message))
+            }
+            fault => fault,
+        })
     }
 }
 
 fn beyond() -> Failure {
     Failure::Fault("a subscription moves more than an account can hold".to_owned())
+}
+
+const TRY_AGAIN: &str = "
+    update topup.subscription set due_at = clock_timestamp()
+     where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3 and status = 'action_required'";
+
+/// The customer is about to get credit: what could not be collected is tried again. Before its accounts are locked.
+pub fn try_again(book: &Book, customer_id: Uuid) -> Result<(), Failure> {
+    Ok(db::execute(TRY_AGAIN, args![book.tenant_id, book.environment.as_str(), customer_id])?)
 }
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe)]

@@ -86,14 +86,18 @@ impl Handler for Update {
         match (request.status, status.as_str()) {
             (WantedStatus::Inactive, "inactive") => {}
             (WantedStatus::Inactive, _) => {
+                // What is due by now is still owed, and given.
+                renewal::run(caller, subscription_id)?;
                 db::execute(END_PRODUCTS, key)?;
                 db::execute(END, key)?;
             }
             (WantedStatus::Active, "inactive") => {
-                if db::write(RESUME_PRODUCTS, key, |_| Ok(()))?.is_empty() {
+                if db::write(LOCK_PRODUCTS, key, |_| Ok(()))?.is_empty() {
                     let message = "The products of this subscription were deleted.";
                     return Err(Refusal::conflict("status", message).into());
                 }
+                db::execute(REOPEN_PRODUCTS, key)?;
+                db::execute(RESUME_PRODUCTS, key)?;
                 db::execute(RESUME, key)?;
                 renewal::run(caller, subscription_id)?;
             }
@@ -117,6 +121,24 @@ const END: &str = "
     update topup.subscription set status = 'inactive', ended_at = clock_timestamp(), due_at = null
      where tenant_id = $1 and environment = $2::topup.environment and subscription_id = $3";
 
+/// Shared, so that a product is not deleted while its subscription is resumed.
+const LOCK_PRODUCTS: &str = "
+    select p.product_id from topup.product p
+     where p.tenant_id = $1 and p.environment = $2::topup.environment and p.deleted_at is null
+       and exists (select from topup.subscription_product s
+                    where s.tenant_id = $1 and s.environment = $2::topup.environment and s.subscription_id = $3
+                      and s.product_id = p.product_id)
+     order by p.product_id for share";
+
+/// What ended before it began goes on as it was planned.
+const REOPEN_PRODUCTS: &str = "
+    update topup.subscription_product s set valid_to = null
+      from topup.product p
+     where s.tenant_id = $1 and s.environment = $2::topup.environment and s.subscription_id = $3
+       and s.valid_to = s.valid_from and s.valid_from > clock_timestamp()
+       and p.tenant_id = s.tenant_id and p.environment = s.environment and p.product_id = s.product_id
+       and p.deleted_at is null";
+
 const RESUME_PRODUCTS: &str = "
     insert into topup.subscription_product (tenant_id, environment, subscription_id, product_id, version, valid_from)
     select l.tenant_id, l.environment, l.subscription_id, l.product_id, l.version, greatest(clock_timestamp(), l.valid_to)
@@ -124,13 +146,14 @@ const RESUME_PRODUCTS: &str = "
              where tenant_id = $1 and environment = $2::topup.environment and subscription_id = $3
              order by product_id, valid_from desc) l
       join topup.product p using (tenant_id, environment, product_id)
-     where p.deleted_at is null and l.valid_to is not null
-    returning product_id";
+     where p.deleted_at is null and l.valid_to is not null";
 
-/// As action_required: a period that ended meanwhile is not made up for, the next one begins now.
+/// One that had begun is resumed as action_required: a period that ended meanwhile is not made up for, the next
+/// one begins now.
 const RESUME: &str = "
     update topup.subscription
-       set status = 'action_required', ended_at = null, starts_at = least(starts_at, clock_timestamp())
+       set status = case when starts_at > clock_timestamp() then 'scheduled' else 'action_required' end,
+           ended_at = null, due_at = greatest(starts_at, clock_timestamp())
      where tenant_id = $1 and environment = $2::topup.environment and subscription_id = $3";
 
 /// The subscription of a customer, locked, with its status.
@@ -138,6 +161,7 @@ fn lock(book: &Book, customer_id: &str, subscription_id: &str) -> Result<(Uuid, 
     let customer_id = customer::require(book, customer_id)?;
     let missing = || Refusal::not_found("subscription_id", "The customer has no such subscription.");
     let id = Kind::Subscription.parse(subscription_id).ok_or_else(missing)?;
+    customer::lock(book, customer_id)?;
     let arguments = args![book.tenant_id, book.environment.as_str(), id, customer_id];
     let found = db::write(LOCK, arguments, |row| row.get::<String>(1))?;
     Ok((id, found.into_iter().next().ok_or_else(missing)?))
@@ -203,6 +227,8 @@ impl Handler for UpdateProduct {
         let version =
             customer_subscription::subscribable_version(caller, &product, request.version, "version")?;
         if version != before {
+            // What is due by now is of the version before.
+            renewal::run(caller, subscription_id)?;
             let next = args![tenant_id, environment, subscription_id, product_id, version];
             if is_ahead {
                 db::execute(REPLACE, next)?;

@@ -11,12 +11,12 @@ use crate::jsonb::JsonbText;
 fn asset_create(
     code: Option<&str>,
     name: Option<&str>,
-    precision: default!(Option<i32>, "2"),
+    decimals: default!(Option<i32>, "2"),
     label: default!(Option<&str>, "NULL"),
     symbol: default!(Option<&str>, "NULL"),
     rates: default!(Option<JsonbText>, "NULL"),
 ) -> JsonbText {
-    let fields = Fields::default().with("code", code).with("name", name).with("precision", precision);
+    let fields = Fields::default().with("code", code).with("name", name).with("precision", decimals);
     let fields = fields.with("label", label).with("symbol", symbol).json("rates", rates);
     perform("asset_create", fields, None)
 }

@@ -40,11 +40,11 @@ impl Locked {
         self.as_of
     }
 
-    /// Books what time alone has changed.
-    fn bring_up_to_date(&mut self, book: &Book, now: Instant) -> Result<(), Failure> {
+    /// Books what time alone has changed; tells how many changes there were.
+    fn bring_up_to_date(&mut self, book: &Book, now: Instant) -> Result<usize, Failure> {
         self.as_of = now;
         if self.next_due_at.is_none() {
-            return Ok(());
+            return Ok(0);
         }
         let credit = grant::load(book, View::Locked, self.account_id, self.balance, now)?;
         let noted = self.next_due_at;
@@ -53,7 +53,7 @@ impl Locked {
         if changes == 0 && noted != self.next_due_at && noted <= Some(now) {
             grant::note_next(book, self.account_id, self.next_due_at)?;
         }
-        Ok(())
+        Ok(changes)
     }
 
     /// Lets time pass for what the account holds, and books how that changes it; tells how many changes there were.
@@ -79,15 +79,21 @@ const LOCK: &str = "
 /// Locks running balances in id order, reads them as they are once the locks are held, and brings those with
 /// grants or holds up to date. The accounts of one operation are locked together.
 pub fn lock(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Failure> {
+    Ok(lock_counting(book, account_ids)?.0)
+}
+
+/// The same, with how many changes were booked.
+fn lock_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usize), Failure> {
     let mut locked = db::write(LOCK, args![book.tenant_id, account_ids], read_locked)?;
     if locked.len() != account_ids.len() {
         return Err(Failure::Fault("an account to be locked does not exist".to_owned()));
     }
     let now = Instant::now();
+    let mut changes = 0;
     for account in &mut locked {
-        account.bring_up_to_date(book, now)?;
+        changes += account.bring_up_to_date(book, now)?;
     }
-    Ok(locked)
+    Ok((locked, changes))
 }
 
 /// Locks the tenant's own wallet.
@@ -118,12 +124,20 @@ const DUE: &str = "
       join topup.account a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
       join topup.tenant_environment e on e.tenant_id = a.tenant_id and e.environment = a.environment";
 
+/// Changes after which a sweep leaves the rest to the next one: each statement must end soon.
+const CHANGES_ENOUGH: usize = 200;
+
 /// Brings accounts up to date that are overdue; returns how many. All their locks are held already, so
 /// that this waits for nobody.
 pub fn sweep_due(batch_max: i32) -> Result<i32, Failure> {
     let due = db::write(DUE, args![i64::from(batch_max)], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    let (mut swept, mut changes) = (0, 0);
     for (book, account_id) in &due {
-        lock(book, &[*account_id])?;
+        changes += lock_counting(book, &[*account_id])?.1;
+        swept += 1;
+        if changes >= CHANGES_ENOUGH {
+            break;
+        }
     }
-    Ok(i32::try_from(due.len()).unwrap_or(i32::MAX))
+    Ok(swept)
 }

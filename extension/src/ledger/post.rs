@@ -21,7 +21,8 @@ pub enum Meaning<'a> {
     /// The credit becomes a grant.
     Grants(&'a Terms),
     /// The credit gives back part of an earlier debit.
-    GivesBack { of_transaction: Uuid, taken: &'a Taken },
+    /// `was_held`: so much of the account's open holds ends with it.
+    GivesBack { of_transaction: Uuid, taken: &'a Taken, was_held: Amount },
 }
 
 /// Writes one transaction. Postings must sum to zero; those of zero are left out. `locked` holds every
@@ -134,7 +135,11 @@ impl Locked {
         at: Instant,
     ) -> Result<Option<Moved>, Failure> {
         let amount = posting.amount;
-        let after = self.balance_after(posting)?;
+        let was_held = match meaning {
+            Some(Meaning::GivesBack { was_held, .. }) => was_held,
+            _ => Amount::ZERO,
+        };
+        let after = self.balance_after(posting, was_held)?;
         let plain = || Box::new(Account { balance: self.balance, ..Account::default() });
         if meaning.is_some() && self.credit.is_none() {
             self.credit = Some(plain());
@@ -163,7 +168,7 @@ impl Locked {
                 moved.uses = credit.grant(grant.clone());
                 moved.grant = Some(grant);
             }
-            Some(Meaning::GivesBack { of_transaction, taken }) => {
+            Some(Meaning::GivesBack { of_transaction, taken, .. }) => {
                 moved.uses = credit.give_back(amount, taken);
                 moved.given_back = Some((of_transaction, amount));
             }
@@ -176,12 +181,24 @@ impl Locked {
         Ok(Some(moved))
     }
 
-    fn balance_after(&self, posting: &Posting) -> Result<Amount, Failure> {
+    /// Whether so many grants that come to an amount would be taken now.
+    pub fn takes_grants(&self, amount: Amount, count: usize) -> bool {
+        let posting = Posting::new(self.account_id, amount);
+        self.balance_after(&posting, Amount::ZERO).is_ok() && grant::has_room(self.credit.as_deref(), count)
+    }
+
+    /// Whether a debit that may overdraw leaves a balance that can be kept.
+    pub fn bears(&self, amount: Amount) -> bool {
+        self.balance.plus(-amount).is_some()
+    }
+
+    fn balance_after(&self, posting: &Posting, was_held: Amount) -> Result<Amount, Failure> {
         let beyond =
             || Refusal::new(Code::AmountOutOfRange, "The balance would go beyond what an account can hold.");
         let after = self.balance.plus(posting.amount).ok_or_else(beyond)?;
         // What is set aside comes back by itself, and must find room.
         let set_aside = self.credit.as_ref().map_or(Amount::ZERO, |credit| credit.pending_in() + credit.held);
+        let set_aside = set_aside - was_held;
         if posting.amount > Amount::ZERO && !(after + set_aside).fits() {
             return Err(beyond().into());
         }

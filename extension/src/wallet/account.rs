@@ -83,16 +83,21 @@ impl Handler for Account {
 
     fn handle(caller: &Caller, request: &AccountRequest) -> Outcome<AccountData> {
         let customer_id = customer::require(caller, &request.customer_id)?;
-        let account_id = require(caller, customer_id, &request.account_id)?;
-        let standing =
-            standing::of_customer(caller, customer_id, Some(account_id))?.pop().ok_or_else(missing)?;
+        let standing = stands(caller, customer_id, &request.account_id)?;
         let (pending_in, pending_out) = (standing.pending_in, standing.pending_out);
         let data = AccountData { summary: Summary::of(standing), pending_in, pending_out };
         Ok(Reply::new(Code::Success, data))
     }
 }
 
-/// The account of a customer that a request names by its id; 404 where there is none.
+/// How the account of a customer that a request names by its id stands now; 404 where there is none.
+pub fn stands(book: &Book, customer_id: Uuid, account_id: &str) -> Result<Standing, Failure> {
+    let (name, asset) = account_id.rsplit_once(':').ok_or_else(missing)?;
+    let only = account::customer_account_id(customer_id, name, asset);
+    Ok(standing::of_customer(book, customer_id, Some(only))?.pop().ok_or_else(missing)?)
+}
+
+/// The account of a customer that a request names by its id, to be locked; 404 where there is none.
 pub fn require(book: &Book, customer_id: Uuid, account_id: &str) -> Result<Uuid, Failure> {
     let (name, asset) = account_id.rsplit_once(':').ok_or_else(missing)?;
     if !account::customer_has(book, customer_id, name, asset)? {

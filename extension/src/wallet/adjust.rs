@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::account::{self, System};
 use crate::amount::Amount;
+use crate::billing::renewal;
 use crate::book::Environment;
 use crate::caller::{self, Caller};
 use crate::customer;
@@ -193,6 +194,9 @@ fn target(caller: &Caller, request: &AdjustRequest, name: &str) -> Result<Uuid, 
     let customer_id = customer::require(caller, customer_id)?;
     if request.amount < Amount::ZERO && !account::customer_has(caller, customer_id, name, &request.asset)? {
         return Err(movement::not_covered().into());
+    }
+    if request.amount > Amount::ZERO {
+        renewal::try_again(caller, customer_id)?;
     }
     Ok(account::open_for_customer(caller, customer_id, name, &request.asset)?)
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::account::customer_account_id;
 use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
@@ -16,7 +17,6 @@ use crate::handler::Handler;
 use crate::id::Kind;
 use crate::instant::Instant;
 use crate::reply::{Outcome, Reply};
-use crate::standing;
 use crate::time::Time;
 use crate::wallet::account;
 use crate::wallet::list::{Page, Range};
@@ -94,9 +94,9 @@ impl Handler for GrantList {
     fn handle(caller: &Caller, request: &GrantListRequest) -> Outcome<Page<GrantItem>> {
         let range = Range::of(request.limit, request.offset)?;
         let customer_id = customer::require(caller, &request.customer_id)?;
-        let account_id = account::require(caller, customer_id, &request.account_id)?;
-        let standings = standing::of_customer(caller, customer_id, Some(account_id))?;
-        let grants = standings.iter().flat_map(|standing| &standing.credit.grants);
+        let standing = account::stands(caller, customer_id, &request.account_id)?;
+        let account_id = customer_account_id(customer_id, &standing.name, &standing.asset);
+        let grants = standing.credit.grants.iter();
         let in_effect: BTreeMap<Uuid, Amount> =
             grants.filter(|grant| !grant.pending).map(|grant| (grant.id, grant.remaining)).collect();
         let available = |id: Uuid| in_effect.get(&id).copied().unwrap_or_default();

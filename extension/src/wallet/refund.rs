@@ -71,7 +71,11 @@ impl Handler for Refund {
         let revenue =
             account::system_id(caller.tenant_id, caller.environment, System::Revenue, &charge.asset);
         let postings = [Posting::new(charge.account_id, amount), Posting::new(revenue, -amount)];
-        let gives_back = Meaning::GivesBack { of_transaction: charge.transaction_id, taken: &taken };
+        let gives_back = Meaning::GivesBack {
+            of_transaction: charge.transaction_id,
+            taken: &taken,
+            was_held: Amount::ZERO,
+        };
         let transaction_id = id::new();
         let header = Header {
             transaction_id,

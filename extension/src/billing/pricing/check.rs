@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use num_rational::BigRational;
+use num_traits::One;
 use pg_topup_contract::Code;
 
 use super::price::{
@@ -253,7 +255,12 @@ fn check_value(price: &Price, value: &Value, at: &str) -> Checked {
         let unused = [value.volume_rate, value.package_size, value.min_amount, value.max_amount];
         let message = "A fixed price has a unit_price and a quantity only.";
         ensure(unused.iter().all(Option::is_none), at("unit_price"), message)?;
-        return ensure(value.unit_price.is_some(), at("unit_price"), "Missing field `unit_price`.");
+        let Some(unit_price) = value.unit_price else {
+            return Err(fault(at("unit_price"), "Missing field `unit_price`."));
+        };
+        let quantity = value.quantity.map_or_else(BigRational::one, Amount::to_fraction);
+        let holds = Amount::rounded(&(unit_price.to_fraction() * quantity), 0).is_some();
+        return ensure(holds, at("quantity"), "Together this is more than an account can hold.");
     };
     ensure(value.quantity.is_none(), at("quantity"), "Only a fixed price has a quantity.")?;
     let by_tier = price.has_tiers() && price.basis() == Some(TierBasis::Package);

@@ -158,7 +158,7 @@ fn finish(
         Posting::new(account_id, held - used),
     ];
     let taken = grant::taken(caller, View::Locked, account_id, hold.transaction_id)?;
-    let meaning = Meaning::GivesBack { of_transaction: hold.transaction_id, taken: &taken };
+    let meaning = Meaning::GivesBack { of_transaction: hold.transaction_id, taken: &taken, was_held: held };
     let transaction_id: Uuid = id::new();
     let kind = if status == Status::Settled { "settle" } else { "release" };
     let detail = Some(serde_json::to_string(

@@ -26,6 +26,8 @@ use crate::wallet::movement;
 
 /// How far ahead a hold may end: 31 days.
 const HOLD_S_MAX: u64 = 31 * 86_400;
+/// Open holds that an account may have at a time.
+const HOLDS_OPEN_MAX: i64 = 1000;
 
 /// Credit to be set aside.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -74,8 +76,22 @@ impl Handler for Reserve {
         if !locked.iter().all(|account| account.covers(request.amount)) {
             return Err(movement::not_covered().into());
         }
+        check_room(caller, account_id)?;
         write(caller, request, (customer_id, name, account_id), &locked, expires_at)
     }
+}
+
+const OPEN: &str = "
+    select count(*) from (select from topup.hold where tenant_id = $1 and account_id = $2 and is_open limit $3) h";
+
+/// All of them may end at one instant, and whoever comes next books that.
+fn check_room(caller: &Caller, account_id: Uuid) -> Result<(), Failure> {
+    let open = db::write(OPEN, args![caller.tenant_id, account_id, HOLDS_OPEN_MAX], |row| row.get::<i64>(1))?;
+    if open.into_iter().next().is_some_and(|open| open < HOLDS_OPEN_MAX) {
+        return Ok(());
+    }
+    let message = format!("An account has at most {HOLDS_OPEN_MAX} open holds.");
+    Err(Refusal::of_field(Code::InvalidRequest, "account_name", message).into())
 }
 
 fn check_end(expires_at: Instant, now: Instant) -> Result<(), Refusal> {
