@@ -64,11 +64,13 @@ create view topup.ledger_fault as
                                    and i.namespace = case t.kind when 'charge' then 'adjust' else t.kind end
                                    and i.key = t.reference
      where t.kind not in ('send', 'deliver', 'redeem', 'cancel', 'fail', 'fund', 'adjust', 'charge', 'refund', 'hold',
-                          'settle', 'release', 'activate', 'expire', 'usage', 'subscription', 'entitlement')
-        or (t.kind in ('fund', 'adjust', 'charge', 'refund', 'subscription', 'entitlement') and t.reference is null)
-        or (t.kind not in ('fund', 'adjust', 'charge', 'refund', 'hold', 'subscription', 'entitlement')
+                          'settle', 'release', 'activate', 'expire', 'usage', 'subscription', 'entitlement', 'top_up',
+                          'top_up_refund')
+        or (t.kind in ('fund', 'adjust', 'charge', 'refund', 'subscription', 'entitlement', 'top_up', 'top_up_refund')
+            and t.reference is null)
+        or (t.kind not in ('fund', 'adjust', 'charge', 'refund', 'hold', 'subscription', 'entitlement', 'top_up', 'top_up_refund')
             and t.reference is not null)
-        or (t.reference is not null and i.key is null and t.kind not in ('subscription', 'entitlement'))
+        or (t.reference is not null and i.key is null and t.kind not in ('subscription', 'entitlement', 'top_up', 'top_up_refund'))
         or (t.kind in ('send', 'deliver', 'redeem', 'cancel', 'fail')) is distinct from (t.top_up_id is not null);
 
 -- The faults of top-ups, of what keys used, and of the queue.
@@ -170,7 +172,11 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'rates belong to an asset', 'accounts hold an asset that there is', 'usage is booked as it was priced',
             'fees belong to their event, payer and version', 'meters are the sums of what was metered',
             'subscriptions have one version of a product at a time', 'subscriptions are due when their items are',
-            'subscriptions account for their transactions'])
+            'subscriptions account for their transactions', 'payments are credited exactly when they succeeded',
+            'credit is what was paid for it', 'payments have a card, payer and account of their own',
+            'a payer has one card', 'watched accounts have an auto top-up that may fire',
+            'auto top-ups that do not watch wait for something', 'auto top-ups belong to their account',
+            'no more is refunded than was paid', 'refunds of payments have their postings'])
             with ordinality as i (invariant, position)),
     fault as (
         select f.invariant, f.what from topup.ledger_fault f
@@ -183,7 +189,13 @@ create function topup.check(out invariant text, out holds boolean, out detail te
         union all
         select f.invariant, f.what from topup.asset_fault f
         union all
-        select f.invariant, f.what from topup.billing_fault f)
+        select f.invariant, f.what from topup.billing_fault f
+        union all
+        select f.invariant, f.what from topup.payment_fault f
+        union all
+        select f.invariant, f.what from topup.auto_top_up_fault f
+        union all
+        select f.invariant, f.what from topup.payment_refund_fault f)
     select k.invariant, count(f.what) = 0,
            case when count(f.what) > 0
                 then format('%s at fault: %s', count(f.what), (array_agg(f.what order by f.what))[1]) end

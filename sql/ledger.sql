@@ -29,6 +29,8 @@ create table topup.balance (
     version               bigint not null default 0,
     credit_limit          numeric not null default 0 check (credit_limit >= 0),
     low_balance_threshold numeric,
+    -- Below this an auto top-up begins. null: there is none, or it waits for something.
+    auto_top_up_below     numeric,
     -- No later than the next change that time alone brings: a grant that begins or expires, a hold that ends.
     -- infinity: there are only grants without an end. null: there are no open grants and no open holds.
     next_due_at           timestamptz,

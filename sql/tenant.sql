@@ -15,7 +15,12 @@ create table topup.tenant_environment (
     tenant_id   uuid not null references topup.tenant,
     environment topup.environment not null,
     wallet_id   uuid not null,
-    primary key (tenant_id, environment)
+    -- What all its keys together may spend in a time; null: no limit.
+    spending_limit_cents    bigint check (spending_limit_cents > 0),
+    spending_limit_duration text check (spending_limit_duration in ('daily', 'weekly', 'monthly')),
+    spending_limit_strategy text check (spending_limit_strategy in ('fixed', 'sliding')),
+    primary key (tenant_id, environment),
+    check (num_nulls(spending_limit_cents, spending_limit_duration, spending_limit_strategy) in (0, 3))
 );
 comment on table topup.tenant_environment is 'One of the two separate worlds of a tenant, and its wallet''s account.';
 

@@ -57,6 +57,12 @@ pub fn timestamp(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at).to_string()
 }
 
+/// The Unix time in seconds of a time of day as the wire has it; nothing where it is none.
+pub fn unix_seconds(timestamp: &str) -> Option<u64> {
+    let at = humantime::parse_rfc3339(timestamp).ok()?;
+    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,12 @@
 
 mod address;
 mod code;
+mod enclosed;
 mod envelope;
 mod problem;
 
 pub use address::{UrlRefused, WebhookUrl, is_public};
 pub use code::Code;
-pub use envelope::{Envelope, Fault, timestamp};
+pub use enclosed::{enclose, enclose_refusal, enclosed_status};
+pub use envelope::{Envelope, Fault, timestamp, unix_seconds};
 pub use problem::{PROBLEM_JSON, Problem};

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::amount::{Bps, Cents};
 use crate::book::Book;
 use crate::db::{self, Row, args};
+use crate::limit::SpendingLimit;
 use crate::reply::{Failure, Refusal};
 use crate::settings;
 
@@ -17,6 +18,7 @@ use crate::settings;
 pub struct Caller {
     book: Book,
     pub key: Key,
+    pub spending_limit: Option<SpendingLimit>,
 }
 
 /// What a key must be allowed to.
@@ -28,6 +30,7 @@ pub enum Scope {
     Redeem,
     Webhooks,
     Wallets,
+    Funding,
     Fulfil,
 }
 
@@ -41,6 +44,7 @@ impl Scope {
             Scope::Redeem => "redeem",
             Scope::Webhooks => "webhooks",
             Scope::Wallets => "wallets",
+            Scope::Funding => "funding",
             Scope::Fulfil => "fulfil",
         }
     }
@@ -69,7 +73,8 @@ macro_rules! select_caller {
     ($address_allowed:literal, $from_where:literal) => {
         concat!(
             "select k.tenant_id, k.environment::text, e.wallet_id, k.key_id, k.name, k.tier, t.discount_bps,
-                    k.cap_cents, k.cap_period, k.scopes, ",
+                    k.cap_cents, k.cap_period, k.scopes, e.spending_limit_cents, e.spending_limit_duration,
+                    e.spending_limit_strategy, ",
             $address_allowed,
             " from topup.key k
               join topup.tenant_environment e on e.tenant_id = k.tenant_id and e.environment = k.environment
@@ -117,6 +122,21 @@ impl Caller {
         found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
     }
 
+    /// Somebody who was let in without a key, and has no scope: it gets no further than to the handlers that it is
+    /// led to.
+    pub fn without_key(book: Book) -> Caller {
+        let key = Key {
+            id: Uuid::nil(),
+            name: String::new(),
+            tier: String::new(),
+            discount: Bps(0),
+            cap: None,
+            cap_period: String::new(),
+            scopes: Vec::new(),
+        };
+        Caller { book, key, spending_limit: None }
+    }
+
     /// Refuses what the key's scopes leave out.
     pub fn require(&self, scope: Scope) -> Result<(), Refusal> {
         if self.key.scopes.iter().any(|held| held == scope.as_str()) {
@@ -153,8 +173,9 @@ fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
             cap_period: row.get(9)?,
             scopes: row.get(10)?,
         },
+        spending_limit: SpendingLimit::read(row, 11)?,
     };
-    Ok((caller, row.get(11)?))
+    Ok((caller, row.get(14)?))
 }
 
 fn no_such_key() -> Failure {

@@ -13,6 +13,7 @@ use crate::id::Kind;
 use crate::idempotency;
 use crate::jsonb::JsonbText;
 use crate::ledger;
+use crate::payment;
 use crate::reply::{Failure, or_error};
 use crate::sign;
 
@@ -221,10 +222,12 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 fn run_due(batch_max: i32) -> i32 {
     let attempt = || -> Result<i32, Failure> {
         let batch_max = batch_max.clamp(1, CLAIM_MAX);
-        let kinds: [&dyn Fn() -> Result<i32, Failure>; 4] = [
+        let kinds: [&dyn Fn() -> Result<i32, Failure>; 6] = [
             &|| fulfil::fail_due().map(i32::from),
             &|| ledger::sweep_due(batch_max),
             &|| renewal::run_due().map(i32::from),
+            &|| payment::expire_due().map(i32::from),
+            &|| payment::auto::run_due().map(i32::from),
             &|| idempotency::purge(batch_max),
         ];
         // They take turns: however much there is of one, the others come.
@@ -254,7 +257,10 @@ const NEXT_DUE: &str = "
                  order by fails_at limit 1),
                (select next_due_at from topup.balance where next_due_at < 'infinity'
                  order by next_due_at limit 1),
-               (select due_at from topup.subscription where due_at is not null order by due_at limit 1)) as at) due
+               (select due_at from topup.subscription where due_at is not null order by due_at limit 1),
+               (select expires_at from topup.payment
+                 where status in ('initiated', 'pending') and due_at is null order by expires_at limit 1),
+               (select due_at from topup.auto_top_up where due_at is not null order by due_at limit 1)) as at) due
      where due.at is not null";
 
 /// Seconds until something is due; null where nothing is open.

@@ -61,15 +61,15 @@ const EMIT: &str = "
          where sleeps_until > clock_timestamp() and exists (select from effect) limit 1)
     select effect_id, (select count(*) from wake) from effect";
 
-/// Tells of a transaction by its envelope. The event and its deliveries are part of the running
-/// transaction: they are there exactly if it commits.
+/// Tells of a transaction, or of what has none, by its envelope. The event and its deliveries are part of the
+/// running transaction: they are there exactly if it commits.
 pub fn emit<D: Serialize>(
     book: &Book,
     event_type: &str,
-    transaction_id: Uuid,
+    transaction_id: impl Into<Option<Uuid>>,
     envelope: &Envelope<D>,
 ) -> Result<(), Failure> {
-    write(book, event_type, Some(transaction_id), envelope, None).map(drop)
+    write(book, event_type, transaction_id.into(), envelope, None).map(drop)
 }
 
 /// Sends one endpoint a `ping`, tried once. Returns the delivery; nothing where the endpoint is switched off.

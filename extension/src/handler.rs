@@ -46,7 +46,9 @@ pub fn run<H: Handler>(
     match idempotency_key {
         Some(key) if terms.keeps != Keeps::Nothing => {
             idempotency::check_key(key, "idempotency_key")?;
-            let queue = if matches!(terms.scope, Scope::Webhooks) { Queue::Own } else { Queue::Wallet };
+            // Payments are locked before accounts.
+            let is_own = matches!(terms.scope, Scope::Webhooks | Scope::Funding);
+            let queue = if is_own { Queue::Own } else { Queue::Wallet };
             idempotency::once(caller, (Namespace::Key, key), queue, terms.keeps, (H::NAME, &request), handle)
         }
         _ => handle(),

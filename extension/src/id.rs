@@ -24,6 +24,11 @@ pub enum Kind {
     Price,
     Subscription,
     Fee,
+    /// A customer's payment.
+    TopUp,
+    /// The tenant's own payment.
+    Invoice,
+    PaymentRefund,
 }
 
 impl Kind {
@@ -43,6 +48,9 @@ impl Kind {
             Kind::Price => "price",
             Kind::Subscription => "sub",
             Kind::Fee => "fee",
+            Kind::TopUp => "top",
+            Kind::Invoice => "in",
+            Kind::PaymentRefund => "re",
         }
     }
 
@@ -60,6 +68,12 @@ impl Kind {
 /// A new id. Later ids sort after earlier ones.
 pub fn new() -> Uuid {
     Uuid::now_v7()
+}
+
+/// The least id that can be made from a time on, in milliseconds since 1970.
+pub fn first_since(unix_ms: i64) -> Uuid {
+    let ms = u128::try_from(unix_ms).unwrap_or(0).min((1 << 48) - 1);
+    Uuid::from_u128(ms << 80)
 }
 
 fn format(prefix: &str, id: Uuid) -> String {
@@ -96,6 +110,14 @@ fn sql_parse_id(prefix: &str, id: &str) -> Option<pgrx::Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_a_time_are_none_before_it_and_all_from_it_on() {
+        let ms = |id: Uuid| i64::try_from(id.as_u128() >> 80).unwrap();
+        let id = new();
+        assert!(first_since(ms(id)) < id && first_since(ms(id) + 1) > id);
+        assert_eq!(first_since(-1), Uuid::nil());
+    }
 
     #[test]
     fn an_id_reads_back_as_itself_and_as_no_other_kind() {

@@ -34,6 +34,11 @@ impl Instant {
         Instant(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// Milliseconds since 1970.
+    pub fn unix_ms(self) -> i64 {
+        self.0.saturating_add(EPOCH_US).div_euclid(1000)
+    }
+
     /// The last instant before this one.
     pub fn just_before(self) -> Instant {
         Instant(self.0.saturating_sub(1))

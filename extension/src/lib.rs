@@ -35,7 +35,12 @@ mod webhook;
 
 // The wallets of customers.
 mod billing;
+mod funding;
 mod wallet;
+
+// What is paid for, and where customers see it.
+mod payment;
+mod portal;
 
 // Who else calls: administrators, the gateway's worker, and Postgres before a drop.
 mod admin;
@@ -55,6 +60,7 @@ mod id;
 mod instant;
 mod jsonb;
 mod ledger;
+mod limit;
 mod price;
 mod settings;
 mod sign;
@@ -83,6 +89,14 @@ extension_sql_file!("../../sql/hold.sql", name = "hold", requires = ["grant"]);
 extension_sql_file!("../../sql/product.sql", name = "product", requires = ["asset"]);
 extension_sql_file!("../../sql/subscription.sql", name = "subscription", requires = ["product"]);
 extension_sql_file!("../../sql/usage_event.sql", name = "usage_event", requires = ["subscription"]);
+extension_sql_file!("../../sql/payment.sql", name = "payment", requires = ["grant"]);
+extension_sql_file!("../../sql/portal.sql", name = "portal", requires = ["customer"]);
+extension_sql_file!("../../sql/payment_refund.sql", name = "payment_refund", requires = ["payment"]);
+extension_sql_file!(
+    "../../sql/auto_top_up.sql",
+    name = "auto_top_up",
+    requires = ["payment", payment::auto::fire::begin_auto_top_up]
+);
 extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"]);
 extension_sql_file!(
@@ -102,12 +116,31 @@ extension_sql_file!(
     requires = ["usage_event", id::sql_format_id]
 );
 extension_sql_file!(
+    "../../sql/payment_check.sql",
+    name = "payment_check",
+    requires =
+        ["payment", "webhook", id::sql_format_id, admin::system_account_id, admin::customer_account_id]
+);
+extension_sql_file!(
+    "../../sql/payment_refund_check.sql",
+    name = "payment_refund_check",
+    requires = ["payment_refund", "payment_check"]
+);
+extension_sql_file!(
+    "../../sql/auto_top_up_check.sql",
+    name = "auto_top_up_check",
+    requires = ["auto_top_up"]
+);
+extension_sql_file!(
     "../../sql/check.sql",
     name = "check",
     requires = [
         "view",
         "grant_check",
         "billing_check",
+        "payment_check",
+        "auto_top_up_check",
+        "payment_refund_check",
         admin::founding_accounts,
         admin::system_account_id,
         admin::customer_account_id,
@@ -156,6 +189,7 @@ extension_sql_file!(
     name = "billing_comment",
     requires = [
         "billing_check",
+        billing::renewal::renew,
         face::billing::product_create,
         face::billing::product_list,
         face::billing::product_get,
@@ -173,6 +207,70 @@ extension_sql_file!(
         face::billing::usage_event_list,
         face::billing::usage_event_get,
     ]
+);
+extension_sql_file!(
+    "../../sql/payment_comment.sql",
+    name = "payment_comment",
+    requires = [
+        "payment_check",
+        face::payment::top_up_create,
+        face::payment::top_up_get,
+        payment::checkout::checkout_view,
+        payment::checkout::checkout_begin,
+        payment::report::report_payment,
+        payment::work::claim_payments,
+        payment::work::settle_payments,
+        payment::work::next_payment_due,
+    ]
+);
+extension_sql_file!(
+    "../../sql/portal_comment.sql",
+    name = "portal_comment",
+    requires = [
+        "portal",
+        "statement",
+        face::portal::portal_session_create,
+        portal::enter::portal_enter,
+        portal::enter::portal_leave,
+        portal::view::portal_view,
+        portal::history::portal_history,
+        portal::history::portal_csv,
+        portal::act::portal_act,
+    ]
+);
+extension_sql_file!(
+    "../../sql/auto_top_up_comment.sql",
+    name = "auto_top_up_comment",
+    requires = [
+        "auto_top_up_check",
+        face::payment::set_auto_top_up,
+        face::payment::remove_auto_top_up,
+        face::payment::auto_top_up,
+    ]
+);
+extension_sql_file!(
+    "../../sql/funding_comment.sql",
+    name = "funding_comment",
+    requires = [
+        "check",
+        face::funding::funding_top_up,
+        face::funding::funding_top_up_status,
+        face::funding::funding_config_get,
+        face::funding::funding_config_set,
+        face::funding::funding_config_delete,
+        face::funding::credit_balance,
+        face::funding::invoice_history,
+        face::funding::invoice_preview,
+        face::funding::usage_history,
+        face::funding::spending_limit_get,
+        face::funding::spending_limit_set,
+        face::funding::spending_limit_delete,
+    ]
+);
+extension_sql_file!(
+    "../../sql/payment_refund_comment.sql",
+    name = "payment_refund_comment",
+    requires = ["payment_refund_check", face::payment::top_up_refund]
 );
 extension_sql_file!("../../sql/access.sql", name = "access", finalize);
 

@@ -18,6 +18,7 @@ use crate::event;
 use crate::handler::Handler;
 use crate::id;
 use crate::ledger::{self, Header, Locked, Posting};
+use crate::limit;
 use crate::price;
 use crate::reply::{Failure, Outcome, Refusal};
 use crate::request::Metadata;
@@ -105,6 +106,7 @@ pub fn quote(caller: &Caller, request: &SendRequest) -> Result<Quote, Failure> {
 /// Judges what the wallet and the key's cap allow.
 pub fn afford(caller: &Caller, quote: &Quote, covered: bool) -> Result<(), Failure> {
     usage::check_cap(caller, quote.cost)?;
+    limit::check(caller, caller.spending_limit.as_ref(), quote.cost)?;
     if covered {
         return Ok(());
     }

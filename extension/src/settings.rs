@@ -4,9 +4,16 @@ use std::ffi::CString;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
+use crate::book::Environment;
+
 static API_KEY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ALLOW_PRIVATE_WEBHOOKS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static STAGING_CREDIT_CENTS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
+static PUBLIC_URL: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"http://127.0.0.1:8080"));
+static PAYMENT_PROVIDER_STAGING: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"test"));
+static PAYMENT_PROVIDER_LIVE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// Tells Postgres about the settings; called once, when the library is loaded.
 pub fn define() {
@@ -36,6 +43,39 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    define_payment();
+}
+
+fn define_payment() {
+    for (name, description, detail, setting) in [
+        (
+            c"topup.public_url",
+            c"Where payers reach the gateway: addresses of checkouts begin with it.",
+            c"",
+            &PUBLIC_URL,
+        ),
+        (
+            c"topup.payment_provider_staging",
+            c"Who takes the money of staging: test (no real money), stripe, or nobody if empty.",
+            c"",
+            &PAYMENT_PROVIDER_STAGING,
+        ),
+        (
+            c"topup.payment_provider_live",
+            c"Who takes the money of live: stripe, or nobody if empty.",
+            c"",
+            &PAYMENT_PROVIDER_LIVE,
+        ),
+    ] {
+        GucRegistry::define_string_guc(
+            name,
+            description,
+            detail,
+            setting,
+            GucContext::Suset,
+            GucFlags::default(),
+        );
+    }
 }
 
 /// The key set in this session, if any.
@@ -51,4 +91,21 @@ pub fn allow_private_webhooks() -> bool {
 /// Play money for a new tenant's staging wallet, in cents.
 pub fn staging_credit_cents() -> i64 {
     STAGING_CREDIT_CENTS.get().into()
+}
+
+/// Where payers reach the gateway, without a slash at its end.
+pub fn public_url() -> String {
+    text(&PUBLIC_URL).trim_end_matches('/').to_owned()
+}
+
+/// The name of an environment's payment provider, empty where there is none.
+pub fn payment_provider(environment: Environment) -> String {
+    text(match environment {
+        Environment::Staging => &PAYMENT_PROVIDER_STAGING,
+        Environment::Live => &PAYMENT_PROVIDER_LIVE,
+    })
+}
+
+fn text(setting: &'static GucSetting<Option<CString>>) -> String {
+    setting.get().and_then(|text| text.into_string().ok()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! How a reply looks over HTTP: the envelope itself, or the shapes of the API that a path stands for.
 //! Inside, and in SQL, every reply is an envelope; only the wire turns it into another shape.
 
-use pg_topup_contract::Problem;
+use pg_topup_contract::{Problem, enclose, enclose_refusal, enclosed_status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,6 +16,8 @@ pub enum Surface {
     Credyt { success_status: i16 },
     /// A text of this media type, alone; or a problem.
     Document { media_type: &'static str },
+    /// Cloudflare's: a result enclosed with success, errors and messages.
+    Cloudflare,
 }
 
 /// The parts of an envelope that other surfaces show.
@@ -40,13 +42,14 @@ impl Surface {
             Surface::Envelope => "envelope",
             Surface::Credyt { .. } => "credyt",
             Surface::Document { .. } => "document",
+            Surface::Cloudflare => "cloudflare",
         }
     }
 
     /// The HTTP status of a success; in the envelope a code may have another.
     pub fn success_status(self) -> i16 {
         match self {
-            Surface::Envelope | Surface::Document { .. } => OK,
+            Surface::Envelope | Surface::Document { .. } | Surface::Cloudflare => OK,
             Surface::Credyt { success_status } => success_status,
         }
     }
@@ -54,7 +57,7 @@ impl Surface {
     /// What the body of a success is.
     pub fn media_type(self) -> &'static str {
         match self {
-            Surface::Envelope | Surface::Credyt { .. } => "application/json",
+            Surface::Envelope | Surface::Credyt { .. } | Surface::Cloudflare => "application/json",
             Surface::Document { media_type } => media_type,
         }
     }
@@ -69,10 +72,17 @@ impl Surface {
         let (http_status, body) = if !parts.success {
             let fault: Fault = serde_json::from_str(parts.data.get())?;
             let status = u16::try_from(reply.http_status).unwrap_or(500);
+            if self == Surface::Cloudflare {
+                let http_status = i16::try_from(enclosed_status(status)).unwrap_or(500);
+                let body = enclose_refusal(parts.code, &fault.message, fault.field.as_deref())?;
+                return Ok(Rendered { http_status, body, ..reply });
+            }
             let problem = Problem::new(status, parts.code, &fault.message, fault.field.as_deref());
             (i16::try_from(problem.status).unwrap_or(500), problem.to_json()?)
         } else if success_status == NO_CONTENT {
             (NO_CONTENT, String::new())
+        } else if self == Surface::Cloudflare {
+            (success_status, enclose(parts.data)?)
         } else if matches!(self, Surface::Document { .. }) {
             (success_status, serde_json::from_str(parts.data.get())?)
         } else {
@@ -118,6 +128,19 @@ mod tests {
         assert_eq!(status, 409);
         assert!(
             body.contains(r#""title":"Conflict","status":409,"detail":"Used before.","code":2006"#),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn cloudflares_clients_find_a_result_or_errors() {
+        let envelope = r#"{"success":true,"code":1000,"transaction_id":null,"status":null,"timestamp":"t","data":{"balance":10}}"#;
+        let enclosed = r#"{"result":{"balance":10},"success":true,"errors":[],"messages":[]}"#;
+        assert_eq!(shown(Surface::Cloudflare, 200, envelope), (200, enclosed.to_owned()));
+        let refusal = r#"{"success":false,"code":2006,"transaction_id":null,"status":null,"timestamp":"t","data":{"message":"Used before."}}"#;
+        let (status, body) = shown(Surface::Cloudflare, 409, refusal);
+        assert!(
+            status == 400 && body.contains(r#""errors":[{"code":2006,"message":"Used before."}]"#),
             "{body}"
         );
     }

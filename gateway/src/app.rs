@@ -1,17 +1,21 @@
 //! What every request needs: the catalog of the moment, the way to Postgres, the settings, and the limits of a key.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::CatalogCell;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::limit::{Concurrency, Limiter};
+use crate::payment::Providers;
 
 /// What every request needs.
 pub struct App {
     pub catalog: CatalogCell,
     pub database: Database,
     pub settings: Settings,
+    pub payments: Arc<Providers>,
     /// Calls of operations, over HTTP and MCP together.
     pub limiter: Option<Limiter>,
     /// MCP messages of every kind: a tool call takes several.
@@ -24,7 +28,7 @@ pub struct App {
 
 impl App {
     /// Everything as these settings want it; the catalog is not read yet.
-    pub fn new(settings: Settings, database: Database) -> Self {
+    pub fn new(settings: Settings, database: Database, payments: Arc<Providers>) -> Self {
         let (rate, burst) = (settings.rate_limit, settings.rate_burst);
         let messages = |calls: u32| calls.saturating_mul(MESSAGES_PER_CALL);
         App {
@@ -34,6 +38,7 @@ impl App {
             message_limiter: Limiter::new(messages(rate), messages(burst)),
             calls: Concurrency::new(settings.mcp.calls_per_key_max as usize),
             settings,
+            payments,
             stop: CancellationToken::new(),
         }
     }

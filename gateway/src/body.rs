@@ -17,6 +17,21 @@ const DISCARD_BYTES_MAX: usize = 16 * 1_048_576;
 
 /// The body of a POST as text that claims to be JSON. An empty one needs no Content-Type.
 pub async fn json_text(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<String, Refusal> {
+    let invalid = |message: &str| Refusal::new(Code::InvalidRequest, message);
+    let bytes = bytes(headers, body, bytes_max).await?;
+    if !bytes.is_empty() && !is_json(headers) {
+        let message = "The Content-Type must be application/json.";
+        return Err(Refusal::new(Code::UnsupportedMediaType, message));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        Ok(_) => Err(invalid("The body contains a NUL byte.")),
+        Err(_) => Err(invalid("The body is not UTF-8.")),
+    }
+}
+
+/// The bytes of a body, whatever they are.
+pub async fn bytes(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
     let too_large =
         || Refusal::new(Code::BodyTooLarge, format!("The body is larger than {bytes_max} bytes."));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -27,20 +42,10 @@ pub async fn json_text(headers: &HeaderMap, body: Body, bytes_max: usize) -> Res
         }
         return Err(too_large());
     }
-    let invalid = |message: &str| Refusal::new(Code::InvalidRequest, message);
-    let bytes = match read(body, bytes_max).await {
-        Read::All(bytes) => bytes,
-        Read::TooLarge => return Err(too_large()),
-        Read::Broken => return Err(invalid("The body did not arrive whole.")),
-    };
-    if !bytes.is_empty() && !is_json(headers) {
-        let message = "The Content-Type must be application/json.";
-        return Err(Refusal::new(Code::UnsupportedMediaType, message));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        Ok(_) => Err(invalid("The body contains a NUL byte.")),
-        Err(_) => Err(invalid("The body is not UTF-8.")),
+    match read(body, bytes_max).await {
+        Read::All(bytes) => Ok(bytes),
+        Read::TooLarge => Err(too_large()),
+        Read::Broken => Err(Refusal::new(Code::InvalidRequest, "The body did not arrive whole.")),
     }
 }
 

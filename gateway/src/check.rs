@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 
 use crate::config::Settings;
 use crate::database::in_words;
+use crate::payment;
 use crate::serve::target;
 use crate::target::{CONNECT_TIMEOUT, Target};
 
@@ -14,10 +15,20 @@ const EXTENSION: &str = "pg_topup";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What the gateway calls when it serves, and when it delivers webhooks.
-const SERVING: [&str; 4] = ["call_many", "operations", "codes", "version"];
-const DELIVERING: [&str; 6] =
-    ["claim_effects", "settle_effects", "run_due", "next_due", "worker_sleep", "worker_wake"];
+/// What the gateway calls when it serves, and when it delivers webhooks and carries out payments.
+const SERVING: [&str; 7] =
+    ["call_many", "operations", "codes", "version", "checkout_view", "checkout_begin", "report_payment"];
+const DELIVERING: [&str; 9] = [
+    "claim_effects",
+    "settle_effects",
+    "run_due",
+    "next_due",
+    "worker_sleep",
+    "worker_wake",
+    "claim_payments",
+    "settle_payments",
+    "next_payment_due",
+];
 
 /// Prints the findings; the exit status is 1 when something is wrong.
 pub async fn run(settings: &Settings) -> ExitCode {
@@ -119,6 +130,7 @@ async fn look_inside(
             0 => findings.wrong("the extension publishes no operations".to_owned()),
             count => findings.ok(format!("{count} operations are published")),
         }
+        look_at_payments(settings, client, findings).await?;
     }
     look_at_tables(client, &role, findings).await
 }
@@ -173,6 +185,34 @@ async fn look_at_rights(
         findings.ok(format!("role {role} may execute all that the gateway calls"));
     }
     Ok(all)
+}
+
+/// Whether this gateway can speak to the payment providers that the database names.
+async fn look_at_payments(
+    settings: &Settings,
+    client: &Client,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
+    // The settings have their defaults once the library is loaded, which any function of it does.
+    let sql = "select current_setting('topup.payment_provider_staging', true), \
+               current_setting('topup.payment_provider_live', true) from topup.version()";
+    let row = client.query_typed_one(sql, &[]).await?;
+    for (column, environment) in ["staging", "live"].into_iter().enumerate() {
+        if row.try_get::<_, Option<String>>(column)?.as_deref() != Some("stripe") {
+            continue;
+        }
+        let is_for = |key: &String| payment::environment_of(key) == Some(environment);
+        match settings.stripe.secret_keys.iter().any(is_for) {
+            true => findings.ok(format!("{environment} is paid through Stripe")),
+            false => findings.wrong(format!(
+                "{environment} is paid through Stripe, but --stripe-secret-key has no key for {environment}"
+            )),
+        }
+        if settings.stripe.webhook_secrets.is_empty() {
+            findings.warn("without --stripe-webhook-secret, payments are heard of late".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Reading tables is more than a gateway needs: whoever took it over would see everything.

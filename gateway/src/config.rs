@@ -1,9 +1,11 @@
 //! Every setting of the gateway, by flag or by environment.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use url::Url;
 
 use crate::allowed::{AllowedHost, AllowedOrigin};
 
@@ -36,7 +38,7 @@ pub struct Settings {
     #[arg(long, global = true, env = "LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<String>,
 
-    /// Connections that requests share; the webhook worker has 4 more of its own, and judging the keys of MCP clients 2
+    /// Connections that requests share; the workers have 4 more of their own, and judging the keys of MCP clients 2
     #[arg(long, env = "TOPUP_DATABASE_POOL_SIZE", default_value_t = 16, value_name = "CONNECTIONS",
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub database_pool_size: u16,
@@ -82,12 +84,15 @@ pub struct Settings {
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub delivery_concurrency_per_endpoint: u16,
 
-    /// Serve HTTP only; another gateway delivers the webhooks
+    /// Serve HTTP only; another gateway delivers the webhooks and carries out the payments
     #[arg(long, env = "TOPUP_NO_WORKER")]
     pub no_worker: bool,
 
     #[command(flatten)]
     pub mcp: McpSettings,
+
+    #[command(flatten)]
+    pub stripe: StripeSettings,
 
     /// How long requests and webhook attempts under way may take to finish after SIGTERM
     #[arg(long, env = "TOPUP_SHUTDOWN_GRACE_S", default_value_t = 25, value_name = "SECONDS")]
@@ -144,6 +149,47 @@ pub struct McpSettings {
     #[arg(id = "mcp_session_idle_s", long = "mcp-session-idle-s", env = "TOPUP_MCP_SESSION_IDLE_S",
         default_value_t = 1800, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub session_idle_s: u32,
+}
+
+/// The settings of payments through Stripe.
+#[derive(Clone, Args)]
+pub struct StripeSettings {
+    /// Stripe's API: https, or http on this machine
+    #[arg(id = "stripe_url", long = "stripe-url", env = "TOPUP_STRIPE_URL",
+        default_value = "https://api.stripe.com", value_name = "URL",
+        value_parser = crate::payment::stripe_api::parse_url)]
+    pub url: Url,
+
+    /// A secret key of Stripe's: sk_test_… for staging, sk_live_… for live (rk_… if it is restricted); may be repeated
+    /// (comma-separated in the environment, which other users of the machine cannot read)
+    #[arg(
+        id = "stripe_secret_key",
+        long = "stripe-secret-key",
+        env = "TOPUP_STRIPE_SECRET_KEY",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
+    pub secret_keys: Vec<String>,
+
+    /// The signing secret of a webhook at Stripe that leads to /payments/stripe/webhook; may be repeated
+    /// (comma-separated in the environment)
+    #[arg(
+        id = "stripe_webhook_secret",
+        long = "stripe-webhook-secret",
+        env = "TOPUP_STRIPE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "SECRET"
+    )]
+    pub webhook_secrets: Vec<String>,
+}
+
+/// Without the secrets.
+impl fmt::Debug for StripeSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StripeSettings").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -83,20 +83,8 @@ impl Database {
         })
     }
 
-    /// Calls an operation; a transaction that lost against another is repeated.
+    /// Calls an operation.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Fault> {
-        let mut retries = 0;
-        loop {
-            match self.call_once(call).await {
-                Err(Fault::Conflict(_)) if retries < CONFLICT_RETRIES_MAX => retries += 1,
-                result => return result,
-            }
-            let pause_ms = CONFLICT_PAUSE_MS << retries;
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms / 2..=pause_ms))).await;
-        }
-    }
-
-    async fn call_once(&self, call: &Call<'_>) -> Result<Answer, Fault> {
         let sql = "select status, body, replayed from topup.call_many($1, $2, $3, $4, $5)";
         let parameters: [Parameter; 5] = [
             (&vec![call.api_key], Type::TEXT_ARRAY),
@@ -105,13 +93,26 @@ impl Database {
             (&vec![call.idempotency_key], Type::TEXT_ARRAY),
             (&vec![call.client_ip.to_string()], Type::TEXT_ARRAY),
         ];
-        let row = one(query(&self.requests, sql, &parameters).await?)?;
+        let row = one(self.repeated(sql, &parameters).await?)?;
         let status: i16 = row.try_get(0)?;
         Ok(Answer {
             status: u16::try_from(status).unwrap_or(500),
             body: row.try_get(1)?,
             replayed: row.try_get::<_, Option<bool>>(2)?.unwrap_or(false),
         })
+    }
+
+    /// Runs one statement for a request; a transaction that lost against another is repeated.
+    pub async fn repeated(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
+        let mut retries = 0;
+        loop {
+            match query(&self.requests, sql, parameters).await {
+                Err(Fault::Conflict(_)) if retries < CONFLICT_RETRIES_MAX => retries += 1,
+                result => return result,
+            }
+            let pause_ms = CONFLICT_PAUSE_MS << retries;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms / 2..=pause_ms))).await;
+        }
     }
 
     /// Judges a key and the address that it comes from: 200, or the refusal.

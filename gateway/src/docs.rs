@@ -91,8 +91,10 @@ fn section(operation: &Operation) -> Option<Section<'_>> {
         path,
         description: prose(&operation.description),
         fields: fields(&operation.request_schema, place),
-        reply: fields(&operation.reply_schema, |_| {
-            if operation.surface == Surface::Envelope { "data" } else { "body" }
+        reply: fields(&operation.reply_schema, |_| match operation.surface {
+            Surface::Envelope => "data",
+            Surface::Plain => "body",
+            Surface::Enclosed => "result",
         }),
         example: example(operation, method, path),
     })

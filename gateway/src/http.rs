@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use metrics::{counter, gauge, histogram};
@@ -17,10 +17,14 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::App;
 use crate::credentials::{self, Credentials};
-use crate::operation::Operation;
+use crate::operation::{Operation, RETRY_FIELD, Surface};
 use crate::reply::{self, Refusal, Subject};
 use crate::routes::Found;
 use crate::{body, call, client_address, limit, mcp, pages, request, request_id};
+
+/// Clients of Cloudflare's repeat a failed POST, with no key by which that would be known, unless this is false.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// The whole service.
 pub fn router(app: Arc<App>) -> Router {
@@ -91,8 +95,10 @@ async fn api(
     let refusal = match catalog.routes.find(request.method(), request.uri().path()) {
         Found::Operation(operation, path) => {
             let name = operation.name.clone();
+            let is_post = request.method() == Method::POST;
             let answer = answer(&app, peer, &operation, path, request).await;
             let mut response = answer.unwrap_or_else(|refusal| refusal.on(operation.surface));
+            forbid_repeating(&mut response, operation.surface, is_post);
             if let Some(subject) = response.extensions_mut().get_mut::<Subject>() {
                 subject.operation = name;
             }
@@ -104,6 +110,7 @@ async fn api(
             if let Ok(allow) = HeaderValue::from_str(&allow) {
                 refusal.headers_mut().insert(header::ALLOW, allow);
             }
+            forbid_repeating(&mut refusal, surface, request.method() == Method::POST);
             refusal
         }
         Found::NotText => Refusal::new(Code::InvalidRequest, "The path is not UTF-8.").into_response(),
@@ -111,6 +118,12 @@ async fn api(
     };
     body::discard(request.into_body()).await;
     refusal
+}
+
+fn forbid_repeating(response: &mut Response<Body>, surface: Surface, is_post: bool) {
+    if surface == Surface::Enclosed && is_post && !response.status().is_success() {
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
 }
 
 async fn answer(
@@ -136,6 +149,10 @@ async fn answer(
         }
     };
     let idempotency_key = idempotency_key(operation, &head.headers)?;
+    let mut path = path;
+    if operation.surface == Surface::Enclosed && operation.kinds(RETRY_FIELD).is_some() {
+        path.extend(retry_count(&head.headers));
+    }
     let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
     let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await;
     let mut response = reply::of(operation, answer.status, answer.body);
@@ -152,6 +169,12 @@ fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials
     limit::admit(app.limiter.as_ref(), &api_key)?;
     let client_ip = client_address::of(peer.ip(), headers, &app.settings.trusted_proxies);
     Ok(Credentials { api_key, client_ip })
+}
+
+/// How often a client of Cloudflare's sent this before, as it says itself.
+fn retry_count(headers: &HeaderMap) -> Option<(String, String)> {
+    let count: u32 = headers.get(RETRY_COUNT)?.to_str().ok()?.parse().ok()?;
+    Some((RETRY_FIELD.to_owned(), count.to_string()))
 }
 
 fn idempotency_key(operation: &Operation, headers: &HeaderMap) -> Result<Option<String>, Refusal> {

@@ -23,6 +23,8 @@ mod observe;
 mod openapi;
 mod operation;
 mod pages;
+mod payment;
+mod portal;
 mod reply;
 mod request;
 mod request_id;

@@ -67,6 +67,8 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
     describe_gauge!("topup_webhook_in_flight", "Webhook attempts under way");
     describe_counter!("topup_worker_claims_total", "Looks for due webhooks, by whether any were found");
     describe_counter!("topup_worker_effects_claimed_total", "Webhooks claimed for an attempt");
+    describe_counter!("topup_payment_orders_total", "What providers were asked, by action and result");
+    describe_gauge!("topup_payment_in_flight", "Payments that a provider is being asked about");
     describe_gauge!("topup_listener_connected", "1 while the worker listens for wake-ups");
     describe_gauge!("topup_postgres_up", "1 while Postgres answers with the extension's version");
     describe_gauge!("topup_database_connections", "Open connections to Postgres, by pool");

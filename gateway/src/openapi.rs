@@ -25,6 +25,7 @@ pub fn document(version: &str, operations: &[Arc<Operation>], codes: &[CodeRow])
     }
     schemas.by_name.insert("Fault".to_owned(), fault_schema());
     schemas.by_name.insert("Problem".to_owned(), problem_schema());
+    schemas.by_name.insert("Enclosed".to_owned(), enclosed_schema(json!({"type": "null"})));
     schemas
         .by_name
         .insert("Refusal".to_owned(), envelope_schema(json!({"$ref": "#/components/schemas/Fault"})));
@@ -146,6 +147,7 @@ fn refusal_name(surface: Surface) -> &'static str {
     match surface {
         Surface::Envelope => "Refusal",
         Surface::Plain => "Problem",
+        Surface::Enclosed => "Enclosed",
     }
 }
 
@@ -163,12 +165,12 @@ fn refusals(codes: &[CodeRow]) -> BTreeMap<String, Value> {
         if with_retry {
             headers["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
         }
-        let media_type = if surface == Surface::Envelope { "application/json" } else { PROBLEM_JSON };
+        let media_type = if surface == Surface::Plain { PROBLEM_JSON } else { "application/json" };
         let schema = json!({"$ref": format!("#/components/schemas/{}", refusal_name(surface))});
         json!({"description": description, "headers": headers, "content": {media_type: {"schema": schema}}})
     };
     let mut responses = BTreeMap::new();
-    for surface in [Surface::Envelope, Surface::Plain] {
+    for surface in [Surface::Envelope, Surface::Plain, Surface::Enclosed] {
         let name = refusal_name(surface);
         for (status, texts) in &meanings {
             let with_retry = matches!(status, 429 | 503);
@@ -225,6 +227,28 @@ fn problem_schema() -> Value {
                 "description": "What is wrong with each field, where a field is at fault.",
                 "additionalProperties": messages,
             },
+        },
+    })
+}
+
+/// What Cloudflare's clients expect around a result.
+fn enclosed_schema(result: Value) -> Value {
+    json!({
+        "type": "object",
+        "required": ["result", "success", "errors", "messages"],
+        "properties": {
+            "result": result,
+            "success": {"type": "boolean"},
+            "errors": {"type": "array", "items": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {
+                    "code": {"type": "integer"},
+                    "message": {"type": "string"},
+                    "field": {"type": "string", "description": "The field at fault, where there is one."},
+                },
+            }},
+            "messages": {"type": "array", "items": {}},
         },
     })
 }
@@ -291,7 +315,11 @@ impl Schemas {
         });
         let name = format!("{}Reply", words.collect::<String>());
         let reference = json!({"$ref": format!("#/components/schemas/{name}")});
-        let shown = if operation.surface == Surface::Envelope { envelope_schema(data) } else { data };
+        let shown = match operation.surface {
+            Surface::Envelope => envelope_schema(data),
+            Surface::Enclosed => enclosed_schema(data),
+            Surface::Plain => data,
+        };
         self.by_name.insert(name, shown);
         reference
     }

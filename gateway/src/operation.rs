@@ -9,6 +9,8 @@ use crate::schema::{self, Kinds};
 
 /// The field that the gateway itself adds where an operation `resolves` a URL's host.
 pub const RESOLVED_FIELD: &str = "resolved_addresses";
+/// The field that the gateway adds from a header: how often the client sent the request before.
+pub const RETRY_FIELD: &str = "retry_count";
 
 /// The shape in which an operation answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Surface {
     Envelope,
     /// The data alone; refusals as RFC 7807 problems.
     Plain,
+    /// A result enclosed with success, errors and messages.
+    Enclosed,
 }
 
 /// One operation as `topup.operations()` describes it.
@@ -59,7 +63,11 @@ pub struct CodeRow {
 impl Surface {
     /// The surface of that name in the catalog.
     pub fn of(name: &str) -> Self {
-        if name == "envelope" { Surface::Envelope } else { Surface::Plain }
+        match name {
+            "envelope" => Surface::Envelope,
+            "cloudflare" => Surface::Enclosed,
+            _ => Surface::Plain,
+        }
     }
 }
 
@@ -77,16 +85,17 @@ impl Operation {
     /// Completes an operation with what follows from its request schema, which then shows
     /// only what clients send.
     pub fn with_kinds(mut self) -> Self {
-        if self.resolves.is_some()
-            && let Some(properties) = self.request_schema["properties"].as_object_mut()
-        {
-            properties.remove(RESOLVED_FIELD);
-        }
         let root = &self.request_schema;
         self.kinds_by_field = schema::fields(root)
             .into_iter()
             .map(|(name, field, _)| (name.to_owned(), schema::kinds(field, root)))
             .collect();
+        if let Some(properties) = self.request_schema["properties"].as_object_mut() {
+            properties.remove(RETRY_FIELD);
+            if self.resolves.is_some() {
+                properties.remove(RESOLVED_FIELD);
+            }
+        }
         self
     }
 }

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::reply::Refusal;
-use crate::{docs, observe};
+use crate::{docs, observe, payment, portal};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -27,6 +27,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/openapi.json", get(openapi))
         .route("/health/live", get(async || health(StatusCode::OK, r#"{"status":"live"}"#)))
         .route("/health/ready", get(ready))
+        .merge(payment::router())
+        .merge(portal::router())
 }
 
 /// What is served on the metrics port.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem};
+use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem, enclose_refusal, enclosed_status};
 
 use crate::operation::{Operation, Surface};
 use crate::request_id;
@@ -113,10 +113,18 @@ impl Refusal {
 
     /// In the shape of a surface.
     pub fn on(self, surface: Surface) -> Response<Body> {
-        if surface == Surface::Envelope {
-            return self.into_response();
-        }
         let (status, code) = (self.code.http_status(), self.code.number());
+        match surface {
+            Surface::Envelope => return self.into_response(),
+            Surface::Enclosed => {
+                let body = enclose_refusal(code, &self.message, self.field.as_deref()).unwrap_or_default();
+                let mut response = self.respond(body);
+                let status = StatusCode::from_u16(enclosed_status(status));
+                *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return response;
+            }
+            Surface::Plain => {}
+        }
         let problem = Problem::new(status, code, &self.message, self.field.as_deref());
         let mut response = self.respond(problem.to_json().unwrap_or_default());
         set_content_type(&mut response, PROBLEM_JSON);

@@ -20,6 +20,7 @@ use crate::deliver::Deliverer;
 use crate::http;
 use crate::lanes::Lanes;
 use crate::limit::Limiter;
+use crate::payment::{self, Providers};
 use crate::target::Target;
 use crate::{catalog, observe, pages, server, wake, worker};
 
@@ -48,11 +49,12 @@ async fn serve(
     let target = Arc::new(target(&settings, settings.database_url.as_deref())?);
     let database = Database::new(target.clone(), settings.database_pool_size.into())?;
     let recorder = observe::start_metrics()?;
-    let app = Arc::new(App::new(settings.clone(), database.clone()));
+    let payments = Providers::new(&settings.stripe)?;
+    let app = Arc::new(App::new(settings.clone(), database.clone(), payments.clone()));
     let worker_stop = CancellationToken::new();
     let worker = match settings.no_worker {
         true => tokio::spawn(std::future::ready(())),
-        false => start_worker(&settings, target, database.clone(), worker_stop.clone())?,
+        false => start_workers(&settings, target, database.clone(), payments, worker_stop.clone())?,
     };
     catalog::load_early(&database, &app.catalog).await;
     announce(&api, &metrics)?;
@@ -87,10 +89,11 @@ pub fn target(settings: &Settings, url: Option<&str>) -> Result<Target, String> 
     Target::parse(url, settings.allow_private_webhooks)
 }
 
-fn start_worker(
+fn start_workers(
     settings: &Settings,
     target: Arc<Target>,
     database: Database,
+    payments: Arc<Providers>,
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, String> {
     let listen_target = match settings.listen_database_url.as_deref() {
@@ -102,9 +105,12 @@ fn start_worker(
         settings.delivery_concurrency.into(),
         settings.delivery_concurrency_per_endpoint.min(settings.delivery_concurrency).into(),
     );
-    let bell = Arc::new(Notify::new());
-    tokio::spawn(wake::listen(listen_target, bell.clone(), stop.clone()));
-    Ok(tokio::spawn(worker::run(database, deliverer, lanes, bell, stop)))
+    let (webhook_bell, payment_bell) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let bells = vec![webhook_bell.clone(), payment_bell.clone()];
+    tokio::spawn(wake::listen(listen_target, bells, stop.clone()));
+    let paying = tokio::spawn(payment::worker::run(database.clone(), payments, payment_bell, stop.clone()));
+    let delivering = tokio::spawn(worker::run(database, deliverer, lanes, webhook_bell, stop));
+    Ok(tokio::spawn(async move { drop(tokio::join!(paying, delivering)) }))
 }
 
 /// What runs beside the requests for as long as the process lives.

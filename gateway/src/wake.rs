@@ -16,13 +16,13 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Listens until shutdown, through every reconnect, and wakes the worker for each notification and after
+/// Listens until shutdown, through every reconnect, and rings every worker for each notification and after
 /// each reconnect (what was announced in between went unheard). The worker's polling covers all else.
-pub async fn listen(target: Arc<Target>, wake: Arc<Notify>, shutdown: CancellationToken) {
+pub async fn listen(target: Arc<Target>, bells: Vec<Arc<Notify>>, shutdown: CancellationToken) {
     let mut complained = false;
     loop {
         let ended = tokio::select! {
-            ended = listen_once(&target, &wake, &mut complained) => ended,
+            ended = listen_once(&target, &bells, &mut complained) => ended,
             _ = shutdown.cancelled() => return,
         };
         gauge!("topup_listener_connected").set(0.0);
@@ -38,18 +38,18 @@ pub async fn listen(target: Arc<Target>, wake: Arc<Notify>, shutdown: Cancellati
 }
 
 /// Listens on one connection until that ends, and says why it did.
-async fn listen_once(target: &Target, wake: &Arc<Notify>, complained: &mut bool) -> String {
+async fn listen_once(target: &Target, bells: &[Arc<Notify>], complained: &mut bool) -> String {
     let connecting = tokio::time::timeout(CONNECT_TIMEOUT, target.connect());
     let (client, mut connection) = match connecting.await {
         Err(_) => return "the connection timed out".to_owned(),
         Ok(Err(error)) => return in_words(&error),
         Ok(Ok(connected)) => connected,
     };
-    let on_notification = wake.clone();
+    let ring = || bells.iter().for_each(|bell| bell.notify_one());
     let driver = async move {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notification(_))) => on_notification.notify_one(),
+                Some(Ok(AsyncMessage::Notification(_))) => ring(),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return in_words(&error),
                 None => return "the connection was closed".to_owned(),
@@ -68,7 +68,7 @@ async fn listen_once(target: &Target, wake: &Arc<Notify>, complained: &mut bool)
                 gauge!("topup_listener_connected").set(1.0);
                 tracing::info!("listening for wake-ups");
                 *complained = false;
-                wake.notify_one();
+                ring();
                 statement = "select 1";
             }
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;

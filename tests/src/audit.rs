@@ -1,6 +1,6 @@
 //! The audit finds what is wrong: each corruption, made by force behind the ledger's back, is named.
 
-use crate::support::{Database, call};
+use crate::support::{Database, call, card_fields, report_to};
 use tokio_postgres::Client;
 
 /// What is broken, and the invariant that must name it. `live` is a top-up with a recipient.
@@ -126,6 +126,42 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ),
     ("update topup.subscription set due_at = null", "subscriptions are due when their items are"),
     ("update topup.subscription set moves = moves + 1", "subscriptions account for their transactions"),
+    (
+        "update topup.payment set status = 'failed', transaction_id = null where status = 'succeeded'",
+        "payments are credited exactly when they succeeded",
+    ),
+    (
+        "update topup.payment set credit = credit + 1, amount = amount + 1 where status = 'succeeded'",
+        "payments are credited exactly when they succeeded",
+    ),
+    (
+        "update topup.payment set transaction_id = topup.new_id() where status = 'succeeded'",
+        "payments are credited exactly when they succeeded",
+    ),
+    ("delete from topup.payment", "payments are credited exactly when they succeeded"),
+    ("update topup.payment set credit = credit + 0.000000001", "credit is what was paid for it"),
+    (
+        "update topup.payment set account_id = gen_random_uuid()",
+        "payments have a card, payer and account of their own",
+    ),
+    ("update topup.payment_method set customer_id = gen_random_uuid()", "a payer has one card"),
+    ("update topup.payment_refund set amount = 1000", "no more is refunded than was paid"),
+    (
+        "update topup.payment_refund set status = 'succeeded', ended_at = now(), due_at = null, amount = 11",
+        "no more is refunded than was paid",
+    ),
+    ("delete from topup.payment_refund", "refunds of payments have their postings"),
+    ("update topup.payment_refund set recovered = recovered - 1", "refunds of payments have their postings"),
+    (
+        "update topup.auto_top_up set threshold = threshold + 1",
+        "watched accounts have an auto top-up that may fire",
+    ),
+    ("delete from topup.auto_top_up", "watched accounts have an auto top-up that may fire"),
+    (
+        "update topup.balance set auto_top_up_below = null where auto_top_up_below is not null",
+        "auto top-ups that do not watch wait for something",
+    ),
+    ("update topup.auto_top_up set account_id = gen_random_uuid()", "auto top-ups belong to their account"),
 ];
 
 #[tokio::test]
@@ -174,6 +210,7 @@ async fn trade(database: &Database) {
         assert_eq!(call(&app, &format!("topup.{step}")).await["code"], 1000, "{step}");
     }
     trade_in_grants(&app, &customer).await;
+    pay(&admin, &app, &customer).await;
     bill(&app, &customer).await;
 }
 
@@ -198,6 +235,21 @@ async fn trade_in_grants(app: &Client, customer: &str) {
     let settled = ask(hold.clone()).await;
     ask(format!("topup.settle('{settled}', 0.3)")).await;
     ask(hold).await;
+}
+
+/// A top-up that is paid with a card that is saved, and one that is not paid yet.
+async fn pay(admin: &Client, app: &Client, customer: &str) {
+    let create =
+        format!("topup.top_up_create('{customer}', 10, 'USD', 'https://a.example', 'https://a.example')");
+    let id = call(app, &create).await["data"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(call(app, &create).await["code"], 1000);
+    let mut report = card_fields("pm_1");
+    report["payment_id"] = id.clone().into();
+    report["result"] = "succeeded".into();
+    assert_eq!(report_to(admin, &report).await["changed"], true);
+    assert_eq!(call(app, &format!("topup.top_up_refund('{id}', 3)")).await["code"], 1000);
+    let set = format!("topup.set_auto_top_up(20, 0.01, '{customer}')");
+    assert_eq!(call(app, &set).await["code"], 1000);
 }
 
 /// A monthly price that is paid, and usage by tiers.

@@ -1,6 +1,6 @@
 //! Dump and restore: a fresh cluster goes on exactly where the old one stood. Each test has clusters of its own.
 
-use crate::support::{Cluster, Database, call, wire};
+use crate::support::{Cluster, Database, call, card_fields, report_to, wire};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -42,7 +42,7 @@ async fn views(admin: &Client, key: &str) -> Vec<Value> {
 async fn live_a_little(database: &Database) -> Before {
     let admin = database.admin().await;
     let tenant = database.tenant("Acme").await;
-    let scopes = "tier => 'gold', scopes => '{send,read,cancel,redeem,webhooks,wallets,fulfil}'";
+    let scopes = "tier => 'gold', scopes => '{send,read,cancel,redeem,webhooks,wallets,funding,fulfil}'";
     let (key_id, key) = tenant.key("staging", scopes).await;
     tenant.key("live", "cap_cents => 5000, allowed_ips => '{10.0.0.0/8}'").await;
     for statement in [
@@ -73,9 +73,28 @@ async fn live_a_little(database: &Database) -> Before {
     }
     let gift = json!({"transaction_id": "g", "asset": "USD", "amount": 0.0625, "reason": "gift"});
     assert_eq!(ask(&admin, &key, "adjust", gift).await["code"], 1000);
+    pay(&admin, &key).await;
     database.check().await;
     let (contents, views) = (database.contents().await, views(&admin, &key).await);
     Before { contents, key, key_id, once, pending, voucher, views }
+}
+
+/// A top-up that is paid, with a card that is saved and an auto top-up that has fired.
+async fn pay(admin: &Client, key: &str) {
+    let made = ask(admin, key, "customer_create", json!({"name": "Zoe"})).await;
+    let customer = made["data"]["id"].clone();
+    let create = json!({"customer_id": customer, "amount": 10, "currency": "USD", "return_url": "https://a.example",
+                        "failure_url": "https://a.example"});
+    let begun = ask(admin, key, "top_up_create", create).await;
+    let mut report = card_fields("pm_1");
+    report["payment_id"] = begun["data"]["id"].clone();
+    report["result"] = json!("succeeded");
+    report["event_id"] = json!("evt_1");
+    assert_eq!(report_to(admin, &report).await["changed"], true);
+    let refund = json!({"top_up_id": begun["data"]["id"], "amount": 2});
+    assert_eq!(ask(admin, key, "top_up_refund", refund).await["code"], 1000);
+    let set = json!({"customer_id": customer, "amount": 20, "threshold": 15});
+    assert_eq!(ask(admin, key, "set_auto_top_up", set).await["code"], 1000);
 }
 
 fn dump(cluster: &Cluster, format: &str) -> Vec<u8> {

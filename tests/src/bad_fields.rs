@@ -5,6 +5,8 @@ use crate::support::{Shop, as_envelope};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// Another's account: nothing is carried out.
+const NO_ACCOUNT: &str = "acct_00000000000000000000000000";
 const NO_RATE_LIMIT: [&str; 3] = ["--allow-private-webhooks", "--rate-limit", "0"];
 
 /// One operation of the catalog, and a request of it that has the right shape.
@@ -19,6 +21,7 @@ struct Operation {
 /// A value of the right shape for each name of a field.
 fn good_value(surface: &str, name: &str) -> Value {
     match name {
+        "amount" | "threshold" if surface == "cloudflare" => json!(1000),
         "events" if surface != "envelope" => {
             json!([{"id": "e-1", "event_type": "call", "occurred_at": "2026-01-01T00:00:00Z"}])
         }
@@ -32,9 +35,18 @@ fn good_value(surface: &str, name: &str) -> Value {
         "status" => json!("active"),
         "event_id" => json!("e-1"),
         "hold_id" => json!("hold_00000000000000000000000000"),
+        "top_up_id" => json!("top_00000000000000000000000000"),
+        "currency" => json!("USD"),
+        "threshold" => json!(5),
+        "return_url" | "failure_url" => json!("https://shop.example/"),
         "expires_at" => json!("2026-01-01T00:00:00Z"),
         "platform" => json!("claude"),
         "amount_cents" => json!(100),
+        "account_id" if surface == "cloudflare" => json!(NO_ACCOUNT),
+        "payment_intent_id" => json!("in_00000000000000000000000000"),
+        "value_grouping_window" => json!("day"),
+        "duration" => json!("daily"),
+        "strategy" => json!("fixed"),
         "amount" => json!(1.5),
         "asset" => json!("USD"),
         "reason" => json!("other"),
@@ -103,16 +115,21 @@ impl Operation {
             ("{id}", "whk_00000000000000000000000000"),
             ("{customer_id}", "cust_00000000000000000000000000"),
             ("{transaction_id}", "t-1"),
-            ("{account_id}", "default%3AUSD"),
+            ("{account_id}", if self.surface == "cloudflare" { NO_ACCOUNT } else { "default%3AUSD" }),
             ("{charge_id}", "c-1"),
             ("{code}", "USD"),
             ("{hold_id}", "hold_00000000000000000000000000"),
+            ("{top_up_id}", "top_00000000000000000000000000"),
             ("{product_id}", "prod_00000000000000000000000000"),
             ("{subscription_id}", "sub_00000000000000000000000000"),
             ("{version}", "1"),
             ("{event_id}", "e-1"),
         ] {
             path = path.replace(name, id);
+        }
+        // Wanted in the query.
+        if self.name == "usage_history" {
+            path.push_str("?value_grouping_window=day");
         }
         let client = shop.gateway.client(key);
         let client = if self.is_envelope() { client } else { client.at_root() };

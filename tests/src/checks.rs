@@ -168,3 +168,17 @@ async fn a_setting_that_makes_no_sense_is_refused_by_name() {
         wait_until(LIMIT, "the flag is named", async || gateway.log().contains(flag).then_some(())).await;
     }
 }
+
+#[tokio::test]
+async fn a_payment_provider_without_its_key_is_found() {
+    let database = Database::new().await;
+    let set = "do $$ begin execute format('alter database %I set topup.payment_provider_live = stripe',
+                                          current_database()); end $$";
+    database.admin().await.batch_execute(set).await.unwrap();
+    let (content, printed) =
+        run(&database.gateway_url(), &["--stripe-secret-key", "sk_test_1", "check"]).await;
+    assert!(!content && printed.contains("wrong: live is paid through Stripe, but"), "{printed}");
+    let flags = ["--stripe-secret-key", "sk_live_1", "--stripe-webhook-secret", "whsec_1", "check"];
+    let (content, printed) = run(&database.gateway_url(), &flags).await;
+    assert!(content && printed.contains("ok: live is paid through Stripe"), "{printed}");
+}

@@ -39,6 +39,10 @@ async fn the_official_client_tells_the_whole_story_unmodified() {
     assert_eq!(seen["grants"], json!([["paid", "9.90008875"], ["promotional", "0"]]));
     assert_eq!(seen["entitlement"], json!([["bundled", "500"]]));
     assert_eq!((&seen["context"], &seen["ended"]), (&json!(["test", "acct_"]), &json!("inactive")));
+    assert_eq!(seen["top_up"], json!(["initiated", "initiated", "25.1", "USD", "100"]));
+    assert_eq!(seen["checkout"], "http://127.0.0.1:8080/checkout");
+    assert_eq!(fields(&seen["refused rate"]), (422, vec!["destination.exchange_rate"]));
+    assert_eq!(seen["portal"], json!([true, true]));
     refusals_are_read_as_they_are_meant(&seen["refusals"]);
     the_statement_says_the_same(&shop, seen["customer"].as_str().unwrap()).await;
     shop.database.check().await;

@@ -23,9 +23,11 @@ struct Goods {
     delivery: String,
     asset: String,
     hold: String,
+    invoice: String,
     product: String,
     subscription: String,
     event: String,
+    top_up: String,
 }
 
 const EMAIL: &str = "only-mine@example.com";
@@ -77,14 +79,20 @@ async fn goods(admin: &Client, tenant: &Tenant<'_>, environment: &str) -> Goods 
     let hold = json!({"customer_id": customer, "asset": "USD", "amount": 1, "account_name": "claude",
                       "expires_at": soon, "transaction_id": HOLD});
     let hold = ask("hold", hold).await;
+    let invoice = ask("funding_top_up", json!({"amount": 1000})).await;
     let product =
         ask("product_create", json!({"name": "p", "code": "p", "prices": prices(), "publish": true})).await;
     let subscription = json!({"customer_id": customer, "products": [{"code": "p"}]});
     let subscription = ask("subscription_create", subscription).await;
     let event = format!("{EVENT}-{}-{environment}", tenant.id);
     ask("record_usage", json!({"customer_id": customer, "events": events(&event)})).await;
+    let urls = ("https://a.example", "https://a.example");
+    let top_up = json!({"customer_id": customer, "amount": 10, "currency": "USD", "return_url": urls.0, "failure_url": urls.1});
+    let top_up = ask("top_up_create", top_up).await;
     Goods {
         asset,
+        top_up: text(&top_up["data"]["id"]),
+        invoice: text(&invoice["data"]["payment_intent_id"]),
         hold: text(&hold["data"]["id"]),
         product: text(&product["data"]["id"]),
         subscription: text(&subscription["data"]["id"]),
@@ -113,7 +121,7 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
     let charged = json!({"customer_id": other.customer, "transaction_id": CHARGE});
     let charge = json!({"customer_id": other.customer, "transaction_id": "theft", "account_name": "claude",
                         "asset": "USD", "amount": 1});
-    vec![
+    let mut attempts = vec![
         ("cancel", transaction.clone(), 3003),
         ("status", transaction.clone(), 3003),
         ("deliver", transaction, 3003),
@@ -134,6 +142,8 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
         ("settle", json!({"hold_id": other.hold, "amount": 1}), 2000),
         ("release", json!({"hold_id": other.hold}), 2000),
         ("hold_status", json!({"hold_id": other.hold}), 2000),
+        ("funding_top_up_status", json!({"payment_intent_id": other.invoice}), 2000),
+        ("funding_top_up", json!({"account_id": "acct_00000000000000000000000000", "amount": 1000}), 2000),
         ("grant_list", account.clone(), 2000),
         ("customer_get", customer.clone(), 2000),
         ("customer_update", json!({"customer_id": other.customer, "name": "Mine"}), 2000),
@@ -190,6 +200,40 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
         ),
         ("record_usage", json!({"customer_id": other.customer, "events": events("x")}), 2000),
         ("usage_event_get", json!({"event_id": other.event}), 2000),
+    ];
+    attempts.extend(payment_attempts(own, other));
+    attempts
+}
+
+/// The same of payments.
+fn payment_attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
+    vec![
+        (
+            "top_up_create",
+            json!({"customer_id": other.customer, "amount": 10, "currency": "USD", "return_url": "https://a.example",
+                   "failure_url": "https://a.example"}),
+            2000,
+        ),
+        (
+            "top_up_create",
+            json!({"customer_id": own.customer, "amount": 10, "currency": "USD", "return_url": "https://a.example",
+                   "failure_url": "https://a.example", "destination": {"asset": other.asset, "exchange_rate": 2}}),
+            2000,
+        ),
+        ("top_up_get", json!({"top_up_id": other.top_up}), 2000),
+        ("top_up_refund", json!({"top_up_id": other.top_up}), 2000),
+        (
+            "portal_session_create",
+            json!({"customer_id": other.customer, "return_url": "https://a.example", "failure_url": "https://a.example"}),
+            2000,
+        ),
+        (
+            "set_auto_top_up",
+            json!({"customer_id": other.customer, "account_name": "claude", "amount": 10, "threshold": 5}),
+            2000,
+        ),
+        ("remove_auto_top_up", json!({"customer_id": other.customer, "account_name": "claude"}), 2000),
+        ("auto_top_up", json!({"customer_id": other.customer, "account_name": "claude"}), 2000),
     ]
 }
 
@@ -205,6 +249,16 @@ fn own_affairs(other: &Goods) -> Vec<(&'static str, Value)> {
         ("webhook_register", json!({"url": "https://hooks.example.com/in"})),
         ("webhook_list", json!({})),
         ("account_self", json!({})),
+        ("funding_config_set", json!({"amount": 1000, "threshold": 500})),
+        ("funding_config_get", json!({})),
+        ("funding_config_delete", json!({})),
+        ("credit_balance", json!({})),
+        ("invoice_history", json!({})),
+        ("invoice_preview", json!({})),
+        ("usage_history", json!({"value_grouping_window": "day"})),
+        ("spending_limit_set", json!({"amount": 100_000_000, "duration": "daily", "strategy": "fixed"})),
+        ("spending_limit_get", json!({})),
+        ("spending_limit_delete", json!({})),
         ("asset_list", json!({})),
         ("asset_create", json!({"code": "TOK", "name": "Tokens"})),
         ("customer_list", json!({})),
@@ -234,6 +288,11 @@ async fn outlook(admin: &Client, key: &str) -> Vec<Value> {
 async fn owner_and_strangers(database: &Database) -> (Goods, Vec<Goods>) {
     let admin = database.admin().await;
     make_deferred_platform(&admin).await;
+    // For the sessions that begin from now on.
+    let name: String = admin.query_one("select current_database()::text", &[]).await.unwrap().get(0);
+    let provider = format!("alter database {name} set topup.payment_provider_live = 'stripe'");
+    admin.batch_execute(&provider).await.unwrap();
+    let admin = database.admin().await;
     let (a, b) = (database.tenant("A").await, database.tenant("B").await);
     let owner = goods(&admin, &b, "staging").await;
     let mut strangers = Vec::new();
@@ -294,6 +353,7 @@ async fn lists_and_sends_show_and_move_only_ones_own() {
                 &owner.product,
                 &owner.event,
                 &owner.asset,
+                &owner.invoice,
             ];
             for secret in of_owner {
                 assert!(!text.contains(secret), "{operation} shows {secret}: {text}");

@@ -25,6 +25,18 @@ const VIEWS: [&str; 8] = [
 const PUBLISHED: [&str; 6] = ["operations", "codes", "version", "format_id", "parse_id", "rfc3339"];
 const WORKER: [&str; 6] =
     ["claim_effects", "settle_effects", "run_due", "next_due", "worker_sleep", "worker_wake"];
+/// The gateway's part in payments.
+const CASHIER: [&str; 6] = [
+    "checkout_view",
+    "checkout_begin",
+    "report_payment",
+    "claim_payments",
+    "settle_payments",
+    "next_payment_due",
+];
+/// What the pages of the billing portal show and do.
+const PORTAL: [&str; 6] =
+    ["portal_enter", "portal_view", "portal_history", "portal_csv", "portal_act", "portal_leave"];
 const DOOR: [&str; 3] = ["authenticate", "call", "call_many"];
 /// They show what the views show, or are called by them.
 const READING: [&str; 4] = ["visible", "due_changes", "statement_lines", "balance_at"];
@@ -143,7 +155,10 @@ async fn each_role_may_execute_exactly_what_it_is_for() {
     let operations: Vec<&str> = operations.iter().map(String::as_str).collect();
     let apps: [&[&str]; 5] = [&PUBLISHED, &DOOR, &operations, &["send_many"], &READING];
 
-    assert_eq!(executable(&admin, "topup_gateway").await, names(&[&PUBLISHED, &DOOR, &WORKER]));
+    assert_eq!(
+        executable(&admin, "topup_gateway").await,
+        names(&[&PUBLISHED, &DOOR, &WORKER, &CASHIER, &PORTAL])
+    );
     assert_eq!(executable(&admin, "topup_app").await, names(&apps));
     assert_eq!(executable(&admin, "topup_reader").await, names(&[&PUBLISHED, &READING]));
     let admins: Vec<&[&str]> = apps.into_iter().chain([&ADMINISTRATION as &[&str]]).collect();
@@ -196,6 +211,14 @@ async fn an_app_cannot_administrate_nor_claim_effects() {
         "topup.check()".to_owned(),
         "topup.claim_effects(10, 5, '{}', 30)".to_owned(),
         "topup.settle_effects('[]')".to_owned(),
+        "topup.report_payment('{}')".to_owned(),
+        "topup.checkout_view('x')".to_owned(),
+        "topup.checkout_begin('x', null)".to_owned(),
+        "topup.claim_payments(10, 30)".to_owned(),
+        "topup.settle_payments('[]')".to_owned(),
+        "topup.portal_enter('x')".to_owned(),
+        "topup.portal_view('x')".to_owned(),
+        "topup.portal_act('x', 'remove_card', '{}')".to_owned(),
     ] {
         assert_eq!(sql_state(&app, &format!("select * from {call}")).await, DENIED, "{call}");
     }

@@ -2,7 +2,10 @@
 //! routes and its documents from it, and a new operation is one handler and one row.
 
 mod billing;
+mod funding;
 mod hold;
+mod payment;
+mod portal;
 mod top_up;
 mod wallet;
 mod webhook;
@@ -26,8 +29,16 @@ const WALLETS_KEYED: Terms = Terms { scope: Scope::Wallets, keeps: Keeps::ADay }
 
 /// Every operation, in the order in which the documents list them.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let surfaces =
-        [top_up::OPERATIONS, webhook::OPERATIONS, wallet::OPERATIONS, hold::OPERATIONS, billing::OPERATIONS];
+    let surfaces = [
+        top_up::OPERATIONS,
+        webhook::OPERATIONS,
+        wallet::OPERATIONS,
+        hold::OPERATIONS,
+        billing::OPERATIONS,
+        funding::OPERATIONS,
+        payment::OPERATIONS,
+        portal::OPERATIONS,
+    ];
     surfaces.into_iter().flatten()
 }
 

@@ -130,6 +130,14 @@ impl Account {
         self.burn(amount)
     }
 
+    /// Takes an amount from one grant, or from plain credit where none is named: of either so much must be left.
+    pub fn take_from(&mut self, grant_id: Option<Uuid>, amount: Amount) -> Vec<Use> {
+        self.balance = self.balance - amount;
+        let order: Vec<usize> =
+            (0..self.grants.len()).filter(|index| Some(self.grants[*index].id) == grant_id).collect();
+        self.burn_in(&order, amount)
+    }
+
     /// Adds plain credit.
     pub fn credit(&mut self, amount: Amount) {
         self.balance = self.balance + amount;

@@ -2,7 +2,10 @@
 //! for whoever the session speaks for. The reply comes back as `jsonb`; a refusal is a reply too.
 
 mod billing;
+mod funding;
 mod hold;
+mod payment;
+mod portal;
 mod top_up;
 mod wallet;
 mod webhook;

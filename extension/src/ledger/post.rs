@@ -23,6 +23,8 @@ pub enum Meaning<'a> {
     /// The credit gives back part of an earlier debit.
     /// `was_held`: so much of the account's open holds ends with it.
     GivesBack { of_transaction: Uuid, taken: &'a Taken, was_held: Amount },
+    /// The debit takes from this grant alone, or from plain credit alone; whoever asks knows that so much is left.
+    TakesBack { grant_id: Option<Uuid> },
 }
 
 /// Writes one transaction. Postings must sum to zero; those of zero are left out. `locked` holds every
@@ -157,6 +159,7 @@ impl Locked {
             next_due_at: None,
         };
         match meaning {
+            Some(Meaning::TakesBack { grant_id }) => moved.uses = credit.take_from(grant_id, -amount),
             _ if amount < Amount::ZERO => moved.uses = credit.debit(-amount),
             None => credit.credit(amount),
             Some(Meaning::Grants(terms)) => {

@@ -218,6 +218,25 @@ def balances(customer):
     seen["entitlement"] = [(grant.purpose, str(number(grant, "available"))) for grant in tokens]
 
 
+def top_up(customer):
+    request = lambda rate: models.InitiateTopUpRequest(
+        customer_id=customer,
+        amount=Decimal("25.10"),
+        currency="USD",
+        description="Credits",
+        destination=models.TopUpDestination(asset="TOKENS", exchange_rate=rate),
+        credit_expires_at=now + timedelta(days=30),
+        return_url="https://shop.example/ok",
+        failure_url="https://shop.example/no",
+        metadata={"order": "17"},
+    )
+    begun = credyt.top_ups.initiate(request(Decimal("100")))
+    found = credyt.top_ups.get(begun.id)
+    seen["top_up"] = [begun.status, found.status, str(found.amount), found.currency, str(found.destination.exchange_rate)]
+    seen["checkout"] = begun.redirect_url.rsplit("/", 1)[0]
+    seen["refused rate"] = refusal(HttpResponseError, lambda: credyt.top_ups.initiate(request(Decimal(0))))
+
+
 def refusals(customer, product, subscription):
     charge = lambda amount, id="charge": wallets.create_charge(
         customer, models.CreateChargeRequest(transaction_id=id, asset="USD", amount=amount)
@@ -263,8 +282,14 @@ credit(customer)
 subscription = subscribe(customer, product)
 use(customer)
 balances(customer)
+top_up(customer)
 refusals(customer, product, subscription)
 context = credyt.accounts.get_context()
 seen["context"] = [context.environment, context.account_id[:5]]
+shop = "https://shop.example"
+session = credyt.billing_portal.create_portal_session(
+    models.CreateSessionRequest(customer_id=customer, return_url=shop, failure_url=shop)
+)
+seen["portal"] = ["/portal/enter/" in session.redirect_url, 9 < (session.expires_at - now).total_seconds() / 60 < 12]
 seen["customer"] = customer
 print(json.dumps(plain(seen)))

@@ -106,7 +106,11 @@ impl Reply {
 
     /// The envelope's code; panics when the body is no envelope.
     pub fn code(&self) -> i64 {
-        self.json["code"].as_i64().unwrap_or_else(|| panic!("no envelope: {} {}", self.status, self.text))
+        let enclosed = &self.json["errors"][0]["code"];
+        self.json["code"]
+            .as_i64()
+            .or(enclosed.as_i64())
+            .unwrap_or_else(|| panic!("no envelope: {} {}", self.status, self.text))
     }
 
     pub fn data(&self) -> &Value {

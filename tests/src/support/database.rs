@@ -94,6 +94,11 @@ impl Database {
         connect(self.config.clone().user(&role)).await
     }
 
+    /// A session as a gateway has it.
+    pub async fn gateway(&self) -> Client {
+        connect(self.config.clone().user("gateway")).await
+    }
+
     /// How a gateway connects: as a login role that is only a member of topup_gateway.
     pub fn gateway_url(&self) -> String {
         let password = String::from_utf8(self.config.get_password().unwrap().to_owned()).unwrap();
@@ -200,6 +205,15 @@ pub async fn wire(client: &Client, api_key: &str, operation: &str, request: &Val
 /// and a problem the refusal that it tells.
 pub fn as_envelope(status: i16, body: &str) -> Value {
     let body: Value = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body));
+    if body["errors"].is_array() {
+        let fault = &body["errors"][0];
+        let data = match body["success"] == true {
+            true => body["result"].clone(),
+            false => json!({"message": fault["message"], "field": fault["field"]}),
+        };
+        let code = if fault.is_null() { json!(1000) } else { fault["code"].clone() };
+        return json!({"success": body["success"], "code": code, "data": data});
+    }
     if body["success"].is_boolean() {
         return body;
     }

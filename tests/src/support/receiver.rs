@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 pub enum Answer {
     Status(u16),
     Reply(u16, String),
+    /// A page of HTML.
+    Page(String),
     Redirect(String),
     /// Says nothing and keeps the connection open.
     Hang,
@@ -178,6 +180,10 @@ async fn respond(
     match answer.unwrap_or(Answer::Status(204)) {
         Answer::Status(status) => reply(status, Bytes::new()),
         Answer::Reply(status, body) => reply(status, Bytes::from(body)),
+        Answer::Page(html) => {
+            let html = Full::new(Bytes::from(html));
+            Ok(Response::builder().header("content-type", "text/html; charset=utf-8").body(html).unwrap())
+        }
         Answer::Redirect(to) => {
             Ok(Response::builder().status(302).header(LOCATION, to).body(Full::default()).unwrap())
         }

@@ -1,0 +1,61 @@
+//! Top-ups that customers pay for.
+
+use super::{CREATED, OK, WALLETS_KEYED};
+use crate::caller::Scope;
+use crate::handler::Terms;
+use crate::idempotency::Keeps;
+use crate::operation::{Operation, of};
+use crate::payment::auto::change;
+use crate::payment::create::Create;
+use crate::payment::look::Look;
+use crate::payment::refund::ask::Ask;
+
+/// For what charges saved cards, or sends money back.
+const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };
+const FUNDING_KEYED: Terms = Terms { scope: Scope::Funding, keeps: Keeps::ADay };
+
+pub static OPERATIONS: &[Operation] = &[
+    Operation {
+        http: Some(("POST", "/top-ups")),
+        surface: CREATED,
+        terms: WALLETS_KEYED,
+        summary: "Begin a top-up",
+        description: "Gives the address of a checkout at which the customer pays within 24 hours. The credit is there \
+                      when the payment provider says that it is paid, and once; wallet.topup.succeeded or \
+                      wallet.topup.failed tells the end.",
+        ..of::<Create>()
+    },
+    Operation {
+        http: Some(("GET", "/top-ups/{top_up_id}")),
+        surface: OK,
+        summary: "Look up a top-up",
+        description: "The top-up as it stands: initiated, pending, succeeded, failed or expired.",
+        ..of::<Look>()
+    },
+    Operation {
+        http: Some(("POST", "/top-ups/{top_up_id}/refund")),
+        surface: CREATED,
+        terms: FUNDING_KEYED,
+        summary: "Refund a top-up",
+        description: "Takes back what is left of the credit that the top-up bought, never other credit, and has the \
+                      payment provider send the money back; if that refuses, the credit is given back.",
+        ..of::<Ask>()
+    },
+    Operation {
+        terms: FUNDING,
+        summary: "Set an auto top-up",
+        description: "Fills an account from the payer's saved card when its balance falls below a threshold.",
+        ..of::<change::Set>()
+    },
+    Operation {
+        terms: FUNDING,
+        summary: "Remove an auto top-up",
+        description: "Ends it. Twice is fine.",
+        ..of::<change::Remove>()
+    },
+    Operation {
+        summary: "Look up an auto top-up",
+        description: "The auto top-up of an account as it stands; all null where none is set.",
+        ..of::<change::Show>()
+    },
+];

@@ -1,0 +1,207 @@
+//! Top-ups of the tenant's own wallet: with the saved card, or as a checkout.
+
+use pg_topup_contract::Code;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{check_account, check_least};
+use crate::account::USD;
+use crate::amount::{Amount, Cents};
+use crate::book::Book;
+use crate::caller::Caller;
+use crate::db::{self, args};
+use crate::handler::Handler;
+use crate::id::Kind;
+use crate::instant::Instant;
+use crate::payment::card::{self, Card};
+use crate::payment::provider;
+use crate::payment::row::{self, Method, Origin, Payment, Status};
+use crate::payment::start::{self, NewPayment};
+use crate::reply::{Failure, Outcome, Refusal, Reply};
+
+pub const LEAST: Cents = Cents(1000);
+const MOST: Cents = Cents(100_000_000);
+/// How long after a request its repetition is looked for.
+const REPEATED_WITHIN_S: i32 = 120;
+
+/// How much to fill the wallet with.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TopUpRequest {
+    /// Your own tenant, `acct_…`; the key's if not given.
+    pub account_id: Option<String>,
+    /// US cents, 1,000 to 100,000,000.
+    pub amount: Cents,
+    /// The provider's id of the saved card; the saved card, if there is one, if not given.
+    pub payment_method_id: Option<String>,
+    /// How many times the client sent this before, as its header says.
+    pub retry_count: Option<i64>,
+}
+
+/// A top-up under way.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TopUpStarted {
+    /// `in_…`
+    pub payment_intent_id: String,
+    /// The secret part of the checkout's address; null where the saved card is charged.
+    pub client_secret: Option<String>,
+    /// Where to pay; null where the saved card is charged.
+    pub checkout_url: Option<String>,
+    /// Whether there is a saved card already.
+    pub onboarding: bool,
+    /// Of the saved card.
+    pub brand: Option<String>,
+    pub last4: Option<String>,
+}
+
+pub struct TopUp;
+
+impl Handler for TopUp {
+    const NAME: &'static str = "funding_top_up";
+    type Request = TopUpRequest;
+    type Data = TopUpStarted;
+
+    fn handle(caller: &Caller, request: &TopUpRequest) -> Outcome<TopUpStarted> {
+        check_account(caller, request.account_id.as_deref())?;
+        check_least(request.amount, LEAST, "amount")?;
+        check_most(request.amount)?;
+        let provider = provider::require(caller)?;
+        let card = card::current(caller, None, provider)?;
+        let wanted = request.payment_method_id.as_deref();
+        if wanted.is_some_and(|wanted| card.as_ref().is_none_or(|card| card.provider_method_id != wanted)) {
+            let message = "There is no such saved payment method.";
+            return Err(Refusal::of_field(Code::InvalidRequest, "payment_method_id", message).into());
+        }
+        lock(caller)?;
+        if request.retry_count.is_some_and(|count| count > 0)
+            && let Some(before) = repeated(caller, request.amount, card.as_ref())?
+        {
+            return Ok(Reply::new(Code::Success, started(before, None, card.as_ref())));
+        }
+        let amount = Amount::from_cents(request.amount);
+        let new = NewPayment {
+            customer_id: None,
+            account_id: caller.wallet_id,
+            account_name: "wallet",
+            asset: USD,
+            currency: USD,
+            amount,
+            credit: amount,
+            exchange_rate: Amount::from_cents(Cents(100)),
+            card: card.as_ref(),
+            origin: Origin::Manual,
+            description: Some("Wallet top-up"),
+            metadata: None,
+            credit_expires_at: None,
+            return_url: None,
+            failure_url: None,
+        };
+        let begun = start::start(caller, &new)?;
+        let id = begun.payment.text_id();
+        Ok(Reply::new(Code::Success, started(id, begun.redirect_url, card.as_ref())))
+    }
+}
+
+/// Refuses what no card is charged at once.
+pub fn check_most(amount: Cents) -> Result<(), Refusal> {
+    if amount <= MOST {
+        return Ok(());
+    }
+    let message = format!("This must be at most {} cents.", MOST.0);
+    Err(Refusal::of_field(Code::AmountOutOfRange, "amount", message))
+}
+
+fn started(payment_intent_id: String, checkout_url: Option<String>, card: Option<&Card>) -> TopUpStarted {
+    let secret =
+        checkout_url.as_deref().and_then(|url| url.rsplit_once('/')).map(|(_, token)| token.to_owned());
+    TopUpStarted {
+        payment_intent_id,
+        client_secret: secret,
+        checkout_url,
+        onboarding: card.is_some(),
+        brand: card.and_then(|card| card.brand.clone()),
+        last4: card.and_then(|card| card.last4.clone()),
+    }
+}
+
+const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::text";
+
+/// One top-up after the other: a repetition must see what it repeats.
+fn lock(book: &Book) -> Result<(), Failure> {
+    let name = format!("{}/{}/funding", book.tenant_id, book.environment.as_str());
+    Ok(db::execute(LOCK_NAME, args![name])?)
+}
+
+const REPEATED: &str = "
+    select payment_id from topup.payment
+     where tenant_id = $1 and environment = $2::topup.environment and customer_id is null and origin = 'manual'
+       and method = 'off_session' and amount = $3::numeric and method_id is not distinct from $4
+       and created_at > clock_timestamp() - make_interval(secs => $5)
+     order by payment_id desc limit 1";
+
+/// The charge that a request repeats, if its client says that it does: a client whose connection broke sends the
+/// same again and has no key by which that would be known. A checkout may begin twice, since nothing is taken by it.
+fn repeated(book: &Book, amount: Cents, card: Option<&Card>) -> Result<Option<String>, Failure> {
+    let Some(card) = card else { return Ok(None) };
+    let amount = Amount::from_cents(amount).to_string();
+    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+    let arguments = args![tenant_id, environment, amount, card.method_id, REPEATED_WITHIN_S];
+    let found: Vec<Uuid> = db::write(REPEATED, arguments, |row| row.uuid(1))?;
+    Ok(found.into_iter().next().map(|id| row::text_id(None, id)))
+}
+
+/// Which top-up.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StatusRequest {
+    /// Your own tenant, `acct_…`; the key's if not given.
+    pub account_id: Option<String>,
+    /// `in_…`
+    pub payment_intent_id: String,
+}
+
+/// Whether the money is there.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TopUpState {
+    pub payment_intent_id: String,
+    pub status: State,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Pending,
+    Completed,
+}
+
+pub struct TopUpStatus;
+
+impl Handler for TopUpStatus {
+    const NAME: &'static str = "funding_top_up_status";
+    type Request = StatusRequest;
+    type Data = TopUpState;
+
+    fn handle(caller: &Caller, request: &StatusRequest) -> Outcome<TopUpState> {
+        check_account(caller, request.account_id.as_deref())?;
+        let no_payment = || Refusal::not_found("payment_intent_id", "There is no such top-up.");
+        let id = Kind::Invoice.parse(&request.payment_intent_id).ok_or_else(no_payment)?;
+        let payment =
+            row::look(caller, id)?.filter(|payment| payment.customer_id.is_none()).ok_or_else(no_payment)?;
+        let status = match payment.status_at(Instant::now()) {
+            Status::Succeeded => State::Completed,
+            Status::Initiated | Status::Pending => State::Pending,
+            Status::Failed | Status::Expired => return Err(ended(&payment).into()),
+        };
+        let payment_intent_id = payment.text_id();
+        Ok(Reply::new(Code::Success, TopUpState { payment_intent_id, status }))
+    }
+}
+
+/// There is no state for a top-up that will never be paid: it is a refusal that says why.
+fn ended(payment: &Payment) -> Refusal {
+    let unpaid = match payment.method {
+        Method::Checkout => "The checkout ended unpaid.",
+        Method::OffSession => "The card was not charged.",
+    };
+    let why = payment.failure_message.as_deref().unwrap_or(unpaid);
+    Refusal::of_field(Code::InvalidRequest, "payment_intent_id", format!("The top-up failed: {why}"))
+}

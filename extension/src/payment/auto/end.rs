@@ -1,0 +1,123 @@
+//! What the end of a payment means for auto top-ups: the next watch, a pause after a decline, the end after the third.
+
+use pg_topup_contract::{Code, Envelope};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::watch::watch;
+use crate::amount::Amount;
+use crate::book::Book;
+use crate::db::{self, DbResult, args};
+use crate::event;
+use crate::id::Kind;
+use crate::instant::Instant;
+use crate::payment::fault::Fault;
+use crate::payment::row::{Method, Origin, Payment};
+use crate::reply::Failure;
+
+/// How long it waits after a decline: 1 hour.
+const PAUSE_S: i32 = 3600;
+/// So many in a row disable it.
+const DECLINES_MAX: i32 = 3;
+const THREE_DECLINES: &str = "three_declines";
+
+const LOCK: &str = "
+    select true from topup.auto_top_up where tenant_id = $1 and account_id = $2 for update";
+
+/// Locks the auto top-up of a payment's account, before the account itself is locked.
+pub fn lock_of(payment: &Payment) -> DbResult<()> {
+    db::execute(LOCK, args![payment.book.tenant_id, payment.account_id])
+}
+
+const PAID: &str = "
+    update topup.auto_top_up
+       set failures = 0, not_before = null, disabled_reason = null, error = null, last_failed_at = null
+     where tenant_id = $1 and account_id = $2";
+
+/// A charge of its own came through: the account is watched again.
+pub fn succeeded(payment: &Payment) -> Result<(), Failure> {
+    if payment.origin != Origin::Auto {
+        return Ok(());
+    }
+    db::execute(PAID, args![payment.book.tenant_id, payment.account_id])?;
+    watch(&payment.book, payment.account_id)
+}
+
+const DECLINED: &str = "
+    update topup.auto_top_up
+       set failures = failures + 1, error = $3, last_failed_at = clock_timestamp(),
+           disabled_reason = case when failures + 1 >= $4 then $5 end,
+           not_before = case when failures + 1 < $4 then clock_timestamp() + make_interval(secs => $6) end, due_at = null
+     where tenant_id = $1 and account_id = $2 and disabled_reason is null
+    returning disabled_reason is not null, threshold::text, last_failed_at";
+
+/// A charge did not come through. If it was its own, it waits or ends; if another, it no longer counts on that.
+pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
+    if payment.method != Method::OffSession {
+        return Ok(());
+    }
+    if payment.origin == Origin::Auto {
+        let (tenant_id, error) = (payment.book.tenant_id, fault.message.as_str());
+        let arguments = args![tenant_id, payment.account_id, error, DECLINES_MAX, THREE_DECLINES, PAUSE_S];
+        let noted = db::write(DECLINED, arguments, |row| {
+            Ok((row.get::<bool>(1)?, row.amount(2)?, Instant::get(row, 3)?))
+        })?;
+        if let Some((true, threshold, last_failed_at)) = noted.into_iter().next() {
+            tell_disabled(payment, fault, threshold, last_failed_at)?;
+        }
+    }
+    watch(&payment.book, payment.account_id)
+}
+
+/// What the webhook says of an auto top-up that is switched off.
+#[derive(Serialize)]
+struct Disabled<'a> {
+    customer_id: Option<String>,
+    /// `{name}:{asset}`; null: the tenant's own wallet.
+    account_id: Option<String>,
+    asset: &'a str,
+    amount: Amount,
+    currency: &'a str,
+    threshold: Amount,
+    reason: &'static str,
+    error: &'a str,
+    last_failed_at: String,
+}
+
+fn tell_disabled(
+    payment: &Payment,
+    fault: &Fault,
+    threshold: Amount,
+    last_failed_at: Instant,
+) -> Result<(), Failure> {
+    let customer = payment.customer_id;
+    let data = Disabled {
+        customer_id: customer.map(|id| Kind::Customer.text(id)),
+        account_id: customer.map(|_| format!("{}:{}", payment.account_name, payment.asset)),
+        asset: &payment.asset,
+        amount: payment.amount,
+        currency: &payment.currency,
+        threshold,
+        reason: THREE_DECLINES,
+        error: &fault.message,
+        last_failed_at: last_failed_at.rfc3339(),
+    };
+    let envelope = Envelope::new(Code::Success, None, None, data);
+    event::emit(&payment.book, "wallet.auto_topup.disabled", None::<Uuid>, &envelope)
+}
+
+/// The worker watches them: their accounts must not be locked one after the other in one transaction.
+const ARM_PAYER: &str = "
+    with config as (
+        select tenant_id, account_id from topup.auto_top_up
+         where tenant_id = $1 and environment = $2::topup.environment and customer_id is not distinct from $3
+         order by account_id for update)
+    update topup.auto_top_up a
+       set failures = 0, not_before = null, disabled_reason = null, error = null, last_failed_at = null,
+           due_at = clock_timestamp()
+      from config c where a.tenant_id = c.tenant_id and a.account_id = c.account_id";
+
+/// The payer has a new card: what an earlier one led to is forgotten. It comes before the lock of any account.
+pub fn arm_payer(book: &Book, customer_id: Option<Uuid>) -> DbResult<()> {
+    db::execute(ARM_PAYER, args![book.tenant_id, book.environment.as_str(), customer_id])
+}

@@ -1,0 +1,86 @@
+//! Begins an auto top-up, as the transaction ends that brought the balance below the threshold.
+
+use pgrx::prelude::*;
+use uuid::Uuid;
+
+use crate::amount::Amount;
+use crate::book::Book;
+use crate::db::{self, DbResult, Row, args, from_pg};
+use crate::payment::card;
+use crate::payment::provider::Provider;
+use crate::payment::rate;
+use crate::payment::row::Origin;
+use crate::payment::start::{self, NewPayment};
+use crate::reply::{Failure, or_error};
+
+/// What a charge under way will bring counts as if it were there: a checkout's does not, for it may never be paid.
+const LOW: &str = "
+    select a.tenant_id, a.environment::text, e.wallet_id, a.customer_id, a.name, a.asset, c.currency, c.amount::text
+      from topup.balance b
+      join topup.auto_top_up c using (tenant_id, account_id)
+      join topup.account a using (tenant_id, account_id)
+      join topup.tenant_environment e on e.tenant_id = a.tenant_id and e.environment = a.environment
+     where b.tenant_id = $1 and b.account_id = $2
+       and b.balance + coalesce((select sum(p.credit) from topup.payment p
+                                  where p.tenant_id = $1 and p.account_id = $2 and p.status = 'pending'
+                                    and p.method = 'off_session'), 0) < b.auto_top_up_below";
+
+struct Low {
+    book: Book,
+    customer_id: Option<Uuid>,
+    name: String,
+    asset: String,
+    currency: String,
+    amount: Amount,
+}
+
+fn read_low(row: &Row) -> DbResult<Low> {
+    Ok(Low {
+        book: Book::read(row)?,
+        customer_id: row.maybe_uuid(4)?,
+        name: row.get(5)?,
+        asset: row.get(6)?,
+        currency: row.get(7)?,
+        amount: row.amount(8)?,
+    })
+}
+
+/// The charge ends the watch; its own end begins it again.
+const UNWATCH: &str =
+    "update topup.balance set auto_top_up_below = null where tenant_id = $1 and account_id = $2";
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn begin_auto_top_up(tenant_id: pgrx::Uuid, account_id: pgrx::Uuid) {
+    or_error(begin(from_pg(tenant_id), from_pg(account_id)));
+}
+
+/// The account's row is locked by this transaction, which has changed it.
+fn begin(tenant_id: Uuid, account_id: Uuid) -> Result<(), Failure> {
+    let low = db::write(LOW, args![tenant_id, account_id], read_low)?;
+    let Some(low) = low.into_iter().next() else { return Ok(()) };
+    let book = &low.book;
+    let Some(provider) = Provider::of(book.environment) else { return Ok(()) };
+    let Some(card) = card::current(book, low.customer_id, provider)? else { return Ok(()) };
+    let bought = rate::buy(book, &low.asset, &low.currency, low.amount, None)?;
+    let new = NewPayment {
+        customer_id: low.customer_id,
+        account_id,
+        account_name: &low.name,
+        asset: &low.asset,
+        currency: &low.currency,
+        amount: low.amount,
+        credit: bought.credit,
+        exchange_rate: bought.exchange_rate,
+        card: Some(&card),
+        origin: Origin::Auto,
+        description: Some("Auto top-up"),
+        metadata: None,
+        credit_expires_at: None,
+        return_url: None,
+        failure_url: None,
+    };
+    start::start(book, &new)?;
+    db::execute(UNWATCH, args![tenant_id, account_id])?;
+    Ok(())
+}

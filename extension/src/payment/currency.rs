@@ -1,0 +1,87 @@
+//! Currencies as payment providers count them: in whole units of the smallest coin.
+
+use crate::amount::Amount;
+
+/// Currencies without a smaller coin.
+const WHOLE: &[&str] = &[
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF",
+];
+/// Currencies whose coin is a thousandth.
+const THOUSANDTHS: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
+
+/// What a charge may be, in the smallest coin: providers refuse less (0.50 dollars) and more.
+const MINOR_MIN: i128 = 50;
+const MINOR_MAX: i128 = 99_999_999;
+
+/// How many decimals a charge in a currency has at most.
+pub fn decimals(currency: &str) -> u32 {
+    match currency {
+        whole if WHOLE.contains(&whole) => 0,
+        fine if THOUSANDTHS.contains(&fine) => 3,
+        _ => 2,
+    }
+}
+
+/// An amount in units of the smallest coin; nothing where it is not a whole number of them, or none that
+/// providers charge.
+pub fn minor(amount: Amount, currency: &str) -> Option<i64> {
+    whole_minor(amount, currency).filter(|minor| (MINOR_MIN..=MINOR_MAX).contains(&i128::from(*minor)))
+}
+
+/// The same of whatever amount: refunds may be small.
+pub fn whole_minor(amount: Amount, currency: &str) -> Option<i64> {
+    let unit = one_minor(currency);
+    i64::try_from(amount.atto() / unit).ok().filter(|_| amount.atto() % unit == 0)
+}
+
+/// The amount of so many units of the smallest coin.
+pub fn from_minor(minor: i64, currency: &str) -> Option<Amount> {
+    Amount::from_atto(i128::from(minor).checked_mul(one_minor(currency))?)
+}
+
+/// The least and the most that is charged at once.
+pub fn limits(currency: &str) -> (Amount, Amount) {
+    let amount = |minor: i128| Amount::from_atto(minor * one_minor(currency)).unwrap_or_default();
+    (amount(MINOR_MIN), amount(MINOR_MAX))
+}
+
+/// The smallest coin in units of 10^-18.
+fn one_minor(currency: &str) -> i128 {
+    10_i128.pow(18 - decimals(currency))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minor_of(text: &str, currency: &str) -> Option<i64> {
+        minor(text.parse().unwrap(), currency)
+    }
+
+    #[test]
+    fn an_amount_is_whole_coins_or_nothing() {
+        assert_eq!(minor_of("25.5", "USD"), Some(2550));
+        assert_eq!(minor_of("25.505", "USD"), None);
+        assert_eq!(minor_of("25.505", "KWD"), Some(25_505));
+        assert_eq!(minor_of("500", "JPY"), Some(500));
+        assert_eq!(minor_of("500.5", "JPY"), None);
+        for beyond in ["0.49", "0", "-5", "1000000"] {
+            assert_eq!(minor_of(beyond, "EUR"), None, "{beyond}");
+        }
+        assert_eq!((minor_of("0.5", "EUR"), minor_of("999999.99", "EUR")), (Some(50), Some(99_999_999)));
+    }
+
+    #[test]
+    fn coins_are_an_amount_again() {
+        assert_eq!(from_minor(2550, "USD"), Some("25.5".parse().unwrap()));
+        assert_eq!(from_minor(1, "JPY"), Some("1".parse().unwrap()));
+        assert_eq!(whole_minor("0.01".parse().unwrap(), "USD"), Some(1));
+        assert_eq!(whole_minor("0.001".parse().unwrap(), "USD"), None);
+    }
+
+    #[test]
+    fn limits_are_amounts_of_the_currency() {
+        assert_eq!(limits("JPY"), ("50".parse().unwrap(), "99999999".parse().unwrap()));
+        assert_eq!(limits("USD"), ("0.5".parse().unwrap(), "999999.99".parse().unwrap()));
+    }
+}

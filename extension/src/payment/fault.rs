@@ -1,0 +1,25 @@
+//! Why a payment was not made.
+
+use serde::Serialize;
+
+const TEXT_LENGTH_MAX: usize = 500;
+
+/// Why money was not taken, in the provider's words where it had some.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fault {
+    /// A word for programs.
+    pub code: String,
+    /// For the payer.
+    pub message: String,
+}
+
+impl Fault {
+    /// What a provider said; nothing is a plain decline.
+    pub fn told(code: Option<&str>, message: Option<&str>) -> Fault {
+        let short = |text: &str| text.chars().take(TEXT_LENGTH_MAX).collect();
+        Fault {
+            code: short(code.unwrap_or("declined")),
+            message: short(message.unwrap_or("The payment was declined.")),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Payments: money that a provider is to take, and the credit that it buys. Both a customer's top-up (`top_…`)
+//! and one of the tenant's own wallet (`in_…`) are payments.
+//!
+//! ```text
+//! create, start ─► topup.payment ─► checkout (the payer's page) ─► report ─┐
+//!                        └────────► work (claimed by the gateway) ─────────┴─► ending ─► ledger, event
+//! ```
+
+pub mod auto;
+pub mod card;
+pub mod checkout;
+pub mod create;
+pub mod currency;
+mod due;
+mod ending;
+mod fault;
+pub mod look;
+pub mod provider;
+mod rate;
+pub mod refund;
+pub mod report;
+pub mod row;
+pub mod start;
+pub mod work;
+
+pub use due::expire_due;

@@ -1,0 +1,75 @@
+//! Takes back what is left of the credit that a payment bought, and gives it back where the provider refuses.
+
+use pgrx::spi::SpiError;
+use uuid::Uuid;
+
+use crate::account::{self, System};
+use crate::amount::Amount;
+use crate::db::{self, DbResult, Row, args};
+use crate::grant::{self, View};
+use crate::id::{self, Kind};
+use crate::ledger::{self, Header, Meaning, Posting};
+use crate::payment::row::Payment;
+use crate::reply::Failure;
+
+const KIND: &str = "top_up_refund";
+
+/// The grant that the payment became and what is left of it; plain credit is what is in no grant.
+const LEFT: &str = "
+    select g.grant_id,
+           coalesce(g.remaining, greatest(0, b.balance - coalesce((
+               select sum(o.remaining) from topup.credit_grant o
+                where o.tenant_id = $1 and o.account_id = $2 and o.is_open and not o.pending), 0)))::text
+      from topup.balance b
+      left join topup.credit_grant g on g.tenant_id = $1 and g.account_id = $2 and g.transaction_id = $3
+     where b.tenant_id = $1 and b.account_id = $2";
+
+/// Takes back as much of a credit as is left; tells how much, and the transaction that did.
+pub fn take(payment: &Payment, refund_id: Uuid, credit: Amount) -> Result<(Amount, Option<Uuid>), Failure> {
+    let (book, account_id) = (&payment.book, payment.account_id);
+    let locked = ledger::lock(book, &[account_id])?;
+    let arguments = args![book.tenant_id, account_id, payment.transaction_id];
+    let read = |row: &Row| -> DbResult<(Option<Uuid>, Amount)> { Ok((row.maybe_uuid(1)?, row.amount(2)?)) };
+    let left = db::write(LEFT, arguments, read)?;
+    let (grant_id, left) = left.into_iter().next().ok_or(SpiError::InvalidPosition)?;
+    let recovered = credit.min(left);
+    if recovered <= Amount::ZERO {
+        return Ok((Amount::ZERO, None));
+    }
+    let reference = Kind::PaymentRefund.text(refund_id);
+    let header = header(payment, &reference)?;
+    let transaction_id = header.transaction_id;
+    let meaning = Meaning::TakesBack { grant_id };
+    ledger::post_meaning(book, header, &locked, &postings(payment, -recovered), &[(account_id, meaning)])?;
+    Ok((recovered, Some(transaction_id)))
+}
+
+/// Gives back what a refund took, to the grant that it came from; gives the transaction.
+pub fn undo(payment: &Payment, refund_id: Uuid, taken_by: Uuid) -> Result<Uuid, Failure> {
+    let (book, account_id) = (&payment.book, payment.account_id);
+    let locked = ledger::lock(book, &[account_id])?;
+    let taken = grant::taken(book, View::Locked, account_id, taken_by)?;
+    let reference = format!("{}/failed", Kind::PaymentRefund.text(refund_id));
+    let header = header(payment, &reference)?;
+    let transaction_id = header.transaction_id;
+    let meaning = Meaning::GivesBack { of_transaction: taken_by, taken: &taken, was_held: Amount::ZERO };
+    ledger::post_meaning(book, header, &locked, &postings(payment, taken.sum()), &[(account_id, meaning)])?;
+    Ok(transaction_id)
+}
+
+fn header<'a>(payment: &Payment, reference: &'a str) -> Result<Header<'a>, Failure> {
+    let detail = serde_json::json!({ "payment_id": payment.text_id(), "description": payment.description });
+    Ok(Header {
+        transaction_id: id::new(),
+        kind: KIND,
+        top_up_id: None,
+        reference: Some(reference),
+        detail: Some(serde_json::to_string(&detail)?),
+    })
+}
+
+fn postings(payment: &Payment, amount: Amount) -> [Posting; 2] {
+    let book = &payment.book;
+    let cash = account::system_id(book.tenant_id, book.environment, System::Cash, &payment.asset);
+    [Posting::new(payment.account_id, amount), Posting::new(cash, -amount)]
+}

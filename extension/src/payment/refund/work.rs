@@ -1,0 +1,156 @@
+//! Refunds on their way to the provider, what it answered, and those that it made by itself.
+
+use pgrx::prelude::*;
+use uuid::Uuid;
+
+use super::book::{self, Origin};
+use super::take;
+use crate::amount::Amount;
+use crate::db::{self, DbResult, Row, args};
+use crate::id::Kind;
+use crate::payment::currency;
+use crate::payment::fault::Fault;
+use crate::payment::row::{Payment, Status};
+use crate::payment::work::{PAUSE_S, PAUSES_S, REPEAT_S, Request, STUCK_S};
+use crate::reply::Failure;
+
+/// Like a charge: the same refund under the same key, until a provider may have forgotten the key.
+const CLAIM: &str = "
+    with due as (
+        select tenant_id, environment, refund_id from topup.payment_refund
+         where due_at <= now() order by due_at limit $1 for update skip locked),
+    claimed as (
+        update topup.payment_refund r
+           set due_at = now() + make_interval(secs => $2), fence = r.fence + 1, attempts = r.attempts + 1
+          from due
+         where r.tenant_id = due.tenant_id and r.environment = due.environment and r.refund_id = due.refund_id
+        returning r.*)
+    select c.tenant_id, c.environment::text, c.payment_id, c.fence, c.refund_id, c.amount::text, c.description,
+           p.customer_id, p.method, p.provider, p.currency, p.provider_payment_id,
+           c.created_at < now() - make_interval(secs => $3)
+      from claimed c
+      join topup.payment p
+        on p.tenant_id = c.tenant_id and p.environment = c.environment and p.payment_id = c.payment_id";
+
+/// Leases refunds that are due; tenant, payment, fence and request of each.
+pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, Request)>> {
+    db::write(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
+}
+
+fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Request)> {
+    let (tenant_id, payment_id, refund_id) = (row.uuid(1)?, row.uuid(3)?, row.uuid(5)?);
+    let (customer_id, amount, currency): (_, Amount, String) =
+        (row.maybe_uuid(8)?, row.amount(6)?, row.get(11)?);
+    let request = Request {
+        action: if row.get(13)? { "look_up" } else { "refund" },
+        provider: row.get(10)?,
+        environment: row.get(2)?,
+        idempotency_key: Kind::PaymentRefund.text(refund_id),
+        payment_id: crate::payment::row::text_id(customer_id, payment_id),
+        tenant_id: Kind::Tenant.text(tenant_id),
+        customer_id: customer_id.map(|id| Kind::Customer.text(id)),
+        method: row.get(9)?,
+        amount,
+        amount_minor: currency::whole_minor(amount, &currency),
+        currency,
+        description: row.maybe(7)?,
+        provider_customer_id: None,
+        provider_method_id: None,
+        provider_payment_id: row.maybe(12)?,
+        refund_id: Some(refund_id),
+    };
+    Ok((tenant_id, payment_id, row.get(4)?, request))
+}
+
+/// What a provider answered to a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Refunded,
+    Refused,
+    Unknown,
+}
+
+const FIND: &str = "
+    select transaction_id from topup.payment_refund
+     where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3 and refund_id = $4
+       and status = 'pending'";
+
+const END: &str = "
+    update topup.payment_refund
+       set status = $4, ended_at = clock_timestamp(), due_at = null, reversal_id = $5, failure_code = $6, failure_message = $7
+     where tenant_id = $1 and environment = $2::topup.environment and refund_id = $3 and status = 'pending'";
+
+const PUT_OFF: &str = "
+    update topup.payment_refund
+       set due_at = clock_timestamp() + make_interval(secs => coalesce(($5::int[])[greatest(attempts, 1)], $6))
+     where tenant_id = $1 and environment = $2::topup.environment and refund_id = $3 and status = 'pending' and fence = $4
+    returning extract(epoch from clock_timestamp() - created_at)::bigint";
+
+/// Books what the provider answered. The payment is locked. Tells whether that changed the refund.
+pub fn settle(
+    payment: &Payment,
+    (refund_id, fence): (Uuid, i64),
+    answer: Answer,
+    fault: &Fault,
+) -> Result<bool, Failure> {
+    let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
+    let arguments = args![tenant_id, environment, payment.id, refund_id];
+    let open = db::write(FIND, arguments, |row| row.maybe_uuid(1))?;
+    let Some(taken_by) = open.into_iter().next() else { return Ok(false) };
+    match answer {
+        Answer::Refunded => {
+            let nothing = None::<&str>;
+            let arguments =
+                args![tenant_id, environment, refund_id, "succeeded", None::<Uuid>, nothing, nothing];
+            db::execute(END, arguments)?;
+        }
+        Answer::Refused => {
+            let reversal = taken_by.map(|taken_by| take::undo(payment, refund_id, taken_by)).transpose()?;
+            let (code, message) = (fault.code.as_str(), fault.message.as_str());
+            db::execute(END, args![tenant_id, environment, refund_id, "failed", reversal, code, message])?;
+        }
+        Answer::Unknown => return put_off(payment, refund_id, fence),
+    }
+    Ok(true)
+}
+
+fn put_off(payment: &Payment, refund_id: Uuid, fence: i64) -> Result<bool, Failure> {
+    let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
+    let arguments = args![tenant_id, environment, refund_id, fence, PAUSES_S.to_vec(), PAUSE_S];
+    let waited = db::write(PUT_OFF, arguments, |row| row.get::<i64>(1))?;
+    let Some(waited_s) = waited.into_iter().next() else { return Ok(false) };
+    if waited_s >= STUCK_S.into() {
+        let id = Kind::PaymentRefund.text(refund_id);
+        warning!("{id} waits for the provider's answer since {waited_s} s");
+    }
+    Ok(true)
+}
+
+/// The provider tells how much it has refunded of a payment in all. What is not known here yet is booked; the
+/// payment is locked.
+pub fn told(payment: &Payment, refunded_minor: i64, refund_id: Option<Uuid>) -> Result<bool, Failure> {
+    if payment.status != Status::Succeeded {
+        return Ok(false);
+    }
+    let mut changed = false;
+    if let Some(refund_id) = refund_id {
+        changed = settle(payment, (refund_id, 0), Answer::Refunded, &Fault::told(None, None))?;
+    }
+    let told =
+        currency::from_minor(refunded_minor, &payment.currency).unwrap_or_default().min(payment.amount);
+    let amount = told - book::refunded(&payment.book, payment.id, true)?.amount;
+    if amount > Amount::ZERO {
+        book::write(payment, amount, Origin::Provider, None)?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
+const NEXT_DUE: &str = "
+    select greatest(0, extract(epoch from due_at - clock_timestamp()))::double precision
+      from topup.payment_refund where due_at is not null order by due_at limit 1";
+
+/// Seconds until a refund is to be claimed.
+pub fn next_due() -> DbResult<Option<f64>> {
+    Ok(db::read(NEXT_DUE, args![], |row| row.get(1))?.into_iter().next())
+}

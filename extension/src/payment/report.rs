@@ -1,0 +1,177 @@
+//! What the gateway reports of a payment: from the checkout page, and from the provider's signed messages, in
+//! whatever order and however often they come.
+
+use pgrx::prelude::*;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::auto;
+use super::card::{self, Card};
+use super::checkout::View;
+use super::currency;
+use super::ending;
+use super::fault::Fault;
+use super::provider::Provider;
+use super::refund;
+use super::row::{self, Method, Payment, Status};
+use crate::db::{self, args};
+use crate::jsonb::JsonbText;
+use crate::reply::{Failure, or_error};
+
+/// What became of a payment, or of an attempt at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Succeeded,
+    /// An attempt; on a checkout another may follow.
+    Declined,
+    /// By the payer.
+    Canceled,
+    /// The provider's session ended unpaid.
+    Expired,
+    /// At the provider, all or in part.
+    Refunded,
+}
+
+#[derive(Debug, Deserialize)]
+struct Report {
+    payment_id: Option<String>,
+    /// Whose report it is, and of which mode: with test keys and live keys in one gateway, play money must not pay.
+    provider: Option<String>,
+    environment: Option<String>,
+    provider_payment_id: Option<String>,
+    result: Outcome,
+    amount_minor: Option<i64>,
+    currency: Option<String>,
+    /// All that was refunded so far.
+    refunded_minor: Option<i64>,
+    refund_id: Option<Uuid>,
+    save_card: Option<bool>,
+    provider_customer_id: Option<String>,
+    provider_method_id: Option<String>,
+    brand: Option<String>,
+    last4: Option<String>,
+    exp_month: Option<i32>,
+    exp_year: Option<i32>,
+    code: Option<String>,
+    message: Option<String>,
+    event_id: Option<String>,
+}
+
+/// Null where no such payment is known.
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn report_payment(report: JsonbText) -> Option<JsonbText> {
+    or_error(take(&report.0))
+}
+
+fn take(text: &str) -> Result<Option<JsonbText>, Failure> {
+    let report: Report = serde_json::from_str(text)?;
+    let provider = report.provider.as_deref().and_then(Provider::parse);
+    let by_provider = report.provider_payment_id.as_deref().zip(provider);
+    let Some((tenant_id, payment_id)) = row::named(report.payment_id.as_deref(), by_provider)? else {
+        return Ok(None);
+    };
+    let Some(payment) = row::lock(tenant_id, payment_id)? else { return Ok(None) };
+    let is_of = |told: Option<&str>, own: &str| told.is_none_or(|told| told == own);
+    if !is_of(report.environment.as_deref(), payment.book.environment.as_str())
+        || !is_of(report.provider.as_deref(), payment.provider.as_str())
+    {
+        warning!("a report from elsewhere names {}, and is not believed", payment.text_id());
+        return Ok(None);
+    }
+    let changed = is_news(&payment, &report)? && apply(&payment, &report)?;
+    let no_payment = || Failure::Fault("the payment is gone".to_owned());
+    let payment = row::find(&payment.book, payment_id)?.ok_or_else(no_payment)?;
+    View::of(payment)?.changed(changed).json().map(Some)
+}
+
+const HEARD: &str = "
+    insert into topup.provider_event (tenant_id, environment, provider, event_id, payment_id)
+    values ($1, $2::topup.environment, $3, $4, $5) on conflict do nothing returning true";
+
+/// Whether the provider's event has not been told before.
+fn is_news(payment: &Payment, report: &Report) -> Result<bool, Failure> {
+    let Some(event_id) = report.event_id.as_deref() else { return Ok(true) };
+    let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
+    let arguments = args![tenant_id, environment, payment.provider.as_str(), event_id, payment.id];
+    Ok(!db::write(HEARD, arguments, |_| Ok(()))?.is_empty())
+}
+
+fn apply(payment: &Payment, report: &Report) -> Result<bool, Failure> {
+    match report.result {
+        Outcome::Succeeded => succeed(payment, report),
+        Outcome::Declined if payment.method == Method::OffSession => {
+            ending::fail(payment, &report.fault(), report.provider_payment_id.as_deref())
+        }
+        Outcome::Declined => decline(payment, &report.fault()),
+        Outcome::Canceled => {
+            ending::fail(payment, &Fault::told(Some("canceled"), Some("The payer gave up.")), None)
+        }
+        Outcome::Expired => ending::expire(payment),
+        Outcome::Refunded => {
+            refund::told(payment, report.refunded_minor.unwrap_or_default(), report.refund_id)
+        }
+    }
+}
+
+fn succeed(payment: &Payment, report: &Report) -> Result<bool, Failure> {
+    let id = report.provider_payment_id.as_deref();
+    if payment.status == Status::Succeeded {
+        if id.is_some_and(|id| payment.provider_payment_id.as_deref().is_some_and(|kept| kept != id)) {
+            warning!("{} was paid twice at the provider: {}", payment.text_id(), id.unwrap_or_default());
+        }
+        return Ok(false);
+    }
+    if !report.is_of(payment) {
+        warning!("{} was paid with another amount or currency, and is not credited", payment.text_id());
+        return Ok(false);
+    }
+    if let Some(card) = report.card()
+        && card::save(&payment.book, payment.customer_id, payment.provider, &card)?
+    {
+        auto::arm_payer(&payment.book, payment.customer_id)?;
+    }
+    ending::succeed(payment, id)?;
+    Ok(true)
+}
+
+const DECLINED: &str = "
+    update topup.payment set status = 'pending', failure_code = $4, failure_message = $5
+     where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3
+       and status in ('initiated', 'pending')
+    returning true";
+
+/// An attempt failed; the payer may try again.
+fn decline(payment: &Payment, fault: &Fault) -> Result<bool, Failure> {
+    let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
+    let arguments = args![tenant_id, environment, payment.id, fault.code.as_str(), fault.message.as_str()];
+    Ok(!db::write(DECLINED, arguments, |_| Ok(()))?.is_empty())
+}
+
+impl Report {
+    /// Whether the money is what was asked for, as far as the report says.
+    fn is_of(&self, payment: &Payment) -> bool {
+        let asked = currency::minor(payment.amount, &payment.currency);
+        self.amount_minor.is_none_or(|minor| Some(minor) == asked)
+            && self.currency.as_ref().is_none_or(|told| told.eq_ignore_ascii_case(&payment.currency))
+    }
+
+    fn card(&self) -> Option<Card> {
+        let ids = self.provider_customer_id.clone().zip(self.provider_method_id.clone());
+        let (provider_customer_id, provider_method_id) = ids.filter(|_| self.save_card == Some(true))?;
+        Some(Card {
+            method_id: Uuid::nil(),
+            brand: self.brand.clone(),
+            last4: self.last4.clone(),
+            exp_month: self.exp_month,
+            exp_year: self.exp_year,
+            provider_customer_id,
+            provider_method_id,
+        })
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::told(self.code.as_deref(), self.message.as_deref())
+    }
+}

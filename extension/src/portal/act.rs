@@ -1,0 +1,160 @@
+//! What a customer does in the portal: the handlers that keys call too, for the session's customer and no other.
+
+use pg_topup_contract::Code;
+use pgrx::prelude::*;
+use serde::Deserialize;
+
+use super::session::{self, Session};
+use crate::account::customer_account_id;
+use crate::amount::Amount;
+use crate::book::Book;
+use crate::db::{self, args};
+use crate::handler::Handler;
+use crate::jsonb::JsonbText;
+use crate::payment::auto::change::{self, AccountRequest, SetRequest};
+use crate::payment::auto::state;
+use crate::payment::create::{self, Destination, TopUpRequest};
+use crate::redeem::{Redeem, RedeemRequest};
+use crate::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
+use crate::request;
+use crate::settings;
+use crate::wallet::context::Nothing;
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn portal_act(session: &str, action: &str, request: JsonbText) -> Option<JsonbText> {
+    let attempt =
+        || Ok(session::find(session)?.map(|session| reply::finish(act(&session, action, &request.0))));
+    or_error(attempt()).map(|reply| JsonbText(reply.body))
+}
+
+fn act(session: &Session, action: &str, text: &str) -> Result<Rendered, Failure> {
+    match action {
+        "top_up" => top_up(session, request::parse(text)?),
+        "redeem" => redeem(session, request::parse(text)?),
+        "remove_card" => remove_card(session),
+        "set_auto_top_up" => set_auto_top_up(session, request::parse(text)?),
+        "remove_auto_top_up" => remove_auto_top_up(session, request::parse(text)?),
+        _ => Err(Refusal::new(Code::UnknownEndpoint, "The portal cannot do this.").into()),
+    }
+}
+
+fn handled<H: Handler>(session: &Session, request: &H::Request) -> Result<Rendered, Failure> {
+    H::handle(&session.caller, request)?.render()
+}
+
+/// An amount as somebody typed it.
+fn typed(text: &str, field: &str) -> Result<Amount, Refusal> {
+    let text = text.trim();
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse().ok().filter(|_| is_plain).ok_or_else(|| {
+        Refusal::of_field(Code::InvalidRequest, field, "Write the amount in digits, such as 25 or 25.50.")
+    })
+}
+
+/// Which of the customer's accounts, by its id.
+fn parts(account_id: &str) -> Result<(&str, &str), Refusal> {
+    let missing = || Refusal::of_field(Code::InvalidRequest, "account_id", "There is no such account.");
+    account_id.rsplit_once(':').ok_or_else(missing)
+}
+
+#[derive(Deserialize)]
+struct TopUpAsked {
+    account_id: String,
+    currency: String,
+    amount: String,
+}
+
+/// Begins a checkout that leads back to the portal.
+fn top_up(session: &Session, asked: TopUpAsked) -> Result<Rendered, Failure> {
+    let (account_name, asset) = parts(&asked.account_id)?;
+    let back = format!("{}/portal", settings::public_url());
+    let request = TopUpRequest {
+        customer_id: session.customer(),
+        amount: typed(&asked.amount, "amount")?,
+        currency: asked.currency,
+        description: None,
+        destination: Some(Destination {
+            account_name: Some(account_name.to_owned()),
+            asset: asset.to_owned(),
+            exchange_rate: None,
+        }),
+        credit_expires_at: None,
+        return_url: back.clone(),
+        failure_url: back,
+        metadata: None,
+    };
+    handled::<create::Create>(session, &request)
+}
+
+#[derive(Deserialize)]
+struct AutoAsked {
+    account_id: String,
+    currency: String,
+    amount: String,
+    threshold: String,
+}
+
+/// Without a limit of the tenant's own, at most so many purchases a day.
+const PURCHASES_MAX: i32 = 10;
+const DAY_S: i32 = 86_400;
+
+/// A limit that there is stays as it is.
+fn set_auto_top_up(session: &Session, asked: AutoAsked) -> Result<Rendered, Failure> {
+    let (account_name, asset) = parts(&asked.account_id)?;
+    let account_id = customer_account_id(session.customer_id, account_name, asset);
+    let before = state::read(&session.caller, account_id, false)?;
+    let limit = match before.amount {
+        Some(_) => (before.max_purchases, before.window_s),
+        None => (Some(PURCHASES_MAX), Some(DAY_S)),
+    };
+    let request = SetRequest {
+        amount: typed(&asked.amount, "amount")?,
+        threshold: typed(&asked.threshold, "threshold")?,
+        customer_id: Some(session.customer()),
+        account_name: Some(account_name.to_owned()),
+        asset: Some(asset.to_owned()),
+        currency: Some(asked.currency),
+        max_purchases: limit.0,
+        window_s: limit.1,
+    };
+    handled::<change::Set>(session, &request)
+}
+
+#[derive(Deserialize)]
+struct AccountAsked {
+    account_id: String,
+}
+
+fn remove_auto_top_up(session: &Session, asked: AccountAsked) -> Result<Rendered, Failure> {
+    let (account_name, asset) = parts(&asked.account_id)?;
+    let request = AccountRequest {
+        customer_id: Some(session.customer()),
+        account_name: Some(account_name.to_owned()),
+        asset: Some(asset.to_owned()),
+    };
+    handled::<change::Remove>(session, &request)
+}
+
+#[derive(Deserialize)]
+struct RedeemAsked {
+    voucher_code: String,
+}
+
+fn redeem(session: &Session, asked: RedeemAsked) -> Result<Rendered, Failure> {
+    let customer_id = Some(session.customer());
+    let request = RedeemRequest { voucher_code: asked.voucher_code, customer_id, email: None };
+    handled::<Redeem>(session, &request)
+}
+
+/// A charge that is under way goes on.
+const REMOVE_CARD: &str = "
+    update topup.payment_method set replaced_at = clock_timestamp()
+     where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3 and replaced_at is null";
+
+/// Without a card twice is fine.
+fn remove_card(session: &Session) -> Result<Rendered, Failure> {
+    let book: &Book = &session.caller;
+    db::execute(REMOVE_CARD, args![book.tenant_id, book.environment.as_str(), session.customer_id])?;
+    Reply::new(Code::Success, Nothing {}).render()
+}

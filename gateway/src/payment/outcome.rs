@@ -1,0 +1,124 @@
+//! What the worker asks of a provider, and what a provider tells, in the words of the SQL functions.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One thing to do at a provider, as `topup.claim_payments` wants it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Order {
+    pub action: Action,
+    pub provider: String,
+    pub environment: String,
+    pub idempotency_key: String,
+    pub payment_id: String,
+    pub amount_minor: i64,
+    pub currency: String,
+    pub description: Option<String>,
+    pub provider_customer_id: Option<String>,
+    pub provider_method_id: Option<String>,
+    /// The provider's id of the payment, or of its checkout.
+    pub provider_payment_id: Option<String>,
+    pub refund_id: Option<Uuid>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Charge,
+    LookUp,
+    Refund,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    pub result: Verdict,
+    pub provider_payment_id: Option<String>,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    /// All that is known of a checkout that a look-up found paid: the card is in it.
+    #[serde(skip)]
+    pub report: Option<Box<Report>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Succeeded,
+    /// The provider said no.
+    Failed,
+    /// The payer would have to be there.
+    RequiresAction,
+    /// No answer, or not yet.
+    Unknown,
+    Refunded,
+}
+
+impl Outcome {
+    pub fn new(result: Verdict, provider_payment_id: Option<String>) -> Self {
+        Outcome { result, provider_payment_id, code: None, message: None, report: None }
+    }
+
+    /// The same with the provider's reason.
+    pub fn because(mut self, code: &str, message: &str) -> Self {
+        (self.code, self.message) = (Some(code.to_owned()), Some(message.to_owned()));
+        self
+    }
+
+    pub fn unknown(code: &str, message: &str) -> Self {
+        Outcome::new(Verdict::Unknown, None).because(code, message)
+    }
+}
+
+/// An outcome with the claim that it answers, as `topup.settle_payments` wants it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settlement {
+    pub tenant_id: Uuid,
+    pub payment_id: Uuid,
+    pub fence: i64,
+    pub refund_id: Option<Uuid>,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What happened on a checkout or was told by the provider, as `topup.report_payment` wants it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub payment_id: Option<String>,
+    pub provider_payment_id: Option<String>,
+    pub provider: String,
+    pub environment: String,
+    pub result: Told,
+    pub amount_minor: Option<i64>,
+    pub currency: Option<String>,
+    pub refunded_minor: Option<i64>,
+    pub refund_id: Option<String>,
+    pub save_card: bool,
+    #[serde(flatten)]
+    pub card: CardFacts,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub event_id: Option<String>,
+}
+
+/// What is kept of a card. Its number and its security code are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CardFacts {
+    pub provider_customer_id: Option<String>,
+    pub provider_method_id: Option<String>,
+    pub brand: Option<String>,
+    pub last4: Option<String>,
+    pub exp_month: Option<u8>,
+    pub exp_year: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Succeeded,
+    #[default]
+    Declined,
+    Canceled,
+    Expired,
+    Refunded,
+}

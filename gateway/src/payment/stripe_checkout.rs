@@ -1,0 +1,106 @@
+//! Stripe's Checkout Sessions: made for a payment, under a customer, and read when somebody comes back.
+
+use std::time::SystemTime;
+
+use data_encoding::HEXLOWER;
+use pg_topup_contract::unix_seconds;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::Step;
+use super::outcome::{Report, Told};
+use super::stripe::{Stripe, card_of, text};
+use super::stripe_api::{Field, Trouble};
+use super::view::View;
+
+/// Stripe lets a session live for at least half an hour; a minute more for clocks that differ.
+const SESSION_S_MIN: u64 = 31 * 60;
+
+impl Stripe {
+    /// A session for a payment. One that is made twice and not kept is shown to nobody.
+    pub async fn new_session(&self, view: &View, address: &str) -> Result<Value, Trouble> {
+        let customer = match &view.provider_customer_id {
+            Some(id) => id.clone(),
+            None => self.new_customer(view).await?,
+        };
+        let soonest = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let expires_at = unix_seconds(&view.expires_at).unwrap_or(0).max(soonest + SESSION_S_MIN);
+        let product = view.description.clone().unwrap_or_else(|| view.purchase());
+        let fields: Vec<Field> = vec![
+            ("mode", "payment".to_owned()),
+            ("customer", customer),
+            ("client_reference_id", view.payment_id.clone()),
+            ("metadata[payment_id]", view.payment_id.clone()),
+            ("payment_intent_data[metadata][payment_id]", view.payment_id.clone()),
+            ("payment_intent_data[setup_future_usage]", "off_session".to_owned()),
+            ("payment_method_types[]", "card".to_owned()),
+            ("line_items[0][quantity]", "1".to_owned()),
+            ("line_items[0][price_data][currency]", view.currency.to_lowercase()),
+            ("line_items[0][price_data][unit_amount]", view.amount_minor.to_string()),
+            ("line_items[0][price_data][product_data][name]", product),
+            ("success_url", format!("{address}?done")),
+            ("cancel_url", format!("{address}?canceled")),
+            ("expires_at", expires_at.to_string()),
+        ];
+        self.api.post("/v1/checkout/sessions", &fields, &key_of(view, &fields)).await
+    }
+
+    async fn new_customer(&self, view: &View) -> Result<String, Trouble> {
+        let mut fields: Vec<Field> = vec![("metadata[tenant_id]", view.tenant_id.clone())];
+        fields.extend(view.customer_id.clone().map(|id| ("metadata[customer_id]", id)));
+        let name = view
+            .customer_name
+            .clone()
+            .or_else(|| view.customer_id.is_none().then(|| view.merchant_name.clone()));
+        fields.extend(name.map(|name| ("name", name)));
+        fields.extend(view.customer_email.clone().map(|email| ("email", email)));
+        let customer = self.api.post("/v1/customers", &fields, &key_of(view, &fields)).await?;
+        Ok(text(&customer["id"]))
+    }
+
+    /// What comes next for whoever opens a session.
+    pub async fn step(&self, session: &Value) -> Result<Step, Trouble> {
+        if let Some(report) = self.report_of_session(session).await? {
+            return Ok(Step::Over(Box::new(report)));
+        }
+        match (session["status"].as_str(), session["url"].as_str()) {
+            (Some("open"), Some(url)) => {
+                Ok(Step::Redirect { provider_payment_id: text(&session["id"]), url: url.to_owned() })
+            }
+            (Some("complete"), _) => Ok(Step::Wait),
+            _ => Err(Trouble::Unclear(format!("the session is {}", session["status"]))),
+        }
+    }
+
+    /// How a session ended; nothing while it is open.
+    pub async fn report_of_session(&self, session: &Value) -> Result<Option<Report>, Trouble> {
+        let payment_id = session["metadata"]["payment_id"].as_str();
+        let payment_id = payment_id.or(session["client_reference_id"].as_str()).map(str::to_owned);
+        if session["status"] == "expired" {
+            return Ok(Some(Report { payment_id, ..self.report(Told::Expired) }));
+        }
+        if !matches!(session["payment_status"].as_str(), Some("paid" | "no_payment_required")) {
+            return Ok(None);
+        }
+        let intent = match &session["payment_intent"] {
+            Value::String(id) => self.intent(id).await?,
+            intent => intent.clone(),
+        };
+        Ok(Some(Report {
+            payment_id,
+            provider_payment_id: intent["id"].as_str().map(str::to_owned),
+            amount_minor: session["amount_total"].as_i64(),
+            currency: session["currency"].as_str().map(str::to_uppercase),
+            save_card: true,
+            card: card_of(&intent),
+            ..self.report(Told::Succeeded)
+        }))
+    }
+}
+
+/// The same wish has the same key, and a changed one another: nobody is refused for having changed a name.
+fn key_of(view: &View, fields: &[Field]) -> String {
+    let wish: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let digest = HEXLOWER.encode(&Sha256::digest(wish.join("\n").as_bytes())[..8]);
+    format!("{}-{digest}", view.payment_id)
+}

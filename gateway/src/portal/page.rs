@@ -1,0 +1,295 @@
+//! The portal's pages: server-rendered, without scripts, and of use to eyes, keyboards and screen readers.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::response::{IntoResponse, Redirect};
+use data_encoding::BASE64;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::form::Form;
+use super::view::{AccountLines, Names, Payment, Status, View};
+use super::{PATH, door};
+use crate::app::App;
+use crate::database::Fault;
+use crate::reply::{RETRY_AFTER_S, Subject};
+use crate::request_id;
+
+const STYLE: &str =
+    concat!(include_str!("../../templates/checkout.css"), include_str!("../../templates/portal/portal.css"));
+const OPERATION: &str = "portal";
+
+/// Nothing but the page's own style may be loaded or run, and its forms lead back here. What leads elsewhere, to a
+/// checkout or back to the shop, is a page of ours first: a redirect after a form would have to be allowed here, with
+/// all that a provider redirects to.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; \
+         frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
+/// Something to say first.
+pub struct Notice {
+    text: String,
+    is_bad: bool,
+    /// The form that it is about, and the field.
+    form: &'static str,
+    field: Option<String>,
+}
+
+impl Notice {
+    pub fn good(text: impl Into<String>) -> Notice {
+        Notice { text: text.into(), is_bad: false, form: "", field: None }
+    }
+
+    pub fn bad(text: impl Into<String>, field: Option<String>) -> Notice {
+        Notice::of_form(text, "", field)
+    }
+
+    /// What is wrong with a form.
+    pub fn of_form(text: impl Into<String>, form: &'static str, field: Option<String>) -> Notice {
+        Notice { text: text.into(), is_bad: true, form, field }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "portal/overview.html")]
+struct Overview<'a> {
+    style: &'static str,
+    view: &'a View,
+    names: &'a Names,
+    csrf: String,
+    notice: Option<&'a Notice>,
+    typed: &'a Form,
+}
+
+impl Overview<'_> {
+    /// Whether the notice is about this field of this form.
+    fn is_wrong(&self, form: &str, field: &str) -> bool {
+        self.notice.is_some_and(|notice| {
+            notice.is_bad && notice.form == form && notice.field.as_deref().is_none_or(|named| named == field)
+        })
+    }
+
+    /// What was typed into a field of a form that did not go through.
+    fn typed(&self, form: &str, field: &str) -> &str {
+        if self.notice.is_some_and(|notice| notice.form == form) { self.typed.get(field) } else { "" }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "portal/history.html")]
+struct HistoryPage<'a> {
+    style: &'static str,
+    names: &'a Names,
+    account: &'a AccountLines,
+    /// Whether newer lines were left out.
+    is_later: bool,
+    notice: Option<&'a Notice>,
+}
+
+/// What there is to say when there is nothing to show.
+#[derive(Template)]
+#[template(path = "portal/notice.html")]
+struct NoticePage<'a> {
+    style: &'static str,
+    title: &'a str,
+    message: &'a str,
+    link: Option<(&'a str, &'a str)>,
+    /// The link is followed by itself.
+    follow: bool,
+}
+
+/// The session that the browser says it is in; else the page that says why it does not get further.
+pub fn admitted(app: &App, headers: &HeaderMap) -> Result<String, Box<Response<Body>>> {
+    let session = door::session(headers).ok_or_else(|| Box::new(session_over()))?;
+    match app.limiter.as_ref().map(|limiter| limiter.admit(&session)) {
+        Some(Err(wait)) => Err(Box::new(too_often(wait))),
+        _ => Ok(session),
+    }
+}
+
+/// Everything, with what was typed before and what was wrong with it.
+pub fn overview(view: &View, session: &str, notice: Option<&Notice>, typed: &Form) -> Response<Body> {
+    let csrf = door::form_token(session);
+    html(StatusCode::OK, Overview { style: STYLE, view, names: &view.names, csrf, notice, typed })
+}
+
+pub fn history(
+    names: &Names,
+    account: &AccountLines,
+    is_later: bool,
+    notice: Option<&Notice>,
+) -> Response<Body> {
+    html(StatusCode::OK, HistoryPage { style: STYLE, names, account, is_later, notice })
+}
+
+/// What to say of a payment that somebody comes back from.
+pub fn of_payment(payment: &Payment) -> Option<Notice> {
+    let price = payment.price();
+    match payment.status {
+        Status::Succeeded => {
+            let bought = payment.purchase().unwrap_or(price.clone());
+            Some(Notice::good(format!("You paid {price} and have got {bought}.")))
+        }
+        Status::Failed => Some(Notice::good(format!("Nothing was charged of the {price}."))),
+        _ => Some(Notice::good(format!("The payment of {price} is not complete."))),
+    }
+}
+
+/// A statement, to be kept.
+pub fn file(account_id: &str, text: String) -> Response<Body> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = account_id.chars().map(plain).collect();
+    let mut response = text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    if let Ok(place) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, place);
+    }
+    finish(&mut response);
+    response
+}
+
+/// In, with a cookie, at an address without a secret.
+pub fn inside(cookie: HeaderValue) -> Response<Body> {
+    with_cookie(redirect(PATH), cookie)
+}
+
+/// Back by GET, so that neither reload nor the back button does it again.
+pub fn done(done: &str) -> Response<Body> {
+    redirect(&format!("{PATH}?done={done}"))
+}
+
+/// On to a checkout.
+pub fn onward(url: &str) -> Response<Body> {
+    let (title, message) = ("To the payment", "You are led to the payment page.");
+    html(StatusCode::OK, leading(title, message, Some((url, "Go to the payment"))))
+}
+
+/// Out, and back to the shop.
+pub fn left(return_url: Option<&str>, cookie: HeaderValue) -> Response<Body> {
+    let link = return_url.filter(|url| is_web(url)).map(|url| (url, "Back to where you came from"));
+    let page = leading("You have left", "Nobody can see your credit in this browser any more.", link);
+    with_cookie(html(StatusCode::OK, page), cookie)
+}
+
+/// A link that is unknown, used or over: which of them is not told.
+pub fn link_over(failure_url: Option<&str>) -> Response<Body> {
+    let link = failure_url.filter(|url| is_web(url)).map(|url| (url, "Go back"));
+    let message = "Each link works once, for 10 minutes. Ask for a new one where you got this one.";
+    html(StatusCode::GONE, notice("This link no longer works", message, link))
+}
+
+/// Nobody is in, or no longer.
+pub fn session_over() -> Response<Body> {
+    let message =
+        "You have left, or have not done anything for a while. Open this page anew from where you came.";
+    html(StatusCode::FORBIDDEN, notice("You are not signed in", message, None))
+}
+
+fn too_often(wait: Duration) -> Response<Body> {
+    let message = "Wait a moment, then try again.";
+    let mut response = html(StatusCode::TOO_MANY_REQUESTS, notice("That was too fast", message, None));
+    let wait_s = HeaderValue::from(wait.as_secs() + 1);
+    response.headers_mut().insert(header::RETRY_AFTER, wait_s);
+    response
+}
+
+/// The form did not arrive as the page sends it.
+pub fn not_ours() -> Response<Body> {
+    let message = "Nothing was changed. Go back to your credit and try again.";
+    html(StatusCode::FORBIDDEN, notice("That did not work", message, Some((PATH, "Your credit"))))
+}
+
+pub fn no_account() -> Response<Body> {
+    html(StatusCode::NOT_FOUND, notice("There is no such account", "", Some((PATH, "Your credit"))))
+}
+
+/// A link is not used by what only looks ahead.
+pub fn not_now() -> Response<Body> {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    finish(&mut response);
+    response
+}
+
+/// The page, or the one that says that it cannot be shown.
+pub fn or_failed(result: Result<Response<Body>, Fault>) -> Response<Body> {
+    let fault = match result {
+        Ok(response) => return response,
+        Err(fault) => fault,
+    };
+    let request_id = request_id::current();
+    let status = match &fault {
+        Fault::Unavailable(message) | Fault::Conflict(message) => {
+            tracing::warn!(request_id, message, "postgres cannot answer the portal now");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Fault::Internal { sqlstate, message } => {
+            tracing::error!(request_id, sqlstate, message, "the portal failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    let message = "Try again in a moment; nothing is done twice.";
+    let mut response = html(status, notice("Not available for the moment", message, None));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    response
+}
+
+fn notice<'a>(title: &'a str, message: &'a str, link: Option<(&'a str, &'a str)>) -> NoticePage<'a> {
+    NoticePage { style: STYLE, title, message, link, follow: false }
+}
+
+fn leading<'a>(title: &'a str, message: &'a str, link: Option<(&'a str, &'a str)>) -> NoticePage<'a> {
+    NoticePage { follow: link.is_some(), ..notice(title, message, link) }
+}
+
+/// Only the web is a way.
+fn is_web(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+fn redirect(path: &str) -> Response<Body> {
+    let mut response = Redirect::to(path).into_response();
+    finish(&mut response);
+    response
+}
+
+fn with_cookie(mut response: Response<Body>, cookie: HeaderValue) -> Response<Body> {
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response
+}
+
+fn html(status: StatusCode, page: impl Template) -> Response<Body> {
+    let text = match page.render() {
+        Ok(text) => text,
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be rendered");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let mut response = (status, text).into_response();
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
+    finish(&mut response);
+    response
+}
+
+/// What is shown is for one person, now.
+fn finish(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY"));
+    headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
+    response.extensions_mut().insert(Subject { operation: OPERATION.to_owned(), code: None });
+}

@@ -1,0 +1,143 @@
+//! What is looked at: the way in, the overview, and the history of an account.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+
+use super::form::Form;
+use super::page::{self, Notice};
+use super::store::Csv;
+use super::{door, view};
+use crate::app::App;
+use crate::database::Fault;
+
+/// Lets in whoever has a link that nobody has used. What looks ahead, or asks for the headers alone, does not use it.
+pub async fn enter(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let is_ahead = ["sec-purpose", "purpose"]
+        .iter()
+        .filter_map(|name| headers.get(*name)?.to_str().ok())
+        .any(|purpose| purpose.contains("prefetch"));
+    if method == Method::HEAD || is_ahead {
+        return page::not_now();
+    }
+    page::or_failed(entered(&app, &token).await)
+}
+
+async fn entered(app: &App, token: &str) -> Result<Response<Body>, Fault> {
+    if !door::is_token(token) {
+        return Ok(page::link_over(None));
+    }
+    match app.database.portal_enter(token).await? {
+        Some(entered) => match entered.session {
+            Some(session) => {
+                let public_url = app.database.public_url().await?;
+                Ok(page::inside(door::cookie(Some(&session), &public_url)))
+            }
+            None => Ok(page::link_over(entered.failure_url.as_deref())),
+        },
+        None => Ok(page::link_over(None)),
+    }
+}
+
+/// The page that everything is on.
+pub async fn overview(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let session = match page::admitted(&app, &headers) {
+        Ok(session) => session,
+        Err(response) => return *response,
+    };
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    page::or_failed(overviewed(&app, &session, &query).await)
+}
+
+async fn overviewed(app: &App, session: &str, query: &Form) -> Result<Response<Body>, Fault> {
+    let Some(view) = app.database.portal_view(session).await? else { return Ok(page::session_over()) };
+    let notice = notice(&view, query);
+    Ok(page::overview(&view, session, notice.as_ref(), &Form::default()))
+}
+
+/// What to say of what was just done. What is in the address only chooses among our own words.
+fn notice(view: &view::View, query: &Form) -> Option<Notice> {
+    let done = match query.get("done") {
+        "redeem" => "The voucher is redeemed: its credit is in your balance.",
+        "remove-card" => "The card is removed.",
+        "set-auto-top-up" => "Auto top-up is on.",
+        "remove-auto-top-up" => "Auto top-up is off.",
+        _ => {
+            let id = query.maybe("top_up")?;
+            return page::of_payment(view.payments.iter().find(|payment| payment.id == id)?);
+        }
+    };
+    Some(Notice::good(done))
+}
+
+/// What moved an account, newest first.
+pub async fn history(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let session = match page::admitted(&app, &headers) {
+        Ok(session) => session,
+        Err(response) => return *response,
+    };
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    page::or_failed(lines(&app, &session, &query, None).await)
+}
+
+async fn lines(
+    app: &App,
+    session: &str,
+    query: &Form,
+    notice: Option<Notice>,
+) -> Result<Response<Body>, Fault> {
+    let before = query.maybe("before").and_then(|number| number.parse().ok());
+    let found = app.database.portal_history(session, query.get("account"), before).await?;
+    let Some(history) = found else { return Ok(page::session_over()) };
+    Ok(match &history.account {
+        Some(account) => page::history(&history.names, account, before.is_some(), notice.as_ref()),
+        None => page::no_account(),
+    })
+}
+
+/// The same as a file.
+pub async fn csv(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let session = match page::admitted(&app, &headers) {
+        Ok(session) => session,
+        Err(response) => return *response,
+    };
+    let query = Form::parse(query.unwrap_or_default().as_bytes());
+    page::or_failed(file(&app, &session, &query).await)
+}
+
+async fn file(app: &App, session: &str, query: &Form) -> Result<Response<Body>, Fault> {
+    let Some(answer) = app.database.portal_csv(session, &query.period()).await? else {
+        return Ok(page::session_over());
+    };
+    match answer.data {
+        Csv::File(text) if answer.success => Ok(page::file(query.get("account"), text)),
+        Csv::Refused(why) => {
+            let message = why.message.unwrap_or_default();
+            let mut response = lines(app, session, query, Some(Notice::bad(message, why.field))).await?;
+            if response.status() == StatusCode::OK {
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
+            Ok(response)
+        }
+        Csv::File(_) => Ok(page::no_account()),
+    }
+}

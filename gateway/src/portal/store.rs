@@ -1,0 +1,103 @@
+//! What the portal asks of Postgres.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio_postgres::types::{Json, Type};
+
+use super::view::{History, View};
+use crate::database::{Database, Fault, Parameter, one};
+
+/// What became of a link that is known.
+#[derive(Deserialize)]
+pub struct Entered {
+    /// Nothing: the link is over.
+    pub session: Option<String>,
+    pub failure_url: Option<String>,
+}
+
+/// The answer to something done, or why it was not.
+#[derive(Deserialize)]
+pub struct Answer<D> {
+    pub success: bool,
+    pub data: D,
+}
+
+/// What there is to say of something done.
+#[derive(Default, Deserialize)]
+pub struct Done {
+    pub redirect_url: Option<String>,
+    /// Of a refusal.
+    pub message: Option<String>,
+    pub field: Option<String>,
+}
+
+/// The file, or why there is none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Csv {
+    File(String),
+    Refused(Done),
+}
+
+/// Each gives nothing where the link or the session is unknown or over.
+impl Database {
+    pub async fn portal_enter(&self, link: &str) -> Result<Option<Entered>, Fault> {
+        self.portal("select topup.portal_enter($1)::text", &[(&link, Type::TEXT)]).await
+    }
+
+    pub async fn portal_view(&self, session: &str) -> Result<Option<View>, Fault> {
+        self.portal("select topup.portal_view($1)::text", &[(&session, Type::TEXT)]).await
+    }
+
+    pub async fn portal_history(
+        &self,
+        session: &str,
+        account_id: &str,
+        before: Option<i64>,
+    ) -> Result<Option<History>, Fault> {
+        let sql = "select topup.portal_history($1, $2, $3)::text";
+        let parameters: [Parameter; 3] =
+            [(&session, Type::TEXT), (&account_id, Type::TEXT), (&before, Type::INT8)];
+        self.portal(sql, &parameters).await
+    }
+
+    pub async fn portal_csv(
+        &self,
+        session: &str,
+        period: &serde_json::Value,
+    ) -> Result<Option<Answer<Csv>>, Fault> {
+        let sql = "select topup.portal_csv($1, $2)::text";
+        self.portal(sql, &[(&session, Type::TEXT), (&Json(period), Type::JSONB)]).await
+    }
+
+    pub async fn portal_act(
+        &self,
+        session: &str,
+        action: &str,
+        request: &serde_json::Value,
+    ) -> Result<Option<Answer<Done>>, Fault> {
+        let sql = "select topup.portal_act($1, $2, $3)::text";
+        let parameters: [Parameter; 3] =
+            [(&session, Type::TEXT), (&action, Type::TEXT), (&Json(request), Type::JSONB)];
+        self.portal(sql, &parameters).await
+    }
+
+    /// Gives where the portal leads back.
+    pub async fn portal_leave(&self, session: &str) -> Result<Option<String>, Fault> {
+        let sql = "select topup.portal_leave($1)";
+        Ok(one(self.repeated(sql, &[(&session, Type::TEXT)]).await?)?.try_get(0)?)
+    }
+
+    async fn portal<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Option<T>, Fault> {
+        let text: Option<String> = one(self.repeated(sql, parameters).await?)?.try_get(0)?;
+        let parsed = |text: String| {
+            serde_json::from_str(&text)
+                .map_err(|error| Fault::internal(format!("not what was expected: {error}")))
+        };
+        text.map(parsed).transpose()
+    }
+}

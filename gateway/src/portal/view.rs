@@ -1,0 +1,355 @@
+//! What the portal shows, as Postgres tells it. Amounts are texts of exact digits, and stay so.
+
+use serde::Deserialize;
+
+use super::chart::Chart;
+use crate::payment::view::{grouped, titled};
+
+/// All of a customer that its page shows.
+#[derive(Deserialize)]
+pub struct View {
+    pub names: Names,
+    pub return_url: String,
+    /// Whether a provider takes money.
+    pub can_pay: bool,
+    pub card: Option<Card>,
+    pub accounts: Vec<Account>,
+    pub offers: Vec<Offer>,
+    /// The latest first.
+    pub payments: Vec<Payment>,
+}
+
+/// Who is here, and at whose.
+#[derive(Deserialize)]
+pub struct Names {
+    pub merchant: String,
+    pub customer: String,
+    pub environment: String,
+}
+
+#[derive(Deserialize)]
+pub struct Card {
+    brand: Option<String>,
+    last4: Option<String>,
+    exp_month: Option<u8>,
+    exp_year: Option<u16>,
+}
+
+#[derive(Deserialize)]
+pub struct Account {
+    pub id: String,
+    pub name: String,
+    pub asset: String,
+    decimals: usize,
+    available: String,
+    pending_in: String,
+    pending_out: String,
+    pub expiring: Vec<Expiring>,
+    pub expiring_more: usize,
+    pub chart: Option<Chart>,
+    /// Nothing: no auto top-up is set.
+    pub auto_top_up: Option<AutoTopUp>,
+}
+
+/// An amount that ends.
+#[derive(Deserialize)]
+pub struct Expiring {
+    amount: String,
+    expires_at: String,
+    purpose: String,
+}
+
+/// When an account is filled by itself.
+#[derive(Deserialize)]
+pub struct AutoTopUp {
+    pub amount: String,
+    pub currency: String,
+    /// How many decimals the currency has.
+    pub decimals: usize,
+    pub threshold: String,
+    pub is_disabled: bool,
+    /// What the last decline said.
+    pub error: Option<String>,
+    pub not_before: Option<String>,
+}
+
+/// Credit that can be bought.
+#[derive(Deserialize)]
+pub struct Offer {
+    pub account_id: String,
+    pub account_name: String,
+    pub asset: String,
+    pub currency: String,
+    decimals: usize,
+    least: String,
+    most: String,
+    rate: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Payment {
+    pub id: String,
+    amount: String,
+    currency: String,
+    decimals: usize,
+    credit: String,
+    asset: String,
+    pub status: Status,
+    origin: String,
+    pub failure: Option<String>,
+    created_at: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Initiated,
+    Pending,
+    Succeeded,
+    Failed,
+    Expired,
+}
+
+/// A page of what moved an account.
+#[derive(Deserialize)]
+pub struct History {
+    pub names: Names,
+    /// Nothing: the customer has no such account.
+    pub account: Option<AccountLines>,
+}
+
+#[derive(Deserialize)]
+pub struct AccountLines {
+    pub id: String,
+    pub name: String,
+    pub asset: String,
+    pub decimals: usize,
+    pub lines: Vec<Line>,
+    pub next: Option<i64>,
+}
+
+#[derive(Deserialize)]
+pub struct Line {
+    at: String,
+    kind: String,
+    reason: Option<String>,
+    pub description: Option<String>,
+    amount: String,
+    balance: String,
+}
+
+impl Account {
+    pub fn money(&self, amount: &str) -> String {
+        money(amount, self.decimals, &self.asset)
+    }
+
+    pub fn balance(&self) -> String {
+        self.money(&self.available)
+    }
+
+    /// What begins later, where there is any.
+    pub fn coming(&self) -> Option<String> {
+        (self.pending_in != "0").then(|| self.money(&self.pending_in))
+    }
+
+    /// What is held, where there is any.
+    pub fn held(&self) -> Option<String> {
+        (self.pending_out != "0").then(|| self.money(&self.pending_out))
+    }
+
+    /// Such as `10.00 USD (promotional) on 2026-12-01 00:00 UTC`.
+    pub fn in_words(&self, expiring: &Expiring) -> String {
+        let (amount, at) = (self.money(&expiring.amount), minute(&expiring.expires_at));
+        let purpose = if expiring.purpose == "bundled" { "included" } else { &expiring.purpose };
+        format!("{amount} ({purpose}) on {at}")
+    }
+
+    /// Such as `10.00 USD is bought when the balance falls below 5.00 USD`.
+    pub fn auto_in_words(&self, auto: &AutoTopUp) -> String {
+        let amount = money(&auto.amount, auto.decimals, &auto.currency);
+        format!("When the balance falls below {}, the saved card pays {amount}.", self.money(&auto.threshold))
+    }
+
+    /// Its id in an address.
+    pub fn query(&self) -> String {
+        query(&self.id)
+    }
+}
+
+impl AutoTopUp {
+    /// Why it does not pay just now.
+    pub fn in_words(&self) -> Option<String> {
+        let why = self.error.as_deref()?;
+        Some(match &self.not_before {
+            _ if self.is_disabled => {
+                format!("It is off after three declines: {why} Save another card, or switch it on again.")
+            }
+            Some(at) => {
+                format!("The last payment was declined: {why} It is tried again after {}.", minute(at))
+            }
+            None => format!("The last payment was declined: {why}"),
+        })
+    }
+}
+
+impl AccountLines {
+    pub fn money(&self, amount: &str) -> String {
+        money(amount, self.decimals, &self.asset)
+    }
+
+    pub fn amount(&self, line: &Line) -> String {
+        let sign = if line.amount.starts_with('-') { "" } else { "+" };
+        format!("{sign}{}", self.money(&line.amount))
+    }
+
+    pub fn balance(&self, line: &Line) -> String {
+        self.money(&line.balance)
+    }
+
+    /// Its id in an address.
+    pub fn query(&self) -> String {
+        query(&self.id)
+    }
+}
+
+impl Line {
+    pub fn time(&self) -> String {
+        minute(&self.at)
+    }
+
+    /// Why the account was moved, for its owner.
+    pub fn cause(&self) -> String {
+        let cause = match (self.kind.as_str(), self.reason.as_deref()) {
+            ("top_up", _) | ("adjust", Some("external_topup")) => "Top-up",
+            ("top_up_refund", _) => "Top-up refunded",
+            ("adjust", Some("gift")) => "Gift",
+            ("refund", _) | ("adjust", Some("external_refund")) => "Refund",
+            ("adjust", _) => "Adjustment",
+            ("redeem", _) => "Voucher",
+            ("send", _) => "Credit received",
+            ("subscription", _) => "Subscription",
+            ("entitlement", _) => "Included credit",
+            ("expire", _) => "Credit expired",
+            ("activate", _) => "Credit took effect",
+            ("hold", _) => "Set aside",
+            ("release", _) => "No longer set aside",
+            (kind, _) => return titled(&kind.replace('_', " ")),
+        };
+        cause.to_owned()
+    }
+}
+
+impl Offer {
+    /// As a form sends it: the currency first, for an account's name may have spaces.
+    pub fn value(&self) -> String {
+        format!("{} {}", self.currency, self.account_id)
+    }
+
+    /// Such as `default: 1 USD buys 100 TOK`.
+    pub fn in_words(&self) -> String {
+        let (name, asset, currency) = (&self.account_name, &self.asset, &self.currency);
+        match &self.rate {
+            None => format!("{name}: {asset}"),
+            Some(rate) => format!("{name}: 1 {currency} buys {} {asset}", grouped(rate)),
+        }
+    }
+
+    /// Such as `0.50 to 999,999.99 USD`.
+    pub fn limits(&self) -> String {
+        let number = |amount: &str| grouped(&padded(amount, self.decimals));
+        format!("{} to {} {}", number(&self.least), number(&self.most), self.currency)
+    }
+}
+
+impl Card {
+    /// Such as `Visa ending in 4242, expires 12/34`.
+    pub fn in_words(&self) -> String {
+        let brand = self.brand.as_deref().filter(|brand| *brand != "unknown").map_or("Card".into(), titled);
+        let last4 = self.last4.as_deref().unwrap_or("····");
+        match (self.exp_month, self.exp_year) {
+            (Some(month), Some(year)) => {
+                format!("{brand} ending in {last4}, expires {month:02}/{:02}", year % 100)
+            }
+            _ => format!("{brand} ending in {last4}"),
+        }
+    }
+}
+
+impl Payment {
+    pub fn time(&self) -> String {
+        minute(&self.created_at)
+    }
+
+    pub fn price(&self) -> String {
+        money(&self.amount, self.decimals, &self.currency)
+    }
+
+    /// What was bought, where that is something else than the price.
+    pub fn purchase(&self) -> Option<String> {
+        (self.asset != self.currency).then(|| money(&self.credit, 0, &self.asset))
+    }
+
+    pub fn is_auto(&self) -> bool {
+        self.origin == "auto"
+    }
+
+    pub fn in_words(&self) -> &'static str {
+        match self.status {
+            Status::Succeeded => "Paid",
+            Status::Failed => "Not paid",
+            Status::Expired => "Expired",
+            Status::Initiated | Status::Pending => "Under way",
+        }
+    }
+}
+
+/// Every digit, at least so many decimals, and the asset.
+pub fn money(amount: &str, decimals: usize, asset: &str) -> String {
+    format!("{} {asset}", grouped(&padded(amount, decimals)))
+}
+
+fn padded(amount: &str, decimals: usize) -> String {
+    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
+    if decimals.max(fraction.len()) == 0 {
+        return whole.to_owned();
+    }
+    format!("{whole}.{fraction:0<decimals$}")
+}
+
+/// A time to the minute.
+fn minute(at: &str) -> String {
+    match (at.get(..10), at.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => at.to_owned(),
+    }
+}
+
+fn query(account_id: &str) -> String {
+    url::form_urlencoded::byte_serialize(account_id.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_exact_and_has_the_decimals_of_its_coins() {
+        for (amount, decimals, shown) in [
+            ("10", 2, "10.00 USD"),
+            ("25.5", 2, "25.50 USD"),
+            ("1234567.89", 2, "1,234,567.89 USD"),
+            ("9.90008875", 2, "9.90008875 USD"),
+            ("-0.5", 2, "-0.50 USD"),
+            ("500", 0, "500 USD"),
+            ("0.000000000000000001", 0, "0.000000000000000001 USD"),
+        ] {
+            assert_eq!(money(amount, decimals, "USD"), shown);
+        }
+    }
+
+    #[test]
+    fn times_are_shown_to_the_minute_and_ids_survive_an_address() {
+        assert_eq!(minute("2026-11-21T08:16:44.000Z"), "2026-11-21 08:16 UTC");
+        assert_eq!(query("my ä&:USD"), "my+%C3%A4%26%3AUSD");
+    }
+}

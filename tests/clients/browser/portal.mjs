@@ -1,0 +1,139 @@
+// The billing portal as a customer meets it, from the shop's page and back to it; see portal_browser.rs. Begins where
+// browser.mjs ends.
+
+const here = () => page.waitForURL((url) => url.pathname === "/portal");
+const balance = () => page.locator(".balance").first().innerText();
+
+async function payWith(number, save) {
+    await page.getByLabel("Card number").fill(number);
+    await page.getByLabel("Expiry date").fill("12 / 34");
+    await page.getByLabel("Security code").fill("123");
+    if (save) await page.getByLabel("Save this card").check();
+    await page.getByRole("button", { name: /^Pay / }).last().click();
+}
+
+async function toCheckout(amount) {
+    await page.getByLabel("Amount to pay").fill(amount);
+    await press("Go to payment");
+    await page.waitForURL((url) => url.pathname.startsWith("/checkout/"));
+}
+
+await tell({
+    // From another site, by a redirect: a cookie that is too strict would be lost on the way.
+    async enter() {
+        await open("shop");
+        await page.getByRole("link", { name: "Your credit" }).click();
+        await here();
+        await shot("overview");
+        const [cookie] = (await browser.cookies()).filter(({ name }) => name === "topup_portal");
+        const tree = await page.locator("body").ariaSnapshot();
+        return { heading: await heading(), balance: await balance(), cookie, tree, ...(await measures()) };
+    },
+    async pay() {
+        await toCheckout("25.50");
+        await payWith("4242 4242 4242 4242", true);
+        await here();
+        const seen = { said: await said(), balance: await balance(), card: await page.getByText("Visa ending").innerText() };
+        await page.goBack();
+        seen.back = await heading();
+        seen.forms = await page.locator("form").count();
+        await open("portal");
+        return seen;
+    },
+    async declineAndRetry() {
+        await toCheckout("10");
+        await payWith("4000000000000002", false);
+        const seen = { alert: await alert() };
+        await payWith("4242424242424242", false);
+        await here();
+        return { ...seen, said: await said(), balance: await balance() };
+    },
+    async mistake() {
+        await page.getByLabel("Amount to pay").fill("25,50");
+        await press("Go to payment");
+        const seen = { alert: await alert(), focused: await page.locator("*:focus").getAttribute("id") };
+        await shot("mistake");
+        await page.goBack();
+        return { ...seen, back: await heading() };
+    },
+    async autoTopUp() {
+        await open("portal");
+        await page.getByLabel("When the balance falls below").fill("150");
+        await page.getByLabel("Pay each time").fill("50");
+        await press("Switch on");
+        const seen = { said: await said(), text: await page.locator("#auto ~ .card p").first().innerText() };
+        for (let n = 0; n < 100 && !(await balance()).startsWith("185.5"); n++) {
+            await new Promise((resolve) => setTimeout(resolve, 100));
+            await page.reload();
+        }
+        await shot("auto");
+        seen.balance = await balance();
+        await press("Switch off for default in USD");
+        return { ...seen, off: await said(), left: await page.locator("#auto ~ .card").count() };
+    },
+    async voucher() {
+        await page.getByLabel("Voucher code").fill("ATU-NONE");
+        await press("Redeem");
+        const seen = { alert: await alert(), kept: await page.getByLabel("Voucher code").inputValue() };
+        await page.getByLabel("Voucher code").fill(plan.voucher);
+        await press("Redeem");
+        return { ...seen, said: await said(), balances: await page.locator(".balance").allInnerTexts() };
+    },
+    async history() {
+        await page.getByRole("link", { name: "History of default in USD" }).click();
+        await shot("history");
+        const seen = { heading: await heading(), lines: await page.locator("tbody tr").allInnerTexts(), ...(await measures()) };
+        const [download] = await Promise.all([page.waitForEvent("download"), press("Download CSV")]);
+        seen.file = download.suggestedFilename();
+        await page.getByRole("link", { name: "Your credit" }).click();
+        return { ...seen, back: await heading() };
+    },
+    async figures() {
+        await page.locator("summary").first().click();
+        return { days: await page.locator("details").first().locator("tbody tr").count() };
+    },
+    async keyboard() {
+        await open("portal");
+        await page.keyboard.press("Tab");
+        const seen = { first: await page.locator("*:focus").innerText() };
+        await page.getByLabel("Amount to pay").focus();
+        await page.keyboard.type("30");
+        await page.keyboard.press("Enter");
+        await page.waitForURL((url) => url.pathname.startsWith("/checkout/"));
+        await press("Cancel");
+        await here();
+        return { ...seen, said: await said() };
+    },
+    async removeCard() {
+        await press("Remove the card");
+        return { said: await said(), card: await page.getByText("No card is saved").count() };
+    },
+    // The console tells of these pages by itself that they are no success.
+    async forged() {
+        await page.locator("form[action='/portal/redeem'] input[name=csrf]").evaluate((input) => (input.value = "00"));
+        await page.getByLabel("Voucher code").fill("ATU-X");
+        await press("Redeem");
+        return { heading: await heading() };
+    },
+    async fromElsewhere() {
+        await open("evil");
+        await press("Win");
+        return { heading: await heading() };
+    },
+    async used() {
+        return { status: await open("enter"), heading: await heading(), way: await page.getByRole("link").getAttribute("href") };
+    },
+    async old() {
+        await shot("old");
+        return { status: await open("old"), heading: await heading() };
+    },
+    async leave() {
+        await open("portal");
+        await press("Leave");
+        await page.waitForURL((url) => url.pathname.startsWith("/hook"));
+        return { heading: await heading() };
+    },
+    async left() {
+        return { status: await open("portal"), heading: await heading() };
+    },
+});

@@ -1,0 +1,325 @@
+//! Auto top-ups: an account that falls below its threshold is filled from a saved card, once, whoever brings it down.
+
+use crate::support::{Bank, Cashier, Claim, LIMIT, call, wait_until};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+const CLIENTS: usize = 32;
+const SENDS: usize = 1024;
+
+/// A customer with a saved card and 5 dollars.
+async fn with_card() -> Cashier {
+    let cashier = Cashier::open().await;
+    cashier.save_card("pm_1").await;
+    cashier
+}
+
+async fn set(cashier: &Cashier, amount: &str, threshold: &str, more: &str) -> Value {
+    let customer = &cashier.bank.customer;
+    let reply =
+        call(&cashier.bank.app, &format!("topup.set_auto_top_up({amount}, {threshold}, '{customer}'{more})"))
+            .await;
+    assert_eq!(reply["code"], 1000, "{reply}");
+    reply["data"].clone()
+}
+
+async fn shown(cashier: &Cashier) -> Value {
+    call(&cashier.bank.app, &format!("topup.auto_top_up('{}')", cashier.bank.customer)).await["data"].clone()
+}
+
+/// Takes from the customer's account; it must be covered.
+async fn spend(cashier: &Cashier, amount: &str) {
+    assert_eq!(cashier.bank.adjust(&format!("-{amount}"), "other", "").await["code"], 1000);
+}
+
+async fn settle(cashier: &Cashier, result: &str) -> Claim {
+    let claim = cashier.claim_one().await;
+    assert_eq!(claim.request["action"], "charge");
+    let answer = claim.answer(result, json!({"code": "card_declined", "message": "Declined."}));
+    assert_eq!(cashier.settle(&[answer]).await, 1);
+    claim
+}
+
+/// How many auto top-ups there were.
+async fn begun(bank: &Bank) -> i64 {
+    let query = "select count(*) from topup.payment where origin = 'auto'";
+    bank.admin.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn an_account_that_falls_below_its_threshold_is_filled() {
+    let cashier = with_card().await;
+    cashier.listen().await;
+    let config = set(&cashier, "20", "3", "").await;
+    assert_eq!(
+        (&config["amount"], &config["threshold"], &config["max_purchases"]),
+        (&json!(20), &json!(3), &json!(10))
+    );
+    spend(&cashier, "2").await;
+    assert_eq!(begun(&cashier.bank).await, 0, "3 is not below 3");
+    spend(&cashier, "0.01").await;
+    spend(&cashier, "1").await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    let claim = settle(&cashier, "succeeded").await;
+    assert!(claim.request["payment_id"].as_str().unwrap().starts_with("top_"));
+    assert_eq!(
+        (&claim.request["amount_minor"], &claim.request["provider_method_id"]),
+        (&json!(2000), &json!("pm_1"))
+    );
+    assert_eq!(cashier.bank.balance().await, "21.99");
+    let told = cashier.events("wallet.topup.succeeded").await.pop().unwrap();
+    assert_eq!(told["data"]["origin"], "auto");
+    spend(&cashier, "19").await;
+    assert_eq!(begun(&cashier.bank).await, 2, "and again");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn what_counts_is_the_balance_that_a_transaction_leaves() {
+    let cashier = with_card().await;
+    set(&cashier, "20", "3", "").await;
+    let customer = &cashier.bank.customer;
+    let adjust = |id: &str, amount: i32| {
+        format!("select topup.adjust('{id}', 'USD', {amount}, 'other', '{customer}')")
+    };
+    let app = &cashier.bank.app;
+    app.batch_execute(&format!("begin; {}; {}; commit", adjust("x1", -4), adjust("x2", 4))).await.unwrap();
+    app.batch_execute(&format!("begin; {}; rollback", adjust("x3", -4))).await.unwrap();
+    assert_eq!(begun(&cashier.bank).await, 0);
+    app.batch_execute(&format!("begin; {}; {}; commit", adjust("x4", -2), adjust("x5", -2))).await.unwrap();
+    assert_eq!(begun(&cashier.bank).await, 1);
+}
+
+#[tokio::test]
+async fn an_account_that_is_low_already_is_filled_when_it_is_set_and_setting_it_twice_is_once() {
+    let cashier = with_card().await;
+    set(&cashier, "20", "10", "").await;
+    set(&cashier, "30", "10", "").await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    assert_eq!(settle(&cashier, "succeeded").await.request["amount"], 20);
+    assert_eq!(cashier.bank.balance().await, "25");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn one_that_does_not_reach_the_threshold_is_followed_by_another_up_to_the_limit() {
+    let cashier = with_card().await;
+    set(&cashier, "1", "100", ", max_purchases => 3, window_s => 3600").await;
+    for _ in 0..3 {
+        settle(&cashier, "succeeded").await;
+    }
+    assert_eq!((begun(&cashier.bank).await, cashier.bank.balance().await), (3, "8".into()));
+    spend(&cashier, "1").await;
+    cashier.run_due().await;
+    assert_eq!(begun(&cashier.bank).await, 3, "three an hour");
+    cashier.bank.database.check().await;
+    cashier.pass("1 hour").await;
+    let later = "update topup.auto_top_up set due_at = due_at - interval '1 hour'";
+    cashier.bank.admin.batch_execute(later).await.unwrap();
+    cashier.run_due().await;
+    assert_eq!(begun(&cashier.bank).await, 4);
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn credit_that_expires_brings_the_account_down_too() {
+    let cashier = with_card().await;
+    cashier.bank.grant("10", "gift", "0.3 seconds").await;
+    set(&cashier, "20", "7", "").await;
+    assert_eq!(begun(&cashier.bank).await, 0);
+    wait_until(LIMIT, "the gift has expired", async || {
+        cashier.run_due().await;
+        (begun(&cashier.bank).await == 1).then_some(())
+    })
+    .await;
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn after_a_decline_it_waits_an_hour_and_after_the_third_it_is_switched_off() {
+    let cashier = with_card().await;
+    cashier.listen().await;
+    set(&cashier, "20", "3", "").await;
+    spend(&cashier, "4").await;
+    for number in 1..=3 {
+        settle(&cashier, if number == 2 { "requires_action" } else { "failed" }).await;
+        cashier.run_due().await;
+        assert_eq!(begun(&cashier.bank).await, number, "not before an hour has passed");
+        let state = shown(&cashier).await;
+        assert_eq!(state["error"], "Declined.");
+        assert!(state["last_failed_at"].is_string(), "{state}");
+        assert_eq!(state["not_before"].is_string(), number < 3);
+        cashier.bank.database.check().await;
+        let later = "update topup.auto_top_up set due_at = due_at - interval '1 hour', not_before = not_before - interval '1 hour'";
+        cashier.bank.admin.batch_execute(later).await.unwrap();
+        cashier.run_due().await;
+    }
+    assert_eq!(begun(&cashier.bank).await, 3);
+    assert_eq!(shown(&cashier).await["disabled_reason"], "three_declines");
+    let told = cashier.events("wallet.auto_topup.disabled").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (&told[0]["data"]["reason"], &told[0]["data"]["account_id"]),
+        (&json!("three_declines"), &json!("default:USD"))
+    );
+    spend(&cashier, "0.5").await;
+    assert_eq!(begun(&cashier.bank).await, 3);
+
+    cashier.save_card("pm_2").await;
+    cashier.run_due().await;
+    assert_eq!(shown(&cashier).await["disabled_reason"], Value::Null, "a new card arms it again");
+    spend(&cashier, "4").await;
+    let claim = settle(&cashier, "succeeded").await;
+    assert_eq!(claim.request["provider_method_id"], "pm_2");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn setting_it_again_forgets_the_declines() {
+    let cashier = with_card().await;
+    set(&cashier, "20", "10", "").await;
+    settle(&cashier, "failed").await;
+    assert!(shown(&cashier).await["not_before"].is_string());
+    let again = set(&cashier, "20", "10", "").await;
+    assert_eq!((&again["not_before"], &again["error"]), (&Value::Null, &Value::Null));
+    assert_eq!(begun(&cashier.bank).await, 2, "it fires at once");
+    settle(&cashier, "succeeded").await;
+    settle_two_declines(&cashier).await;
+    assert_eq!(
+        shown(&cashier).await["disabled_reason"],
+        Value::Null,
+        "a success in between counts from the start"
+    );
+    cashier.bank.database.check().await;
+}
+
+async fn settle_two_declines(cashier: &Cashier) {
+    for _ in 0..2 {
+        let low = cashier.bank.balance().await;
+        if low.parse::<f64>().unwrap() >= 10.0 {
+            spend(cashier, "16").await;
+        }
+        settle(cashier, "failed").await;
+        let later = "update topup.auto_top_up set due_at = due_at - interval '1 hour', not_before = not_before - interval '1 hour'";
+        cashier.bank.admin.batch_execute(later).await.unwrap();
+        cashier.run_due().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_card_it_waits_for_one() {
+    let cashier = Cashier::open().await;
+    set(&cashier, "20", "10", "").await;
+    assert_eq!(begun(&cashier.bank).await, 0);
+    cashier.bank.database.check().await;
+    cashier.save_card("pm_1").await;
+    cashier.run_due().await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn a_charge_under_way_counts_and_when_it_fails_it_no_longer_does() {
+    let cashier = with_card().await;
+    let charged = cashier.charge_card("50").await;
+    set(&cashier, "20", "10", "").await;
+    spend(&cashier, "1").await;
+    assert_eq!(begun(&cashier.bank).await, 0);
+    let (_, token) = cashier.begun("100", "").await;
+    cashier.begin(&token, None).await;
+    let claim = cashier.claim_one().await;
+    assert_eq!(claim.request["payment_id"], charged.as_str());
+    cashier.settle(&[claim.answer("failed", json!({}))]).await;
+    assert_eq!(begun(&cashier.bank).await, 1, "and a checkout that may never be paid does not count");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn removed_it_is_gone_and_a_charge_under_way_goes_on() {
+    let cashier = with_card().await;
+    set(&cashier, "20", "10", "").await;
+    let remove = format!("topup.remove_auto_top_up('{}')", cashier.bank.customer);
+    for _ in 0..2 {
+        assert_eq!(call(&cashier.bank.app, &remove).await["code"], 1000);
+    }
+    assert_eq!(shown(&cashier).await["amount"], Value::Null);
+    settle(&cashier, "succeeded").await;
+    assert_eq!(cashier.bank.balance().await, "25");
+    spend(&cashier, "24").await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn an_asset_is_filled_at_its_rate_and_one_without_a_rate_is_refused() {
+    let cashier = with_card().await;
+    let app = &cashier.bank.app;
+    let rates = r#"[{"source": "USD", "rate": 0.01}]"#;
+    call(app, &format!("topup.asset_create('TOK', 'Tokens', 0, rates => '{rates}')")).await;
+    call(app, "topup.asset_create('BARE', 'Bare', 0)").await;
+    set(&cashier, "20", "500", ", 'ai', 'TOK'").await;
+    settle(&cashier, "succeeded").await;
+    let customer = &cashier.bank.customer;
+    let account = call(app, &format!("topup.wallet_account('{customer}', 'ai:TOK')")).await;
+    assert_eq!(account["data"]["available"], 2000);
+    let before = cashier.bank.database.contents().await;
+    for (request, field) in [
+        (format!("20, 500, '{customer}', 'ai', 'BARE'"), "asset"),
+        (format!("20, 500, '{customer}', 'ai', 'GONE'"), "asset"),
+        ("20, 500, null, 'default', 'TOK'".to_owned(), "asset"),
+        (format!("20, 500, '{customer}', 'a:i'"), "account_name"),
+        (format!("0.1, 500, '{customer}'"), "amount"),
+        (format!("20, -1, '{customer}'"), "threshold"),
+        (format!("20, 0.5, '{customer}', 'ai', 'TOK'"), "threshold"),
+        (format!("20, 500, '{customer}', currency => 'TOK'"), "currency"),
+        (format!("20, 500, '{customer}', max_purchases => 0"), "max_purchases"),
+        (format!("20, 500, '{customer}', window_s => null"), "window_s"),
+        (format!("20, 500, '{customer}', window_s => 0"), "window_s"),
+        ("20, 500, 'cust_00000000000000000000000000'".to_owned(), "customer_id"),
+    ] {
+        let reply = call(app, &format!("topup.set_auto_top_up({request})")).await;
+        assert_eq!(reply["data"]["field"], field, "{request}: {reply}");
+    }
+    assert!(cashier.bank.database.contents().await == before);
+    cashier.bank.database.check().await;
+}
+
+/// A saved card of the tenant itself.
+async fn save_own_card(bank: &Bank) {
+    let save = "insert into topup.payment_method (tenant_id, environment, method_id, provider, provider_customer_id,
+                                                  provider_method_id)
+                select tenant_id, environment, topup.new_id(), 'test', 'cus_t', 'pm_t' from topup.tenant_environment
+                 where environment = 'staging'";
+    bank.admin.batch_execute(save).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thousand_sends_that_cross_the_threshold_at_once_make_one_charge() {
+    let cashier = Cashier::open().await;
+    save_own_card(&cashier.bank).await;
+    cashier.gateway.batch_execute("select topup.worker_sleep(gen_random_uuid(), 60)").await.unwrap();
+    let fund =
+        "select topup.fund(topup.format_id('acct', tenant_id), 'staging', 100000, 'more') from topup.tenant";
+    cashier.bank.admin.execute(fund, &[]).await.unwrap();
+    let set = call(&cashier.bank.app, "topup.set_auto_top_up(5000, 1900)").await;
+    assert_eq!(set["code"], 1000, "{set}");
+    let gate = Arc::new(Barrier::new(CLIENTS));
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (app, gate) = (cashier.bank.database.app(&cashier.bank.key).await, gate.clone());
+        clients.spawn(async move {
+            gate.wait().await;
+            for _ in 0..SENDS / CLIENTS {
+                assert_eq!(call(&app, "topup.send('claude', 100)").await["code"], 1001);
+            }
+        });
+    }
+    clients.join_all().await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    let claim = settle(&cashier, "succeeded").await;
+    assert!(claim.request["payment_id"].as_str().unwrap().starts_with("in_"));
+    assert_eq!(claim.request["customer_id"], Value::Null);
+    cashier.bank.database.check().await;
+}

@@ -1,0 +1,184 @@
+//! A tenant fills its wallet and limits what it spends, as Cloudflare's official clients tell it to the real gateway.
+
+use crate::support::{Shop, node_within, place, python_client, wire};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn account(shop: &Shop) -> String {
+    let context = shop.client.at_root().get("/accounts/self").await.expect_status(200);
+    context.json["account_id"].as_str().unwrap().to_owned()
+}
+
+fn billing(account: &str, rest: &str) -> String {
+    format!("/client/v4/accounts/{account}/ai-gateway/billing{rest}")
+}
+
+/// A client that repeats what it may: each refused POST must have come once.
+async fn tells(program: &'static str) {
+    let shop = Shop::open().await;
+    shop.client
+        .post("/topup/send", json!({"platform": "claude", "amount_cents": 700}))
+        .await
+        .expect(200, 1001);
+    let (url, key, account) = (shop.gateway.url.clone(), shop.key.clone(), account(&shop).await);
+    let told = tokio::task::spawn_blocking(move || match program {
+        "story.py" => python_client("cloudflare/story.py", &[&url, &account], &key),
+        _ => npm_client(&[&url, &account], &key),
+    });
+    let seen: Value = serde_json::from_str(&told.await.unwrap()).unwrap();
+    for (what, expected) in [
+        ("before", json!([99_300, false, null, false])),
+        ("first", json!(["in_", true, false])),
+        ("unpaid", json!("pending")),
+        ("first completed", json!(true)),
+        ("second", json!([null, true, "visa", "4242"])),
+        ("second completed", json!(true)),
+        ("after", json!([102_800, true, "4242", true])),
+        ("config", json!([3000, 500])),
+        ("config got", json!([3000, 500, null, null, null])),
+        ("config gone", json!([null, null])),
+        ("invoices", json!([[1500, "paid", "manual"], [2000, "paid", "manual"]])),
+        ("pagination", json!([2, false])),
+        ("auto invoices", json!(0)),
+        ("usage", json!([700, true])),
+        ("preview", json!([700, [["claude", 1]], "draft"])),
+        ("limit", json!([true, 5000, "monthly", "fixed"])),
+        ("limit gone", json!([false, null])),
+    ] {
+        // Python writes whole numbers as 1.0: the same number.
+        assert!(is_same(&seen[what], &expected), "{what}: {} instead of {expected}", seen[what]);
+    }
+    for (what, expected) in [
+        ("too little", json!(["UnprocessableEntityError", 422, 2005])),
+        ("no such card", json!(["BadRequestError", 400, 2000])),
+        ("another's account", json!(["NotFoundError", 404, 2000])),
+        ("wrong key", json!(["AuthenticationError", 401, 2001])),
+        ("no such top-up", json!(["NotFoundError", 404, 2000])),
+        ("low threshold", json!(["UnprocessableEntityError", 422, 2005])),
+        ("low limit", json!(["UnprocessableEntityError", 422, 2005])),
+    ] {
+        assert_eq!(seen["refusals"][what], expected, "{what}");
+    }
+    let log = shop.gateway.log();
+    let refused = |line: &&str| {
+        line.contains("\"method\":\"POST\"")
+            && line.contains("\"status\":4")
+            && line.contains("\"message\":\"request\"")
+    };
+    assert_eq!(log.lines().filter(refused).count(), 7, "each refused POST came once: {log}");
+    shop.database.check().await;
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        _ => one == other,
+    }
+}
+
+fn npm_client(arguments: &[&str], api_key: &str) -> String {
+    let script = std::fs::read_to_string(place::root().join("tests/clients/cloudflare/story.mjs")).unwrap();
+    let mut node = node_within(LIMIT);
+    let output = node
+        .args(["--input-type=module", "--eval", &script])
+        .args(arguments)
+        .env("API_KEY", api_key)
+        .output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "node: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_client_from_pypi_tells_the_whole_story() {
+    tells("story.py").await;
+}
+
+#[tokio::test]
+async fn the_client_from_npm_tells_the_whole_story() {
+    tells("story.mjs").await;
+}
+
+#[tokio::test]
+async fn a_refused_post_says_that_it_must_not_be_repeated() {
+    let shop = Shop::open().await;
+    let (root, account) = (shop.client.at_root(), account(&shop).await);
+    let post = async |path: &str, body: Value| {
+        let reply = root.post(path, body).await;
+        assert_eq!(reply.header("x-should-retry"), Some("false"), "{path}: {}", reply.text);
+        assert_eq!(reply.json["success"], false, "{}", reply.text);
+        assert_eq!((&reply.json["result"], &reply.json["messages"]), (&Value::Null, &json!([])));
+        (reply.status, reply.json["errors"][0]["code"].as_i64().unwrap())
+    };
+    let top_up = billing(&account, "/topup");
+    assert_eq!(post(&top_up, json!({"amount": 999})).await, (422, 2005));
+    assert_eq!(post(&top_up, json!({"amount": "x"})).await, (400, 2000));
+    assert_eq!(post(&top_up, json!({})).await, (400, 2000));
+    assert_eq!(post(&billing(&account, "/credit-balance"), json!({})).await, (405, 4003));
+    assert_eq!(post(&billing("acct_x", "/topup"), json!({"amount": 1000})).await, (404, 2000));
+    let stranger = shop.gateway.client("ak_staging_wrong").at_root();
+    let refused = stranger.post(&top_up, json!({"amount": 1000})).await;
+    assert_eq!((refused.status, refused.header("x-should-retry")), (401, Some("false")));
+    let paid = root.post(&top_up, json!({"amount": 1000})).await.expect_status(200);
+    assert_eq!(paid.header("x-should-retry"), None);
+    assert_eq!(root.get(&billing("acct_x", "/credit-balance")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_charge_whose_answer_was_lost_is_not_made_again() {
+    let shop = Shop::open().await;
+    let (root, account) = (shop.client.at_root(), account(&shop).await);
+    let top_up = billing(&account, "/topup");
+    let first = root.post(&top_up, json!({"amount": 1000})).await.expect_status(200);
+    let secret = first.json["result"]["client_secret"].as_str().unwrap();
+    let page = root.request(reqwest::Method::POST, &format!("/checkout/{secret}"));
+    let card = "action=pay&number=4242424242424242&exp=12%2F34&cvc=123&save_card=1";
+    let page = page.header("content-type", "application/x-www-form-urlencoded").body(card);
+    root.send(page).await.expect_status(303);
+    let ask = async |amount: i64, count: Option<&str>| {
+        let request = root.request(reqwest::Method::POST, &top_up).header("content-type", "application/json");
+        let request = match count {
+            Some(count) => request.header("x-stainless-retry-count", count),
+            None => request,
+        };
+        let reply = root.send(request.body(json!({"amount": amount}).to_string())).await.expect_status(200);
+        reply.json["result"]["payment_intent_id"].as_str().unwrap().to_owned()
+    };
+    let charged = ask(1000, Some("0")).await;
+    assert_eq!(ask(1000, Some("1")).await, charged, "the same once more");
+    assert_ne!(ask(2000, Some("1")).await, charged, "another amount");
+    assert_ne!(ask(1000, None).await, charged, "another request");
+}
+
+#[tokio::test]
+async fn a_spending_limit_holds_for_all_keys_together() {
+    let shop = Shop::open().await;
+    let admin = shop.database.admin().await;
+    let (root, account) = (shop.client.at_root(), account(&shop).await);
+    let other = "select api_key from topup.mint_key($1, 'staging')";
+    let other: String = admin.query_one(other, &[&account]).await.unwrap().get(0);
+    let send = async |key: &str, cents: i64| {
+        wire(&admin, key, "send", &json!({"platform": "claude", "amount_cents": cents})).await.1["code"]
+            .clone()
+    };
+    assert_eq!(send(&shop.key, 600).await, 1001);
+    for strategy in ["fixed", "sliding"] {
+        for duration in ["daily", "weekly", "monthly"] {
+            let limit = json!({"amount": 1000, "duration": duration, "strategy": strategy});
+            root.post(&billing(&account, "/spending-limit"), limit).await.expect_status(200);
+            assert_eq!(send(&other, 401).await, 2007, "{strategy} {duration}");
+            let validate = json!({"platform": "claude", "amount_cents": 401});
+            assert_eq!(wire(&admin, &other, "validate", &validate).await.1["code"], 2007);
+        }
+    }
+    assert_eq!(send(&other, 400).await, 1001);
+    assert_eq!(send(&shop.key, 100).await, 2007);
+    root.delete(&billing(&account, "/spending-limit")).await.expect_status(200);
+    assert_eq!(send(&shop.key, 500).await, 1001);
+    shop.database.check().await;
+}

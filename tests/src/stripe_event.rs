@@ -1,0 +1,76 @@
+//! Stripe's webhook: what is signed is believed, however often and in whatever order it comes, and nothing else.
+
+use crate::support::{Story, WEBHOOK_SECRET};
+use serde_json::json;
+
+const GOOD: &str = "4242424242424242";
+
+#[tokio::test]
+async fn a_signed_event_of_localstripe_credits_whoever_never_came_back() {
+    let story = Story::begin().await;
+    story.stripe.peer.tell(&story.payer.till.shop.gateway.url, WEBHOOK_SECRET).await;
+    let (top_up, session) = story.at_stripe("10").await;
+    story.stripe.pay(&session, GOOD).await;
+    assert_eq!(story.ended(&top_up).await, "succeeded");
+    story.has("10").await;
+    let charge = story.payer.charge_saved_card("10").await;
+    assert_eq!(story.ended(&charge).await, "succeeded");
+}
+
+#[tokio::test]
+async fn events_may_come_twice_and_in_any_order() {
+    let story = Story::begin().await;
+    let (top_up, session) = story.at_stripe("10").await;
+    story.stripe.pay(&session, GOOD).await;
+    let intent = story.intents(&top_up).await.remove(0);
+    for (event_id, kind, object) in [
+        ("evt_3", "payment_intent.payment_failed", &intent),
+        ("evt_2", "payment_intent.succeeded", &intent),
+        ("evt_1", "checkout.session.completed", &session),
+        ("evt_1", "checkout.session.completed", &session),
+        ("evt_4", "checkout.session.expired", &session),
+        ("evt_5", "checkout.session.async_payment_succeeded", &session),
+        ("evt_6", "customer.created", &json!({"id": "cus_1"})),
+        ("evt_7", "payment_intent.succeeded", &story.stripe.peer.intents().await[0]),
+    ] {
+        assert_eq!(story.event(event_id, kind, object.clone()).await, 200, "{event_id}");
+        assert_eq!(story.payer.status(&top_up).await, "succeeded", "{event_id}");
+    }
+    story.has("10").await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_unpaid_ends_the_payment() {
+    let story = Story::begin().await;
+    let (top_up, session) = story.at_stripe("10").await;
+    story.stripe.change(&session, json!({"status": "expired", "url": null}));
+    assert_eq!(story.event("evt_1", "checkout.session.expired", session).await, 200);
+    assert_eq!(story.payer.status(&top_up).await, "expired");
+    story.payer.look(&top_up, "").await.expect_status(410);
+}
+
+#[tokio::test]
+async fn what_stripe_did_not_sign_just_now_is_not_believed() {
+    let story = Story::begin().await;
+    let (top_up, session) = story.at_stripe("10").await;
+    story.stripe.pay(&session, GOOD).await;
+    let event = |live: bool| {
+        json!({"id": "evt_1", "type": "checkout.session.completed", "livemode": live, "data": {"object": session}}).to_string()
+    };
+    for (body, secret, age_s, status) in [
+        (event(false), "whsec_other", 0, 400),
+        (event(false), WEBHOOK_SECRET, 600, 400),
+        ("[]".to_owned(), WEBHOOK_SECRET, 0, 400),
+        // Of another mode, for which there is no key.
+        (event(true), WEBHOOK_SECRET, 0, 200),
+    ] {
+        assert_eq!(story.signed(&body, secret, age_s).await, status, "{body} {secret}");
+        assert_eq!(story.payer.status(&top_up).await, "pending");
+    }
+    // While Stripe is away, it is asked to come again.
+    story.stripe.fail(1);
+    assert_eq!(story.signed(&event(false), WEBHOOK_SECRET, 0).await, 503);
+    assert_eq!(story.signed(&event(false), WEBHOOK_SECRET, 0).await, 200);
+    assert_eq!(story.payer.status(&top_up).await, "succeeded");
+    story.has("10").await;
+}
