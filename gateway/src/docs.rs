@@ -4,12 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use askama::Template;
 use axum::http::{HeaderValue, Method};
-use data_encoding::BASE64;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::operation::{CodeRow, Operation, Surface};
-use crate::{openapi, schema};
+use crate::{hypertext, openapi, schema};
 
 const STYLE: &str = include_str!("../templates/docs.css");
 /// The field that names the kinds of webhook events, in the request of the operation that registers a webhook.
@@ -18,14 +16,8 @@ const EVENTS_FIELD: &str = "events";
 /// Objects inside objects that are shown field by field.
 const NESTING_MAX: usize = 2;
 
-/// Nothing but the page's own style may be loaded or run.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-});
+/// Its forms, of which there are none, lead nowhere.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| hypertext::policy(STYLE, "form-action 'none'"));
 
 /// The page for these operations.
 pub fn page(version: &str, operations: &[Arc<Operation>], codes: &[CodeRow]) -> askama::Result<String> {

@@ -151,7 +151,7 @@ async fn answer(
     let idempotency_key = idempotency_key(operation, &head.headers)?;
     let mut path = path;
     if operation.surface == Surface::Enclosed && operation.kinds(RETRY_FIELD).is_some() {
-        path.extend(retry_count(&head.headers));
+        path.push((RETRY_FIELD.to_owned(), retry_count(&head.headers).to_string()));
     }
     let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
     let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await;
@@ -171,10 +171,10 @@ fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials
     Ok(Credentials { api_key, client_ip })
 }
 
-/// How often a client of Cloudflare's sent this before, as it says itself.
-fn retry_count(headers: &HeaderMap) -> Option<(String, String)> {
-    let count: u32 = headers.get(RETRY_COUNT)?.to_str().ok()?.parse().ok()?;
-    Some((RETRY_FIELD.to_owned(), count.to_string()))
+/// How often a client of Cloudflare's sent this before, as it says itself. Only the header says so: the same in a body
+/// is a field given twice.
+fn retry_count(headers: &HeaderMap) -> u32 {
+    headers.get(RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or_default()
 }
 
 fn idempotency_key(operation: &Operation, headers: &HeaderMap) -> Result<Option<String>, Refusal> {

@@ -16,6 +16,7 @@ mod docs;
 mod effects;
 mod guard;
 mod http;
+mod hypertext;
 mod lanes;
 mod limit;
 mod mcp;
@@ -37,6 +38,7 @@ mod target;
 mod tls;
 mod tool;
 mod wake;
+mod wording;
 mod worker;
 
 use std::process::ExitCode;

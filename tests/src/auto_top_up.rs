@@ -286,6 +286,23 @@ async fn an_asset_is_filled_at_its_rate_and_one_without_a_rate_is_refused() {
     cashier.bank.database.check().await;
 }
 
+#[tokio::test]
+async fn an_account_that_is_about_to_be_renewed_waits_for_that() {
+    let cashier = with_card().await;
+    cashier.bank.sell_calls().await;
+    set(&cashier, "20", "3", "").await;
+    let due = "update topup.subscription set due_at = clock_timestamp()";
+    cashier.bank.admin.batch_execute(due).await.unwrap();
+    spend(&cashier, "4").await;
+    assert_eq!(begun(&cashier.bank).await, 0);
+    cashier.run_due().await;
+    let later = "update topup.auto_top_up set due_at = due_at - interval '5 seconds'";
+    cashier.bank.admin.batch_execute(later).await.unwrap();
+    cashier.run_due().await;
+    assert_eq!(begun(&cashier.bank).await, 1, "the renewal gave nothing");
+    cashier.bank.database.check().await;
+}
+
 /// A saved card of the tenant itself.
 async fn save_own_card(bank: &Bank) {
     let save = "insert into topup.payment_method (tenant_id, environment, method_id, provider, provider_customer_id,
@@ -322,4 +339,20 @@ async fn a_thousand_sends_that_cross_the_threshold_at_once_make_one_charge() {
     assert!(claim.request["payment_id"].as_str().unwrap().starts_with("in_"));
     assert_eq!(claim.request["customer_id"], Value::Null);
     cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_sleeps_is_woken_for_the_charge_and_only_then() {
+    let cashier = with_card().await;
+    let (_listener, mut heard) = cashier.bank.database.notifications("topup_effects").await;
+    set(&cashier, "20", "3", "").await;
+    spend(&cashier, "2.5").await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    settle(&cashier, "succeeded").await;
+    cashier.gateway.batch_execute("select topup.worker_sleep(gen_random_uuid(), 60)").await.unwrap();
+    spend(&cashier, "1").await;
+    assert!(heard.try_recv().is_err(), "nobody slept, and then nothing was to be done");
+    spend(&cashier, "19").await;
+    assert_eq!(begun(&cashier.bank).await, 2);
+    tokio::time::timeout(LIMIT, heard.recv()).await.expect("no wake-up").unwrap();
 }

@@ -1,18 +1,15 @@
 //! The checkout page in Debian's Chromium, driven by playwright-core, on a desktop and on a phone.
 
-use crate::support::{Answer, Payer, Receiver, node_within, place};
+use crate::support::{Answer, Payer, Receiver, TopUp, browse};
 use serde_json::{Value, json};
-use std::fs;
-use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(180);
 const SHOP: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Shop</h1>";
 
 const STEPS: [&str; 9] =
     ["pay", "decline", "mistakes", "save", "saved", "confirm", "keyboard", "cancel", "expired"];
 
 /// What the browser saw, and the top-ups that it was sent to, by step.
-async fn visit(name: &str, screen: Value) -> (Payer, Value, Vec<crate::support::TopUp>) {
+async fn visit(name: &str, screen: Value) -> (Payer, Value, Vec<TopUp>) {
     let payer = Payer::open().await;
     let shop = Receiver::start_with([Answer::Page(SHOP.to_owned())]).await;
     let (mut links, mut top_ups) = (json!({}), Vec::new());
@@ -33,22 +30,9 @@ async fn visit(name: &str, screen: Value) -> (Payer, Value, Vec<crate::support::
         ))
         .await;
 
-    let shots = place::target().join("screenshots");
-    fs::create_dir_all(&shots).unwrap();
-    let profile = place::target().join(format!("chromium-{name}-{}", std::process::id()));
-    let plan = json!({"profile": profile, "shots": shots.join(format!("checkout-{name}")), "screen": screen, "links": links});
-    let script = fs::read_to_string(place::root().join("tests/clients/browser/checkout.mjs")).unwrap();
-    let output = tokio::task::spawn_blocking(move || {
-        let mut node = node_within(LIMIT);
-        node.args(["--input-type=module", "--eval", &script]).arg(plan.to_string());
-        let output = node.output();
-        let _ = fs::remove_dir_all(profile);
-        output.unwrap()
-    });
-    let output = output.await.unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}: {error}");
-    (payer, serde_json::from_slice(&output.stdout).unwrap(), top_ups)
+    let plan = json!({"screen": screen, "links": links});
+    let seen = browse("checkout", name, plan).await;
+    (payer, seen, top_ups)
 }
 
 async fn the_whole_story(name: &str, screen: Value) {

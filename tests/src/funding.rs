@@ -1,8 +1,9 @@
 //! A tenant fills its wallet and limits what it spends, as Cloudflare's official clients tell it to the real gateway.
 
-use crate::support::{Shop, node_within, place, python_client, wire};
+use crate::support::{Shop, node_within, place, python_client, wait_until, wire};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -134,12 +135,7 @@ async fn a_charge_whose_answer_was_lost_is_not_made_again() {
     let shop = Shop::open().await;
     let (root, account) = (shop.client.at_root(), account(&shop).await);
     let top_up = billing(&account, "/topup");
-    let first = root.post(&top_up, json!({"amount": 1000})).await.expect_status(200);
-    let secret = first.json["result"]["client_secret"].as_str().unwrap();
-    let page = root.request(reqwest::Method::POST, &format!("/checkout/{secret}"));
-    let card = "action=pay&number=4242424242424242&exp=12%2F34&cvc=123&save_card=1";
-    let page = page.header("content-type", "application/x-www-form-urlencoded").body(card);
-    root.send(page).await.expect_status(303);
+    save_own_card(&shop, &account).await;
     let ask = async |amount: i64, count: Option<&str>| {
         let request = root.request(reqwest::Method::POST, &top_up).header("content-type", "application/json");
         let request = match count {
@@ -153,6 +149,8 @@ async fn a_charge_whose_answer_was_lost_is_not_made_again() {
     assert_eq!(ask(1000, Some("1")).await, charged, "the same once more");
     assert_ne!(ask(2000, Some("1")).await, charged, "another amount");
     assert_ne!(ask(1000, None).await, charged, "another request");
+    let in_body = json!({"amount": 1000, "retry_count": 1});
+    root.post(&top_up, in_body).await.expect_status(400);
 }
 
 #[tokio::test]
@@ -180,5 +178,49 @@ async fn a_spending_limit_holds_for_all_keys_together() {
     assert_eq!(send(&shop.key, 100).await, 2007);
     root.delete(&billing(&account, "/spending-limit")).await.expect_status(200);
     assert_eq!(send(&shop.key, 500).await, 1001);
+    shop.database.check().await;
+}
+
+/// Saves a card of the tenant's own by paying 10 dollars with it.
+async fn save_own_card(shop: &Shop, account: &str) {
+    let root = shop.client.at_root();
+    let begun = root.post(&billing(account, "/topup"), json!({"amount": 1000})).await.expect_status(200);
+    let secret = begun.json["result"]["client_secret"].as_str().unwrap();
+    let page = root.request(reqwest::Method::POST, &format!("/checkout/{secret}"));
+    let card = "action=pay&number=4242424242424242&exp=12%2F34&cvc=123&save_card=1";
+    let page = page.header("content-type", "application/x-www-form-urlencoded").body(card);
+    root.send(page).await.expect_status(303);
+}
+
+#[tokio::test]
+async fn a_thousand_sends_over_http_that_cross_the_threshold_make_one_charge() {
+    let shop = Shop::open_with(&["--rate-limit", "0"]).await;
+    let account = account(&shop).await;
+    save_own_card(&shop, &account).await;
+    let balance = shop.balance_cents().await;
+    let threshold = balance - 50_000;
+    let config = json!({"amount": 500_000, "threshold": threshold});
+    let root = shop.client.at_root();
+    root.post(&billing(&account, "/topup/config"), config).await.expect_status(200);
+    let mut senders = JoinSet::new();
+    for _ in 0..20 {
+        let client = shop.client.clone();
+        senders.spawn(async move {
+            for _ in 0..50 {
+                let send = json!({"platform": "claude", "amount_cents": 100});
+                client.post("/topup/send", send).await.expect(200, 1001);
+            }
+        });
+    }
+    senders.join_all().await;
+    let charged = "select count(*), count(*) filter (where status = 'succeeded') from topup.payment where origin = 'auto'";
+    let admin = shop.database.admin().await;
+    wait_until(LIMIT, "the charge came through", async || {
+        let row = admin.query_one(charged, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 1);
+        (row.get::<_, i64>(1) == 1).then_some(())
+    })
+    .await;
+    assert_eq!(shop.balance_cents().await, balance - 100_000 + 500_000);
     shop.database.check().await;
 }

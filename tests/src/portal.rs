@@ -1,6 +1,8 @@
 //! The billing portal's pages: what a customer sees of its credit, to the digit, and what it can do with it.
 
-use crate::support::{DECLINED, VISA, Visitor, call, digits, form, link_of};
+use crate::support::{
+    DECLINED, LATER_DECLINED, LIMIT, VISA, Visitor, call, digits, form, link_of, wait_until,
+};
 use serde_json::json;
 
 fn contains(text: &str, parts: &[&str]) {
@@ -250,4 +252,38 @@ async fn where_nobody_takes_money_nothing_is_sold() {
     assert!(!page.contains("Test mode") && !page.contains("/portal/top-up") && !page.contains("Saved card"));
     let page = visitor.submit("/portal/top-up", &[("offer", "USD default:USD"), ("amount", "25")]).await;
     contains(&page.expect_status(200).text, &["No payment provider is configured for live."]);
+}
+
+#[tokio::test]
+async fn declines_of_an_auto_top_up_are_told_until_it_is_switched_off() {
+    let visitor = Visitor::inside().await;
+    let payer = &visitor.payer;
+    payer.save_card(LATER_DECLINED).await;
+    let fields = [("offer", "USD default:USD"), ("amount", "20"), ("threshold", "10")];
+    visitor.submit("/portal/auto-top-up", &fields).await.expect_status(303);
+    let told = async |what: &str| {
+        wait_until(LIMIT, what, async || {
+            Some(visitor.look("/portal").await.text).filter(|page| page.contains(what))
+        })
+        .await
+    };
+    let page = told("It is tried again after").await;
+    contains(&page, &["When the balance falls below 10.00 USD", "The last payment was declined: "]);
+    // An hour passes, and another.
+    for again in ["It is tried again after", "It is off after three declines: "] {
+        payer
+            .sql("update topup.auto_top_up set not_before = clock_timestamp(), due_at = clock_timestamp(); select topup.run_due(1) from generate_series(1, 6)")
+            .await;
+        told(again).await;
+    }
+    assert_eq!(
+        payer.ask("(select count(*) from topup.payment where origin = 'auto' and status = 'failed')").await,
+        json!(3)
+    );
+    // A new card arms it again.
+    payer.save_card(VISA).await;
+    payer.till.charge("c", "USD", "1").await.expect_status(201);
+    let page = told("29.00 USD</p>").await;
+    assert!(!page.contains("three declines"), "{page}");
+    payer.till.shop.database.check().await;
 }

@@ -1,7 +1,8 @@
 //! The door of the billing portal: links that work once, sessions that end, and forms that nobody else can send.
 
-use crate::support::{Visitor, link_of};
+use crate::support::{Payer, Shop, Visitor, link_of};
 use serde_json::json;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// A page that says nothing of anybody.
@@ -258,4 +259,24 @@ async fn every_page_loads_nothing_and_is_kept_nowhere() {
         assert!(!page.text.contains("<script") && !page.text.contains(" style="));
         assert!(page.text.contains("<html lang=\"en\">") && page.text.contains("<main"));
     }
+}
+
+#[tokio::test]
+async fn who_comes_too_often_is_told_when_to_come_again() {
+    let shop = Shop::open_with(&["--rate-limit", "1", "--rate-burst", "8"]).await;
+    let mut visitor = Visitor::of(Payer::open_with(shop).await);
+    visitor.go_in().await;
+    let mut last = visitor.look("/portal").await;
+    for _ in 0..20 {
+        if last.status == 429 {
+            break;
+        }
+        last = visitor.look("/portal").await;
+    }
+    let page = last.expect_status(429);
+    assert!(page.text.contains("<h1>That was too fast</h1>"), "{}", page.text);
+    let wait_s: u64 = page.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait_s), "{wait_s}");
+    tokio::time::sleep(Duration::from_secs(wait_s)).await;
+    visitor.look("/portal").await.expect_status(200);
 }

@@ -1,8 +1,8 @@
 //! Payments through Stripe: against PyPI's localstripe, with a stub of ours in front of it for what it lacks.
 
 use crate::support::{
-    ASKS, Gateway, LATER_DECLINED, LIMIT, Localstripe, Payer, STRIPE_KEY, Story, WEBHOOK_SECRET, flags,
-    shop_at, wait_until,
+    ASKS, Gateway, LATER_DECLINED, LIMIT, Localstripe, Payer, STRIPE_KEY, Story, Visitor, WEBHOOK_SECRET,
+    flags, shop_at, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -220,4 +220,24 @@ async fn a_refund_gives_the_money_back_at_stripe_once_though_its_answer_is_lost(
     assert_eq!(story.event("evt_r", "charge.refunded", charge).await, 200);
     story.has("0").await;
     assert_eq!(story.stripe.carried_out("POST /v1/refunds"), 1);
+}
+
+#[tokio::test]
+async fn a_customer_in_the_portal_pays_at_stripe_and_removes_the_card() {
+    let Story { payer, stripe } = Story::begin().await;
+    let mut visitor = Visitor::of(payer);
+    visitor.go_in().await;
+    let top_up = visitor.top_up("25.5").await;
+    let led = visitor.payer.look(&top_up, "").await.expect_status(303);
+    let session = stripe.sessions().remove(0);
+    assert_eq!((led.header("location"), &session["amount_total"]), (session["url"].as_str(), &json!(2550)));
+    stripe.pay(&session, GOOD).await;
+    visitor.payer.look(&top_up, "?done").await.expect_status(200);
+    let page = visitor.look(&format!("/portal?top_up={}", top_up.id)).await.expect_status(200).text;
+    for part in ["You paid 25.50 USD and have got 25.50 USD.", "Visa ending in 4242"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    visitor.submit("/portal/card/remove", &[]).await.expect_status(303);
+    assert!(!visitor.look("/portal").await.text.contains("ending in 4242"));
+    visitor.payer.till.shop.database.check().await;
 }

@@ -22,6 +22,8 @@ pub struct View {
     amount: Amount,
     amount_minor: Option<i64>,
     currency: String,
+    /// How many the currency has.
+    decimals: u32,
     credit: Amount,
     asset: String,
     asset_symbol: Option<String>,
@@ -100,6 +102,7 @@ impl View {
                 .failure_code
                 .zip(payment.failure_message)
                 .map(|(code, message)| Fault { code, message }),
+            decimals: currency::decimals(&payment.currency),
             currency: payment.currency,
             asset: payment.asset,
             account_name: payment.account_name,

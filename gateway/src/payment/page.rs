@@ -4,29 +4,19 @@ use std::sync::LazyLock;
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use axum::response::{IntoResponse, Redirect};
-use data_encoding::BASE64;
-use sha2::{Digest, Sha256};
-use url::Url;
+use axum::http::{Response, StatusCode};
 
 use super::card::{Expiry, Mistakes};
 use super::form::Form;
 use super::test::{CARDS, TestCard};
 use super::view::{Status, View};
-use crate::reply::{RETRY_AFTER_S, Subject};
+use crate::hypertext::{self, Pages};
 
 const STYLE: &str = include_str!("../../templates/checkout.css");
-const OPERATION: &str = "checkout";
 
-/// Nothing but the page's own style may be loaded or run, and its forms lead back here.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-});
+/// Its forms lead back here.
+static PAGES: Pages =
+    Pages { operation: "checkout", policy: LazyLock::new(|| hypertext::policy(STYLE, "form-action 'self'")) };
 
 /// The form that takes a card.
 #[derive(Template)]
@@ -65,13 +55,13 @@ struct NoticePage<'a> {
 
 /// The card form, with what was typed before and what was wrong with it.
 pub fn pay(view: &View, typed: &Form, mistakes: &Mistakes) -> Response<Body> {
-    html(StatusCode::OK, PayPage { style: STYLE, view, typed, mistakes, test_cards: &CARDS })
+    PAGES.html(StatusCode::OK, PayPage { style: STYLE, view, typed, mistakes, test_cards: &CARDS })
 }
 
 /// Asks the payer to confirm. The number of the card is not on the page.
 pub fn confirm(view: &View, card: &TestCard, exp: Expiry, save_card: bool) -> Response<Body> {
     let exp = format!("{:02}/{}", exp.month, exp.year);
-    html(StatusCode::OK, ConfirmPage { style: STYLE, view, card, exp, save_card })
+    PAGES.html(StatusCode::OK, ConfirmPage { style: STYLE, view, card, exp, save_card })
 }
 
 /// How a payment ended. Right after the end (`done`) the way back is taken at once.
@@ -93,7 +83,7 @@ pub fn ended(view: &View, done: bool) -> Response<Body> {
         _ => ("Payment cancelled", "Nothing was charged.".to_owned()),
     };
     let follow = done && link.is_some();
-    html(status, NoticePage { style: STYLE, view: Some(view), title, message, link, follow })
+    PAGES.html(status, NoticePage { style: STYLE, view: Some(view), title, message, link, follow })
 }
 
 /// The payer came back without having paid, and still can.
@@ -106,14 +96,14 @@ pub fn left(view: &View, token: &str) -> Response<Body> {
     };
     let (title, message) = ("Not paid yet", "Nothing was charged.".to_owned());
     let (view, link) = (Some(view), Some(link));
-    html(StatusCode::OK, NoticePage { style: STYLE, view, title, message, link, follow })
+    PAGES.html(StatusCode::OK, NoticePage { style: STYLE, view, title, message, link, follow })
 }
 
 /// It is paid, and the provider waits for the money.
 pub fn waiting(view: &View) -> Response<Body> {
     let message = format!("Your payment of {} is being processed. You need not do anything.", view.price());
     let title = "Payment under way";
-    html(
+    PAGES.html(
         StatusCode::OK,
         NoticePage { style: STYLE, view: Some(view), title, message, link: None, follow: false },
     )
@@ -121,75 +111,46 @@ pub fn waiting(view: &View) -> Response<Body> {
 
 pub fn unknown() -> Response<Body> {
     let message = "Check that the address is complete, or ask for a new link.".to_owned();
-    html(StatusCode::NOT_FOUND, notice("There is no such checkout", message))
+    PAGES.html(StatusCode::NOT_FOUND, notice("There is no such checkout", message))
 }
 
 /// The form did not arrive as the page sends it.
 pub fn malformed() -> Response<Body> {
-    html(StatusCode::BAD_REQUEST, notice("That did not work", "Go back and try again.".to_owned()))
+    PAGES.html(StatusCode::BAD_REQUEST, notice("That did not work", "Go back and try again.".to_owned()))
 }
 
 /// Postgres or the provider is out of reach.
 pub fn unavailable() -> Response<Body> {
     let message = "Try again in a moment; nothing is paid twice.".to_owned();
-    let mut response = html(StatusCode::SERVICE_UNAVAILABLE, notice("Not available for the moment", message));
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
-    response
+    PAGES.for_now(StatusCode::SERVICE_UNAVAILABLE, notice("Not available for the moment", message))
 }
 
-/// To the address by GET; nothing of it is kept by caches.
+/// To the address by GET.
 pub fn redirect(url: &str) -> Response<Body> {
-    let mut response = Redirect::to(url).into_response();
-    finish(&mut response);
-    response
+    PAGES.redirect(url)
 }
 
 fn notice(title: &str, message: String) -> NoticePage<'_> {
     NoticePage { style: STYLE, view: None, title, message, link: None, follow: false }
 }
 
-/// The payer's way back, with the id of the top-up. Only the web is a way.
+/// The payer's way back, with the id of the top-up.
 fn way_back(url: &str, payment_id: &str) -> Option<String> {
-    let mut url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let mut url = hypertext::way(url)?;
     url.query_pairs_mut().append_pair("top_up", payment_id);
     Some(url.into())
-}
-
-fn html(status: StatusCode, page: impl Template) -> Response<Body> {
-    let text = match page.render() {
-        Ok(text) => text,
-        Err(error) => {
-            tracing::error!(%error, "a page cannot be rendered");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-    };
-    let mut response = (status, text).into_response();
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, html);
-    finish(&mut response);
-    response
-}
-
-/// The address is a secret, and so is what the page says.
-fn finish(response: &mut Response<Body>) {
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY"));
-    headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
-    response.extensions_mut().insert(Subject { operation: OPERATION.to_owned(), code: None });
 }
 
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use axum::http::header;
     use serde_json::{Value, json};
 
     /// A view with these fields changed.
     pub fn view(changes: Value) -> View {
         let mut view = json!({
-            "payment_id": "top_1", "status": "initiated", "amount": 25.5, "amount_minor": 2550, "currency": "USD",
+            "payment_id": "top_1", "status": "initiated", "amount": 25.5, "amount_minor": 2550, "currency": "USD", "decimals": 2,
             "credit": 2550000, "asset": "TOK", "description": "Video <credits>", "customer_id": "cust_1",
             "customer_name": "Ann", "customer_email": null, "merchant_name": "Acme & Co", "tenant_id": "acct_1",
             "environment": "staging", "provider": "test", "provider_payment_id": null,

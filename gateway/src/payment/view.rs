@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::wording;
+
 /// One payment that somebody has come to make.
 #[derive(Clone, Debug, Deserialize)]
 pub struct View {
@@ -11,6 +13,8 @@ pub struct View {
     amount: Box<RawValue>,
     pub amount_minor: i64,
     pub currency: String,
+    /// How many the currency has.
+    decimals: usize,
     credit: Box<RawValue>,
     pub asset: String,
     pub description: Option<String>,
@@ -65,94 +69,25 @@ impl View {
 
     /// What is paid, such as `25.50 USD`.
     pub fn price(&self) -> String {
-        format!("{} {}", grouped(&with_minor_units(self.amount.get(), self.amount_minor)), self.currency)
+        wording::money(self.amount.get(), self.decimals, &self.currency)
     }
 
     /// What is bought, such as `2,550,000 TOK`.
     pub fn purchase(&self) -> String {
         let credit = self.credit.get();
         let same = self.asset == self.currency && credit == self.amount.get();
-        if same { self.price() } else { format!("{} {}", grouped(credit), self.asset) }
+        if same { self.price() } else { wording::money(credit, 0, &self.asset) }
     }
 
     /// Until when it can be paid, to the minute.
     pub fn deadline(&self) -> String {
-        match (self.expires_at.get(..10), self.expires_at.get(11..16)) {
-            (Some(day), Some(time)) => format!("{day} {time} UTC"),
-            _ => self.expires_at.clone(),
-        }
+        wording::minute(&self.expires_at)
     }
 }
 
 impl SavedCard {
     /// Such as `Visa ending in 4242, expires 12/34`.
     pub fn in_words(&self) -> String {
-        let (brand, last4, month) = (titled(&self.brand), &self.last4, self.exp_month);
-        format!("{brand} ending in {last4}, expires {month:02}/{:02}", self.exp_year % 100)
-    }
-}
-
-/// The amount with as many decimals as its currency has: how many, the amount in minor units tells.
-fn with_minor_units(amount: &str, minor: i64) -> String {
-    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
-    let (written, wanted) = (format!("{whole}{fraction}"), minor.to_string());
-    let zeros = wanted.len().saturating_sub(written.trim_start_matches('0').len());
-    let is_same = format!("{}{}", written.trim_start_matches('0'), "0".repeat(zeros)) == wanted;
-    if !is_same || fraction.len() + zeros == 0 {
-        return amount.to_owned();
-    }
-    format!("{whole}.{fraction}{}", "0".repeat(zeros))
-}
-
-/// The same digits, the whole part in groups of three.
-pub fn grouped(number: &str) -> String {
-    let (whole, fraction) =
-        number.split_once('.').map_or((number, None), |(whole, rest)| (whole, Some(rest)));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
-    let mut text = sign.to_owned();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    fraction.map(|fraction| format!("{text}.{fraction}")).unwrap_or(text)
-}
-
-/// With a capital letter.
-pub fn titled(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_amount_has_the_decimals_of_its_currency() {
-        for (amount, minor, shown) in [
-            ("25.5", 2550, "25.50"),
-            ("25", 2500, "25.00"),
-            ("0.5", 50, "0.50"),
-            ("500", 500, "500"),
-            ("1.234", 1234, "1.234"),
-            ("1.2", 7, "1.2"),
-        ] {
-            assert_eq!(with_minor_units(amount, minor), shown);
-        }
-    }
-
-    #[test]
-    fn digits_are_grouped_and_none_is_lost() {
-        for (number, shown) in [
-            ("2550000", "2,550,000"),
-            ("999", "999"),
-            ("1000.123456789", "1,000.123456789"),
-            ("-123456", "-123,456"),
-            ("123456789012345678901", "123,456,789,012,345,678,901"),
-        ] {
-            assert_eq!(grouped(number), shown);
-        }
+        wording::card(Some(&self.brand), Some(&self.last4), Some((self.exp_month, self.exp_year)))
     }
 }

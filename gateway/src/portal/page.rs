@@ -5,35 +5,26 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use axum::response::{IntoResponse, Redirect};
-use data_encoding::BASE64;
-use sha2::{Digest, Sha256};
-use url::Url;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::form::Form;
-use super::view::{AccountLines, Names, Payment, Status, View};
+use super::view::{AccountLines, Names, Payment, View};
 use super::{PATH, door};
 use crate::app::App;
 use crate::database::Fault;
-use crate::reply::{RETRY_AFTER_S, Subject};
+use crate::hypertext::{self, Pages};
+use crate::payment::view::Status;
 use crate::request_id;
 
 const STYLE: &str =
     concat!(include_str!("../../templates/checkout.css"), include_str!("../../templates/portal/portal.css"));
-const OPERATION: &str = "portal";
 
-/// Nothing but the page's own style may be loaded or run, and its forms lead back here. What leads elsewhere, to a
-/// checkout or back to the shop, is a page of ours first: a redirect after a form would have to be allowed here, with
-/// all that a provider redirects to.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-});
+/// Their forms lead back here. What leads elsewhere, to a checkout or back to the shop, is a page of ours first: a
+/// redirect after a form would have to be allowed here, with all that a provider redirects to.
+static PAGES: Pages = Pages {
+    operation: "portal",
+    policy: LazyLock::new(|| hypertext::policy(STYLE, "form-action 'self'; img-src data:")),
+};
 
 /// Something to say first.
 pub struct Notice {
@@ -119,7 +110,7 @@ pub fn admitted(app: &App, headers: &HeaderMap) -> Result<String, Box<Response<B
 /// Everything, with what was typed before and what was wrong with it.
 pub fn overview(view: &View, session: &str, notice: Option<&Notice>, typed: &Form) -> Response<Body> {
     let csrf = door::form_token(session);
-    html(StatusCode::OK, Overview { style: STYLE, view, names: &view.names, csrf, notice, typed })
+    PAGES.html(StatusCode::OK, Overview { style: STYLE, view, names: &view.names, csrf, notice, typed })
 }
 
 pub fn history(
@@ -128,7 +119,7 @@ pub fn history(
     is_later: bool,
     notice: Option<&Notice>,
 ) -> Response<Body> {
-    html(StatusCode::OK, HistoryPage { style: STYLE, names, account, is_later, notice })
+    PAGES.html(StatusCode::OK, HistoryPage { style: STYLE, names, account, is_later, notice })
 }
 
 /// What to say of a payment that somebody comes back from.
@@ -148,56 +139,56 @@ pub fn of_payment(payment: &Payment) -> Option<Notice> {
 pub fn file(account_id: &str, text: String) -> Response<Body> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let name: String = account_id.chars().map(plain).collect();
-    let mut response = text.into_response();
-    let headers = response.headers_mut();
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     if let Ok(place) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")) {
         headers.insert(header::CONTENT_DISPOSITION, place);
     }
-    finish(&mut response);
-    response
+    PAGES.sent((headers, text))
 }
 
 /// In, with a cookie, at an address without a secret.
 pub fn inside(cookie: HeaderValue) -> Response<Body> {
-    with_cookie(redirect(PATH), cookie)
+    with_cookie(PAGES.redirect(PATH), cookie)
 }
 
 /// Back by GET, so that neither reload nor the back button does it again.
 pub fn done(done: &str) -> Response<Body> {
-    redirect(&format!("{PATH}?done={done}"))
+    PAGES.redirect(&format!("{PATH}?done={done}"))
 }
 
 /// On to a checkout.
 pub fn onward(url: &str) -> Response<Body> {
     let (title, message) = ("To the payment", "You are led to the payment page.");
-    html(StatusCode::OK, leading(title, message, Some((url, "Go to the payment"))))
+    PAGES.html(StatusCode::OK, leading(title, message, Some((url, "Go to the payment"))))
 }
 
 /// Out, and back to the shop.
 pub fn left(return_url: Option<&str>, cookie: HeaderValue) -> Response<Body> {
-    let link = return_url.filter(|url| is_web(url)).map(|url| (url, "Back to where you came from"));
+    let link = return_url
+        .filter(|url| hypertext::way(url).is_some())
+        .map(|url| (url, "Back to where you came from"));
     let page = leading("You have left", "Nobody can see your credit in this browser any more.", link);
-    with_cookie(html(StatusCode::OK, page), cookie)
+    with_cookie(PAGES.html(StatusCode::OK, page), cookie)
 }
 
 /// A link that is unknown, used or over: which of them is not told.
 pub fn link_over(failure_url: Option<&str>) -> Response<Body> {
-    let link = failure_url.filter(|url| is_web(url)).map(|url| (url, "Go back"));
+    let link = failure_url.filter(|url| hypertext::way(url).is_some()).map(|url| (url, "Go back"));
     let message = "Each link works once, for 10 minutes. Ask for a new one where you got this one.";
-    html(StatusCode::GONE, notice("This link no longer works", message, link))
+    PAGES.html(StatusCode::GONE, notice("This link no longer works", message, link))
 }
 
 /// Nobody is in, or no longer.
 pub fn session_over() -> Response<Body> {
     let message =
         "You have left, or have not done anything for a while. Open this page anew from where you came.";
-    html(StatusCode::FORBIDDEN, notice("You are not signed in", message, None))
+    PAGES.html(StatusCode::FORBIDDEN, notice("You are not signed in", message, None))
 }
 
 fn too_often(wait: Duration) -> Response<Body> {
     let message = "Wait a moment, then try again.";
-    let mut response = html(StatusCode::TOO_MANY_REQUESTS, notice("That was too fast", message, None));
+    let mut response = PAGES.html(StatusCode::TOO_MANY_REQUESTS, notice("That was too fast", message, None));
     let wait_s = HeaderValue::from(wait.as_secs() + 1);
     response.headers_mut().insert(header::RETRY_AFTER, wait_s);
     response
@@ -206,18 +197,16 @@ fn too_often(wait: Duration) -> Response<Body> {
 /// The form did not arrive as the page sends it.
 pub fn not_ours() -> Response<Body> {
     let message = "Nothing was changed. Go back to your credit and try again.";
-    html(StatusCode::FORBIDDEN, notice("That did not work", message, Some((PATH, "Your credit"))))
+    PAGES.html(StatusCode::FORBIDDEN, notice("That did not work", message, Some((PATH, "Your credit"))))
 }
 
 pub fn no_account() -> Response<Body> {
-    html(StatusCode::NOT_FOUND, notice("There is no such account", "", Some((PATH, "Your credit"))))
+    PAGES.html(StatusCode::NOT_FOUND, notice("There is no such account", "", Some((PATH, "Your credit"))))
 }
 
 /// A link is not used by what only looks ahead.
 pub fn not_now() -> Response<Body> {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    finish(&mut response);
-    response
+    PAGES.sent(StatusCode::NO_CONTENT)
 }
 
 /// The page, or the one that says that it cannot be shown.
@@ -238,9 +227,7 @@ pub fn or_failed(result: Result<Response<Body>, Fault>) -> Response<Body> {
         }
     };
     let message = "Try again in a moment; nothing is done twice.";
-    let mut response = html(status, notice("Not available for the moment", message, None));
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
-    response
+    PAGES.for_now(status, notice("Not available for the moment", message, None))
 }
 
 fn notice<'a>(title: &'a str, message: &'a str, link: Option<(&'a str, &'a str)>) -> NoticePage<'a> {
@@ -251,45 +238,7 @@ fn leading<'a>(title: &'a str, message: &'a str, link: Option<(&'a str, &'a str)
     NoticePage { follow: link.is_some(), ..notice(title, message, link) }
 }
 
-/// Only the web is a way.
-fn is_web(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
-}
-
-fn redirect(path: &str) -> Response<Body> {
-    let mut response = Redirect::to(path).into_response();
-    finish(&mut response);
-    response
-}
-
 fn with_cookie(mut response: Response<Body>, cookie: HeaderValue) -> Response<Body> {
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response
-}
-
-fn html(status: StatusCode, page: impl Template) -> Response<Body> {
-    let text = match page.render() {
-        Ok(text) => text,
-        Err(error) => {
-            tracing::error!(%error, "a page cannot be rendered");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-    };
-    let mut response = (status, text).into_response();
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, html);
-    finish(&mut response);
-    response
-}
-
-/// What is shown is for one person, now.
-fn finish(response: &mut Response<Body>) {
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY"));
-    headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
-    response.extensions_mut().insert(Subject { operation: OPERATION.to_owned(), code: None });
 }

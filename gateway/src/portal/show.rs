@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 
 use super::form::Form;
@@ -46,21 +47,29 @@ async fn entered(app: &App, token: &str) -> Result<Response<Body>, Fault> {
     }
 }
 
-/// The page that everything is on.
-pub async fn overview(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let session = match page::admitted(&app, &headers) {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
-    let query = Form::parse(query.unwrap_or_default().as_bytes());
-    page::or_failed(overviewed(&app, &session, &query).await)
+/// The session that the browser is in, and what the address asks for.
+pub struct Visit {
+    session: String,
+    query: Form,
 }
 
-async fn overviewed(app: &App, session: &str, query: &Form) -> Result<Response<Body>, Fault> {
+impl FromRequestParts<Arc<App>> for Visit {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(head: &mut Parts, app: &Arc<App>) -> Result<Visit, Response<Body>> {
+        let session = page::admitted(app, &head.headers).map_err(|response| *response)?;
+        let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
+        Ok(Visit { session, query })
+    }
+}
+
+/// The page that everything is on.
+pub async fn overview(State(app): State<Arc<App>>, visit: Visit) -> Response<Body> {
+    page::or_failed(overviewed(&app, &visit).await)
+}
+
+async fn overviewed(app: &App, visit: &Visit) -> Result<Response<Body>, Fault> {
+    let Visit { session, query } = visit;
     let Some(view) = app.database.portal_view(session).await? else { return Ok(page::session_over()) };
     let notice = notice(&view, query);
     Ok(page::overview(&view, session, notice.as_ref(), &Form::default()))
@@ -82,25 +91,12 @@ fn notice(view: &view::View, query: &Form) -> Option<Notice> {
 }
 
 /// What moved an account, newest first.
-pub async fn history(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let session = match page::admitted(&app, &headers) {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
-    let query = Form::parse(query.unwrap_or_default().as_bytes());
-    page::or_failed(lines(&app, &session, &query, None).await)
+pub async fn history(State(app): State<Arc<App>>, visit: Visit) -> Response<Body> {
+    page::or_failed(lines(&app, &visit, None).await)
 }
 
-async fn lines(
-    app: &App,
-    session: &str,
-    query: &Form,
-    notice: Option<Notice>,
-) -> Result<Response<Body>, Fault> {
+async fn lines(app: &App, visit: &Visit, notice: Option<Notice>) -> Result<Response<Body>, Fault> {
+    let Visit { session, query } = visit;
     let before = query.maybe("before").and_then(|number| number.parse().ok());
     let found = app.database.portal_history(session, query.get("account"), before).await?;
     let Some(history) = found else { return Ok(page::session_over()) };
@@ -111,20 +107,12 @@ async fn lines(
 }
 
 /// The same as a file.
-pub async fn csv(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let session = match page::admitted(&app, &headers) {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
-    let query = Form::parse(query.unwrap_or_default().as_bytes());
-    page::or_failed(file(&app, &session, &query).await)
+pub async fn csv(State(app): State<Arc<App>>, visit: Visit) -> Response<Body> {
+    page::or_failed(file(&app, &visit).await)
 }
 
-async fn file(app: &App, session: &str, query: &Form) -> Result<Response<Body>, Fault> {
+async fn file(app: &App, visit: &Visit) -> Result<Response<Body>, Fault> {
+    let Visit { session, query } = visit;
     let Some(answer) = app.database.portal_csv(session, &query.period()).await? else {
         return Ok(page::session_over());
     };
@@ -132,7 +120,7 @@ async fn file(app: &App, session: &str, query: &Form) -> Result<Response<Body>, 
         Csv::File(text) if answer.success => Ok(page::file(query.get("account"), text)),
         Csv::Refused(why) => {
             let message = why.message.unwrap_or_default();
-            let mut response = lines(app, session, query, Some(Notice::bad(message, why.field))).await?;
+            let mut response = lines(app, visit, Some(Notice::bad(message, why.field))).await?;
             if response.status() == StatusCode::OK {
                 *response.status_mut() = StatusCode::BAD_REQUEST;
             }

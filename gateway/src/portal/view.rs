@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::chart::Chart;
-use crate::payment::view::{grouped, titled};
+use crate::payment::view::Status;
+use crate::wording::{self, minute, money, number, titled};
 
 /// All of a customer that its page shows.
 #[derive(Deserialize)]
@@ -98,16 +99,6 @@ pub struct Payment {
     origin: String,
     pub failure: Option<String>,
     created_at: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    Initiated,
-    Pending,
-    Succeeded,
-    Failed,
-    Expired,
 }
 
 /// A page of what moved an account.
@@ -250,28 +241,21 @@ impl Offer {
         let (name, asset, currency) = (&self.account_name, &self.asset, &self.currency);
         match &self.rate {
             None => format!("{name}: {asset}"),
-            Some(rate) => format!("{name}: 1 {currency} buys {} {asset}", grouped(rate)),
+            Some(rate) => format!("{name}: 1 {currency} buys {} {asset}", number(rate, 0)),
         }
     }
 
     /// Such as `0.50 to 999,999.99 USD`.
     pub fn limits(&self) -> String {
-        let number = |amount: &str| grouped(&padded(amount, self.decimals));
-        format!("{} to {} {}", number(&self.least), number(&self.most), self.currency)
+        let (least, most) = (number(&self.least, self.decimals), number(&self.most, self.decimals));
+        format!("{least} to {most} {}", self.currency)
     }
 }
 
 impl Card {
     /// Such as `Visa ending in 4242, expires 12/34`.
     pub fn in_words(&self) -> String {
-        let brand = self.brand.as_deref().filter(|brand| *brand != "unknown").map_or("Card".into(), titled);
-        let last4 = self.last4.as_deref().unwrap_or("····");
-        match (self.exp_month, self.exp_year) {
-            (Some(month), Some(year)) => {
-                format!("{brand} ending in {last4}, expires {month:02}/{:02}", year % 100)
-            }
-            _ => format!("{brand} ending in {last4}"),
-        }
+        wording::card(self.brand.as_deref(), self.last4.as_deref(), self.exp_month.zip(self.exp_year))
     }
 }
 
@@ -303,27 +287,6 @@ impl Payment {
     }
 }
 
-/// Every digit, at least so many decimals, and the asset.
-pub fn money(amount: &str, decimals: usize, asset: &str) -> String {
-    format!("{} {asset}", grouped(&padded(amount, decimals)))
-}
-
-fn padded(amount: &str, decimals: usize) -> String {
-    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
-    if decimals.max(fraction.len()) == 0 {
-        return whole.to_owned();
-    }
-    format!("{whole}.{fraction:0<decimals$}")
-}
-
-/// A time to the minute.
-fn minute(at: &str) -> String {
-    match (at.get(..10), at.get(11..16)) {
-        (Some(day), Some(time)) => format!("{day} {time} UTC"),
-        _ => at.to_owned(),
-    }
-}
-
 fn query(account_id: &str) -> String {
     url::form_urlencoded::byte_serialize(account_id.as_bytes()).collect()
 }
@@ -333,23 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_exact_and_has_the_decimals_of_its_coins() {
-        for (amount, decimals, shown) in [
-            ("10", 2, "10.00 USD"),
-            ("25.5", 2, "25.50 USD"),
-            ("1234567.89", 2, "1,234,567.89 USD"),
-            ("9.90008875", 2, "9.90008875 USD"),
-            ("-0.5", 2, "-0.50 USD"),
-            ("500", 0, "500 USD"),
-            ("0.000000000000000001", 0, "0.000000000000000001 USD"),
-        ] {
-            assert_eq!(money(amount, decimals, "USD"), shown);
-        }
-    }
-
-    #[test]
-    fn times_are_shown_to_the_minute_and_ids_survive_an_address() {
-        assert_eq!(minute("2026-11-21T08:16:44.000Z"), "2026-11-21 08:16 UTC");
+    fn ids_survive_an_address() {
         assert_eq!(query("my ä&:USD"), "my+%C3%A4%26%3AUSD");
     }
 }

@@ -17,12 +17,24 @@ page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) troubles.push(`${message.type()}: ${message.text()}`);
 });
 page.on("pageerror", (error) => troubles.push(`page: ${error.message}`));
+// A download ends the page's own request.
+page.on("requestfailed", (request) => {
+    const { errorText } = request.failure();
+    if (errorText !== "net::ERR_ABORTED") troubles.push(`failed: ${request.url()} ${errorText}`);
+});
 
 const heading = () => page.getByRole("heading", { level: 1 }).innerText();
 const alert = () => page.getByRole("alert").innerText();
 const said = () => page.getByRole("status").innerText();
 const press = (name) => page.getByRole("button", { name, exact: true }).click();
 const open = async (name) => (await page.goto(plan.links[name])).status();
+const atShop = () => page.waitForURL((url) => url.pathname.startsWith("/hook"));
+
+async function type(number) {
+    await page.getByLabel("Card number").fill(number);
+    await page.getByLabel("Expiry date").fill("12 / 34");
+    await page.getByLabel("Security code").fill("123");
+}
 
 async function shot(name) {
     if (plan.shots) await page.screenshot({ path: `${plan.shots}-${name}.png`, fullPage: true });
@@ -37,7 +49,7 @@ async function measures() {
     }
     const { width } = page.viewportSize();
     const widest = Math.max(...(await Promise.all(
-        (await page.locator("main *:visible").all()).map(async (element) => {
+        (await page.locator("body *:visible").all()).map(async (element) => {
             const box = await element.boundingBox();
             return box ? box.x + box.width : 0;
         }))));

@@ -1,61 +1,7 @@
-// The checkout page as somebody meets it in Debian's Chromium, on one size of window. Prints what was seen as JSON.
-// Anything unforeseen ends it with an error.
-//
-// Argument: {profile, shots, screen, links: {name: address}}; see checkout_browser.rs.
-import { chromium } from "playwright-core";
+// The checkout page as a payer meets it, from the shop's link and back to the shop; see checkout_browser.rs. Begins where
+// browser.mjs ends.
 
-const plan = JSON.parse(process.argv[1]);
-const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launchPersistentContext(plan.profile, {
-    executablePath: "/usr/bin/chromium", headless: true, args: flags, ...plan.screen,
-});
-browser.setDefaultTimeout(20_000);
-const page = browser.pages()[0] ?? (await browser.newPage());
-const troubles = [];
-page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) troubles.push(`${message.type()}: ${message.text()}`);
-});
-page.on("pageerror", (error) => troubles.push(`page: ${error.message}`));
-page.on("requestfailed", (request) => troubles.push(`failed: ${request.url()} ${request.failure().errorText}`));
-
-const heading = () => page.getByRole("heading", { level: 1 }).innerText();
-const alert = () => page.getByRole("alert").innerText();
-const press = (name) => page.getByRole("button", { name, exact: true }).click();
-const atShop = () => page.waitForURL((url) => url.pathname.startsWith("/hook"));
-
-async function open(name) {
-    const response = await page.goto(plan.links[name]);
-    return response.status();
-}
-
-async function type(number) {
-    await page.getByLabel("Card number").fill(number);
-    await page.getByLabel("Expiry date").fill("12 / 34");
-    await page.getByLabel("Security code").fill("123");
-}
-
-async function shot(name) {
-    if (plan.shots) await page.screenshot({ path: `${plan.shots}-${name}.png`, fullPage: true });
-}
-
-// What is too small to touch, and whether anything is wider than the window.
-async function measures() {
-    const small = [];
-    for (const control of await page.locator("form button, .field input").all()) {
-        const { height } = await control.boundingBox();
-        if (height < 44) small.push(`${await control.getAttribute("name")}: ${height}`);
-    }
-    const { width } = page.viewportSize();
-    const widest = Math.max(...(await Promise.all(
-        (await page.locator("body *:visible").all()).map(async (element) => {
-            const box = await element.boundingBox();
-            return box ? box.x + box.width : 0;
-        }))));
-    return { small, fits: widest <= width + 0.5 };
-}
-
-const story = {
+await tell({
     async pay() {
         const status = await open("pay");
         await shot("pay");
@@ -151,16 +97,4 @@ const story = {
     async unknown() {
         return { status: await open("unknown"), heading: await heading() };
     },
-};
-
-const seen = {};
-for (const [name, step] of Object.entries(story)) {
-    try {
-        seen[name] = await step();
-    } catch (error) {
-        throw new Error(`${name} at ${page.url()}: ${error.message}; ${JSON.stringify(troubles)}`);
-    }
-    seen[name].troubles = troubles.splice(0);
-}
-await browser.close();
-console.log(JSON.stringify(seen));
+});

@@ -3,10 +3,11 @@
 use super::cluster::Cluster;
 use super::wait::{LIMIT, wait_until};
 use serde_json::{Value, json};
+use std::future::poll_fn;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::sync::OnceCell;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::sync::{OnceCell, mpsc};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 const TEMPLATE: &str = "topup_template";
 
@@ -104,6 +105,21 @@ impl Database {
         let password = String::from_utf8(self.config.get_password().unwrap().to_owned()).unwrap();
         let port = self.config.get_ports()[0];
         format!("postgres://gateway:{password}@127.0.0.1:{port}/{}", self.config.get_dbname().unwrap())
+    }
+
+    /// Hears every notification on a channel; the session lasts as long as the first part.
+    pub async fn notifications(&self, channel: &str) -> (Client, mpsc::UnboundedReceiver<()>) {
+        let (client, mut connection) = self.config.connect(NoTls).await.unwrap();
+        let (heard, hears) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notification(_) = message {
+                    let _ = heard.send(());
+                }
+            }
+        });
+        client.batch_execute(&format!("listen {channel}")).await.unwrap();
+        (client, hears)
     }
 
     pub async fn tenant(&self, name: &str) -> Tenant<'_> {

@@ -20,7 +20,10 @@ pub struct Visitor {
 impl Visitor {
     /// One with a customer, who is not in yet.
     pub async fn open() -> Visitor {
-        let payer = Payer::open().await;
+        Visitor::of(Payer::open().await)
+    }
+
+    pub fn of(payer: Payer) -> Visitor {
         Visitor { cookie: String::new(), csrf: String::new(), browser: payer.browser.clone(), payer }
     }
 

@@ -14,8 +14,12 @@ use crate::payment::start::{self, NewPayment};
 use crate::reply::{Failure, or_error};
 
 /// What a charge under way will bring counts as if it were there: a checkout's does not, for it may never be paid.
+/// The last column: whether a renewal is about to give credit.
 const LOW: &str = "
-    select a.tenant_id, a.environment::text, e.wallet_id, a.customer_id, a.name, a.asset, c.currency, c.amount::text
+    select a.tenant_id, a.environment::text, e.wallet_id, a.customer_id, a.name, a.asset, c.currency, c.amount::text,
+           exists (select from topup.subscription s
+                    where s.tenant_id = $1 and s.environment = a.environment and s.customer_id = a.customer_id
+                      and s.due_at <= clock_timestamp())
       from topup.balance b
       join topup.auto_top_up c using (tenant_id, account_id)
       join topup.account a using (tenant_id, account_id)
@@ -32,6 +36,7 @@ struct Low {
     asset: String,
     currency: String,
     amount: Amount,
+    is_renewed: bool,
 }
 
 fn read_low(row: &Row) -> DbResult<Low> {
@@ -42,8 +47,18 @@ fn read_low(row: &Row) -> DbResult<Low> {
         asset: row.get(6)?,
         currency: row.get(7)?,
         amount: row.amount(8)?,
+        is_renewed: row.get(9)?,
     })
 }
+
+/// Credit expires at the instant at which a renewal gives it anew: that one comes first. Whoever has the row locked
+/// will watch the account anyway.
+const POSTPONE: &str = "
+    with config as (
+        select tenant_id, account_id from topup.auto_top_up where tenant_id = $1 and account_id = $2
+           for update skip locked)
+    update topup.auto_top_up a set due_at = clock_timestamp() + interval '5 seconds'
+      from config c where a.tenant_id = c.tenant_id and a.account_id = c.account_id";
 
 /// The charge ends the watch; its own end begins it again.
 const UNWATCH: &str =
@@ -59,6 +74,9 @@ fn begin_auto_top_up(tenant_id: pgrx::Uuid, account_id: pgrx::Uuid) {
 fn begin(tenant_id: Uuid, account_id: Uuid) -> Result<(), Failure> {
     let low = db::write(LOW, args![tenant_id, account_id], read_low)?;
     let Some(low) = low.into_iter().next() else { return Ok(()) };
+    if low.is_renewed {
+        return Ok(db::execute(POSTPONE, args![tenant_id, account_id])?);
+    }
     let book = &low.book;
     let Some(provider) = Provider::of(book.environment) else { return Ok(()) };
     let Some(card) = card::current(book, low.customer_id, provider)? else { return Ok(()) };
