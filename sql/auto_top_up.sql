@@ -22,7 +22,7 @@ create table topup.auto_top_up (
     error           text,
     last_failed_at  timestamptz,
     -- When to look whether the account may be watched again.
-    due_at          timestamptz,
+    due_at          timestamptz check (isfinite(due_at)),
     primary key (tenant_id, account_id),
     foreign key (tenant_id, account_id) references topup.account,
     check ((max_purchases is null) = (window_s is null)),
@@ -46,6 +46,7 @@ begin
     return null;
 exception when others then
     raise warning 'account %: the auto top-up was not begun: %', new.account_id, sqlerrm;
+    perform topup.auto_top_up_not_begun(new.tenant_id, new.account_id);
     return null;
 end
 $$;

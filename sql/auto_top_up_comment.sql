@@ -8,4 +8,5 @@ comment on function topup.remove_auto_top_up is 'Ends the auto top-up of an acco
 comment on function topup.auto_top_up is
     'The auto top-up of an account as it stands, all null where none is set: disabled_reason, error and last_failed_at tell of declines.';
 comment on function topup.begin_auto_top_up is 'Begins the auto top-up of an account whose balance is below its threshold; called as a transaction ends.';
+comment on function topup.auto_top_up_not_begun is 'Has an auto top-up that could not begin tried again in an hour.';
 comment on function topup.auto_top_up_when_low is 'Has an account that fell below its threshold looked at when the transaction ends.';

@@ -69,6 +69,8 @@ create table topup.payment (
     fence               bigint not null default 0,
     attempts            integer not null default 0,
     first_claimed_at    timestamptz,
+    -- All that the provider has ever called refunded, in the payment's currency; booked once the payment succeeded.
+    refunded_told       numeric not null default 0 check (refunded_told >= 0),
     primary key (tenant_id, environment, payment_id),
     foreign key (tenant_id, environment) references topup.tenant_environment,
     foreign key (tenant_id, environment, method_id) references topup.payment_method,
@@ -77,13 +79,18 @@ create table topup.payment (
     check ((method = 'checkout') = (token_hash is not null)),
     check ((method = 'checkout') = (expires_at is not null)),
     check ((method = 'off_session') = (method_id is not null)),
-    check (due_at is null or status = 'pending')
+    check (due_at is null or status = 'pending'),
+    -- Nobody else will ask for a charge that is under way.
+    check (method <> 'off_session' or status <> 'pending' or (due_at is not null and isfinite(due_at)))
 ) with (fillfactor = 80);
 create index payment_of_payer on topup.payment (tenant_id, environment, customer_id, payment_id);
+-- Money of the provider's is credited once.
+create unique index payment_paid_by on topup.payment (tenant_id, environment, provider, provider_payment_id)
+    where status = 'succeeded';
 -- What comes from outside names a payment by its id, by the provider's, or by its token, and no tenant.
 create index payment_by_id on topup.payment (payment_id);
 create index payment_by_provider on topup.payment (provider_payment_id) where provider_payment_id is not null;
-create index payment_by_token on topup.payment (token_hash) where token_hash is not null;
+create unique index payment_by_token on topup.payment (token_hash) where token_hash is not null;
 create index payment_due on topup.payment (due_at) where due_at is not null;
 create index payment_expiring on topup.payment (expires_at)
     where status in ('initiated', 'pending') and due_at is null;

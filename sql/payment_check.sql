@@ -18,9 +18,13 @@ create view topup.payment_fault as
       left join topup.asset a on a.tenant_id = p.tenant_id and a.environment = p.environment and a.code = p.asset
      -- The rate that is kept is rounded to 18 decimals where the one that was used is not a decimal number.
      where abs(p.credit - p.amount * p.exchange_rate)
-               > 0.5 * power(10::numeric, -coalesce(a.precision, 9)) + p.amount * power(10::numeric, -18)
+               > 0.5 * ('1e-' || coalesce(a.precision, 9))::numeric + p.amount * 1e-18
         or (p.currency = p.asset and p.exchange_rate <> 1)
         or not topup.is_currency(p.currency)
+    union all
+    select 'payments are taken by a provider of their environment', format('payment %s', p.payment_id)
+      from topup.payment p
+     where p.provider not in ('test', 'stripe') or (p.provider = 'test' and p.environment = 'live')
     union all
     select 'payments have a card, payer and account of their own', format('payment %s', p.payment_id)
       from topup.payment p

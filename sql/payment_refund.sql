@@ -24,6 +24,7 @@ create table topup.payment_refund (
     due_at          timestamptz,
     fence           bigint not null default 0,
     attempts        integer not null default 0,
+    first_claimed_at timestamptz,
     primary key (tenant_id, environment, refund_id),
     foreign key (tenant_id, environment, payment_id) references topup.payment,
     check ((recovered > 0) = (transaction_id is not null)),

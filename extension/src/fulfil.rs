@@ -18,6 +18,7 @@ use crate::ledger::{self, Header, Posting};
 use crate::reply::{Failure, Outcome, Refusal};
 use crate::send;
 use crate::top_up::{self, Status, TopUp, TopUpData};
+use crate::voucher;
 
 const VOUCHER_LENGTH_MAX: usize = 64;
 const REASON_LENGTH_MAX: usize = 500;
@@ -106,7 +107,7 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     let header =
         Header { transaction_id: id::new(), kind: "deliver", top_up_id, reference: None, detail: None };
     ledger::post(caller, header, &locked, &postings)?;
-    let voucher_code = given.map_or_else(send::new_voucher_code, |code| Ok(code.to_owned()))?;
+    let voucher_code = given.map_or_else(voucher::new_code, |code| Ok(code.to_owned()))?;
     let arguments = args![tenant_id, environment, top_up.transaction_id, voucher_code.as_str(), recipient];
     top_up::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
     top_up.status = Status::Delivered;

@@ -68,6 +68,7 @@ mod standing;
 mod time;
 mod top_up;
 mod usage;
+mod voucher;
 
 use pgrx::prelude::*;
 

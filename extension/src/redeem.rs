@@ -15,12 +15,13 @@ use crate::id::{self, Kind};
 use crate::ledger::{self, Header, Posting};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::top_up::{self, Status, TopUp, select_top_up};
+use crate::voucher;
 
 /// A voucher and its bearer: exactly one of `customer_id` and `email`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedeemRequest {
-    /// As the send's reply gave it; of a code that begins with `ATU-`, letter case does not matter.
+    /// As the send's reply gave it; of a code that begins with `ATU`, letter case, dashes and spaces do not matter.
     pub voucher_code: String,
     /// A customer of yours (`cust_…`).
     pub customer_id: Option<String>,
@@ -44,7 +45,7 @@ pub struct RedeemData {
 pub struct Redeem;
 
 const BY_VOUCHER: &str = select_top_up!(
-    "and t.voucher_code in ($4, upper($4))
+    "and t.voucher_code in ($4, $5)
      order by t.voucher_code = $4 for update of t"
 );
 
@@ -62,7 +63,8 @@ impl Handler for Redeem {
     fn handle(caller: &Caller, request: &RedeemRequest) -> Outcome<RedeemData> {
         let bearer = bearer(caller, request)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        let arguments = args![tenant_id, environment, caller.wallet_id, request.voucher_code.trim()];
+        let (typed, meant) = (request.voucher_code.trim(), voucher::meant(&request.voucher_code));
+        let arguments = args![tenant_id, environment, caller.wallet_id, typed, meant];
         let top_up = db::write(BY_VOUCHER, arguments, top_up::read)?.pop().ok_or_else(not_found)?;
         if top_up.status != Status::Delivered {
             return Err(not_found().into());

@@ -1,11 +1,9 @@
 //! Send: prices a top-up, debits the wallet, and delivers, all in the caller's transaction.
 
-use data_encoding::{Encoding, Specification};
 use pg_topup_contract::Code;
 use pgrx::datum::TimestampWithTimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
 use uuid::Uuid;
 
 use crate::account::{self, System, USD};
@@ -24,6 +22,7 @@ use crate::reply::{Failure, Outcome, Refusal};
 use crate::request::Metadata;
 use crate::top_up::{self, Status, TopUpData};
 use crate::usage;
+use crate::voucher;
 
 /// A top-up as a client asks for it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -145,7 +144,7 @@ fn write(caller: &Caller, request: &SendRequest, quote: &Quote, wallet: Locked) 
     };
     let after = ledger::post(caller, header, &locked, &postings)?;
     let data = TopUpData {
-        voucher_code: (status == Status::Delivered).then(new_voucher_code).transpose()?,
+        voucher_code: (status == Status::Delivered).then(voucher::new_code).transpose()?,
         platform: request.platform.clone(),
         amount_cents: request.amount_cents,
         new_balance_cents: after.first().map_or(Cents(0), |balance| balance.floor_cents()),
@@ -202,39 +201,4 @@ fn insert(
     ];
     let created = db::write(INSERT, arguments, |row| row.get(1))?;
     created.into_iter().next().ok_or_else(|| Failure::Fault("the top-up was not written".to_owned()))
-}
-
-/// Crockford's base 32: no I, L, O or U.
-static CROCKFORD: LazyLock<Option<Encoding>> = LazyLock::new(|| {
-    let mut specification = Specification::new();
-    specification.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
-    specification.encoding().ok()
-});
-
-const VOUCHER_BYTES: usize = 10;
-
-/// A voucher code of 80 random bits: `ATU-XXXX-XXXX-XXXX-XXXX`.
-pub fn new_voucher_code() -> Result<String, Failure> {
-    let mut random = [0; VOUCHER_BYTES];
-    getrandom::fill(&mut random).map_err(|error| Failure::Fault(error.to_string()))?;
-    let alphabet = CROCKFORD.as_ref().ok_or_else(|| Failure::Fault("no voucher alphabet".to_owned()))?;
-    let symbols = alphabet.encode(&random);
-    let groups: Vec<&str> =
-        (0..symbols.len()).step_by(4).filter_map(|start| symbols.get(start..start + 4)).collect();
-    Ok(format!("ATU-{}", groups.join("-")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_voucher_code_has_four_groups_of_four_symbols() {
-        let code = new_voucher_code().unwrap();
-        assert_eq!(code.len(), "ATU-XXXX-XXXX-XXXX-XXXX".len());
-        assert!(code.strip_prefix("ATU-").unwrap().chars().all(|symbol| symbol == '-'
-            || symbol.is_ascii_digit()
-            || symbol.is_ascii_uppercase() && !"ILOU".contains(symbol)));
-        assert_ne!(code, new_voucher_code().unwrap());
-    }
 }

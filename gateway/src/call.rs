@@ -23,14 +23,14 @@ const STATUS_ACCEPTED: u16 = 202;
 /// Names being looked up at one time: each holds a thread.
 static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
-/// Calls the operation and waits for its end. A fault is answered in the envelope, like a refusal.
+/// Calls the operation and waits for its end. A fault is a refusal, which each surface tells in its own shape.
 pub async fn perform(
     app: &App,
     operation: &Operation,
     credentials: &Credentials,
     idempotency_key: Option<&str>,
     request: String,
-) -> Answer {
+) -> Result<Answer, Refusal> {
     let request = with_addresses(app, operation, request).await;
     let call = Call {
         api_key: &credentials.api_key,
@@ -43,7 +43,7 @@ pub async fn perform(
         Ok(answer) => complete(app, operation, &call, answer).await,
         Err(fault) => Err(fault),
     };
-    result.unwrap_or_else(|fault| failed(&operation.name, &fault).answer())
+    result.map_err(|fault| failed(&operation.name, &fault))
 }
 
 /// Adds the addresses that the request's URL leads to, where the operation judges one.

@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 
 use crate::config::Settings;
 use crate::database::in_words;
+use crate::hypertext;
 use crate::payment;
 use crate::serve::target;
 use crate::target::{CONNECT_TIMEOUT, Target};
@@ -195,8 +196,12 @@ async fn look_at_payments(
 ) -> Result<(), tokio_postgres::Error> {
     // The settings have their defaults once the library is loaded, which any function of it does.
     let sql = "select current_setting('topup.payment_provider_staging', true), \
-               current_setting('topup.payment_provider_live', true) from topup.version()";
+               current_setting('topup.payment_provider_live', true), \
+               current_setting('topup.public_url', true) from topup.codes() limit 1";
     let row = client.query_typed_one(sql, &[]).await?;
+    let public_url: Option<String> = row.try_get(2)?;
+    let is_live = row.try_get::<_, Option<String>>(1)?.is_some_and(|provider| !provider.is_empty());
+    look_at_public_url(&public_url.unwrap_or_default(), is_live, findings);
     for (column, environment) in ["staging", "live"].into_iter().enumerate() {
         if row.try_get::<_, Option<String>>(column)?.as_deref() != Some("stripe") {
             continue;
@@ -213,6 +218,21 @@ async fn look_at_payments(
         }
     }
     Ok(())
+}
+
+/// Payers are led to pages that begin with it, and their cookie is for those.
+fn look_at_public_url(public_url: &str, is_live: bool, findings: &mut Findings) {
+    let url = hypertext::way(public_url).filter(|url| url.path() == "/" && url.query().is_none());
+    let Some(url) = url else {
+        findings.wrong(format!(
+            "topup.public_url is '{public_url}': it must be http or https, a host, perhaps a port, and nothing more"
+        ));
+        return;
+    };
+    match is_live && url.scheme() == "http" {
+        true => findings.warn(format!("live payments at {url}: payers should reach this gateway by https")),
+        false => findings.ok(format!("payers reach this gateway at {url}")),
+    }
 }
 
 /// Reading tables is more than a gateway needs: whoever took it over would see everything.

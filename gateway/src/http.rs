@@ -154,7 +154,7 @@ async fn answer(
         path.push((RETRY_FIELD.to_owned(), retry_count(&head.headers).to_string()));
     }
     let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
-    let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await;
+    let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await?;
     let mut response = reply::of(operation, answer.status, answer.body);
     if answer.replayed {
         let name = HeaderName::from_static("idempotent-replayed");

@@ -27,6 +27,7 @@ mod pages;
 mod payment;
 mod portal;
 mod reply;
+mod reply_schema;
 mod request;
 mod request_id;
 mod routes;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::operation::Operation;
-use crate::{openapi, schema};
+use crate::{openapi, reply_schema, schema};
 
 /// The argument that stands for the call's Idempotency-Key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency_key";
@@ -75,8 +75,8 @@ impl Entry {
 fn tool(presented: Presented, operation: &Operation) -> Tool {
     let input = input_schema(&presented.arguments, &operation.request_schema);
     let reply = schema::inlined(&operation.reply_schema, &operation.reply_schema);
-    let data = json!({"anyOf": [reply, openapi::fault_schema()]});
-    let output = schema::with_single_types(&openapi::envelope_schema(data));
+    let data = json!({"anyOf": [reply, reply_schema::fault_schema()]});
+    let output = schema::with_single_types(&reply_schema::envelope_schema(data));
     Tool::new(presented.name, presented.description, object(input))
         .with_title(presented.title)
         .with_raw_output_schema(Arc::new(object(output)))

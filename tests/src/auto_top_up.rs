@@ -10,13 +10,13 @@ const CLIENTS: usize = 32;
 const SENDS: usize = 1024;
 
 /// A customer with a saved card and 5 dollars.
-async fn with_card() -> Cashier {
+pub async fn with_card() -> Cashier {
     let cashier = Cashier::open().await;
     cashier.save_card("pm_1").await;
     cashier
 }
 
-async fn set(cashier: &Cashier, amount: &str, threshold: &str, more: &str) -> Value {
+pub async fn set(cashier: &Cashier, amount: &str, threshold: &str, more: &str) -> Value {
     let customer = &cashier.bank.customer;
     let reply =
         call(&cashier.bank.app, &format!("topup.set_auto_top_up({amount}, {threshold}, '{customer}'{more})"))
@@ -25,16 +25,16 @@ async fn set(cashier: &Cashier, amount: &str, threshold: &str, more: &str) -> Va
     reply["data"].clone()
 }
 
-async fn shown(cashier: &Cashier) -> Value {
+pub async fn shown(cashier: &Cashier) -> Value {
     call(&cashier.bank.app, &format!("topup.auto_top_up('{}')", cashier.bank.customer)).await["data"].clone()
 }
 
 /// Takes from the customer's account; it must be covered.
-async fn spend(cashier: &Cashier, amount: &str) {
+pub async fn spend(cashier: &Cashier, amount: &str) {
     assert_eq!(cashier.bank.adjust(&format!("-{amount}"), "other", "").await["code"], 1000);
 }
 
-async fn settle(cashier: &Cashier, result: &str) -> Claim {
+pub async fn settle(cashier: &Cashier, result: &str) -> Claim {
     let claim = cashier.claim_one().await;
     assert_eq!(claim.request["action"], "charge");
     let answer = claim.answer(result, json!({"code": "card_declined", "message": "Declined."}));
@@ -43,7 +43,7 @@ async fn settle(cashier: &Cashier, result: &str) -> Claim {
 }
 
 /// How many auto top-ups there were.
-async fn begun(bank: &Bank) -> i64 {
+pub async fn begun(bank: &Bank) -> i64 {
     let query = "select count(*) from topup.payment where origin = 'auto'";
     bank.admin.query_one(query, &[]).await.unwrap().get(0)
 }
@@ -135,77 +135,6 @@ async fn credit_that_expires_brings_the_account_down_too() {
     })
     .await;
     cashier.bank.database.check().await;
-}
-
-#[tokio::test]
-async fn after_a_decline_it_waits_an_hour_and_after_the_third_it_is_switched_off() {
-    let cashier = with_card().await;
-    cashier.listen().await;
-    set(&cashier, "20", "3", "").await;
-    spend(&cashier, "4").await;
-    for number in 1..=3 {
-        settle(&cashier, if number == 2 { "requires_action" } else { "failed" }).await;
-        cashier.run_due().await;
-        assert_eq!(begun(&cashier.bank).await, number, "not before an hour has passed");
-        let state = shown(&cashier).await;
-        assert_eq!(state["error"], "Declined.");
-        assert!(state["last_failed_at"].is_string(), "{state}");
-        assert_eq!(state["not_before"].is_string(), number < 3);
-        cashier.bank.database.check().await;
-        let later = "update topup.auto_top_up set due_at = due_at - interval '1 hour', not_before = not_before - interval '1 hour'";
-        cashier.bank.admin.batch_execute(later).await.unwrap();
-        cashier.run_due().await;
-    }
-    assert_eq!(begun(&cashier.bank).await, 3);
-    assert_eq!(shown(&cashier).await["disabled_reason"], "three_declines");
-    let told = cashier.events("wallet.auto_topup.disabled").await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(
-        (&told[0]["data"]["reason"], &told[0]["data"]["account_id"]),
-        (&json!("three_declines"), &json!("default:USD"))
-    );
-    spend(&cashier, "0.5").await;
-    assert_eq!(begun(&cashier.bank).await, 3);
-
-    cashier.save_card("pm_2").await;
-    cashier.run_due().await;
-    assert_eq!(shown(&cashier).await["disabled_reason"], Value::Null, "a new card arms it again");
-    spend(&cashier, "4").await;
-    let claim = settle(&cashier, "succeeded").await;
-    assert_eq!(claim.request["provider_method_id"], "pm_2");
-    cashier.bank.database.check().await;
-}
-
-#[tokio::test]
-async fn setting_it_again_forgets_the_declines() {
-    let cashier = with_card().await;
-    set(&cashier, "20", "10", "").await;
-    settle(&cashier, "failed").await;
-    assert!(shown(&cashier).await["not_before"].is_string());
-    let again = set(&cashier, "20", "10", "").await;
-    assert_eq!((&again["not_before"], &again["error"]), (&Value::Null, &Value::Null));
-    assert_eq!(begun(&cashier.bank).await, 2, "it fires at once");
-    settle(&cashier, "succeeded").await;
-    settle_two_declines(&cashier).await;
-    assert_eq!(
-        shown(&cashier).await["disabled_reason"],
-        Value::Null,
-        "a success in between counts from the start"
-    );
-    cashier.bank.database.check().await;
-}
-
-async fn settle_two_declines(cashier: &Cashier) {
-    for _ in 0..2 {
-        let low = cashier.bank.balance().await;
-        if low.parse::<f64>().unwrap() >= 10.0 {
-            spend(cashier, "16").await;
-        }
-        settle(cashier, "failed").await;
-        let later = "update topup.auto_top_up set due_at = due_at - interval '1 hour', not_before = not_before - interval '1 hour'";
-        cashier.bank.admin.batch_execute(later).await.unwrap();
-        cashier.run_due().await;
-    }
 }
 
 #[tokio::test]
@@ -355,4 +284,21 @@ async fn a_worker_that_sleeps_is_woken_for_the_charge_and_only_then() {
     spend(&cashier, "19").await;
     assert_eq!(begun(&cashier.bank).await, 2);
     tokio::time::timeout(LIMIT, heard.recv()).await.expect("no wake-up").unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_see_what_others_began_leaves_it_to_the_worker() {
+    let cashier = with_card().await;
+    set(&cashier, "20", "3", "").await;
+    let app = &cashier.bank.app;
+    app.batch_execute("begin isolation level repeatable read; select topup.balance()").await.unwrap();
+    cashier.charge_card("50").await;
+    let spend = format!("select topup.adjust('b1', 'USD', -4, 'other', '{}'); commit", cashier.bank.customer);
+    app.batch_execute(&spend).await.unwrap();
+    cashier.run_due().await;
+    assert_eq!(begun(&cashier.bank).await, 0, "50 dollars are on their way");
+    let claim = cashier.claim_one().await;
+    cashier.settle(&[claim.answer("failed", json!({}))]).await;
+    assert_eq!(begun(&cashier.bank).await, 1);
+    cashier.bank.database.check().await;
 }

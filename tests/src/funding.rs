@@ -1,6 +1,6 @@
 //! A tenant fills its wallet and limits what it spends, as Cloudflare's official clients tell it to the real gateway.
 
-use crate::support::{Shop, node_within, place, python_client, wait_until, wire};
+use crate::support::{Shop, call, node_within, place, python_client, wait_until, wire};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -147,6 +147,10 @@ async fn a_charge_whose_answer_was_lost_is_not_made_again() {
     };
     let charged = ask(1000, Some("0")).await;
     assert_eq!(ask(1000, Some("1")).await, charged, "the same once more");
+    // By its own settings a client that hears nothing comes the third time after two minutes.
+    let later = "update topup.payment set created_at = created_at - interval '3 minutes'";
+    shop.database.admin().await.batch_execute(later).await.unwrap();
+    assert_eq!(ask(1000, Some("2")).await, charged, "the same for the last time");
     assert_ne!(ask(2000, Some("1")).await, charged, "another amount");
     assert_ne!(ask(1000, None).await, charged, "another request");
     let in_body = json!({"amount": 1000, "retry_count": 1});
@@ -223,4 +227,31 @@ async fn a_thousand_sends_over_http_that_cross_the_threshold_make_one_charge() {
     .await;
     assert_eq!(shop.balance_cents().await, balance - 100_000 + 500_000);
     shop.database.check().await;
+}
+
+#[tokio::test]
+async fn an_auto_top_up_has_a_limit_and_keeps_the_one_that_it_has() {
+    let shop = Shop::open().await;
+    let (root, account) = (shop.client.at_root(), account(&shop).await);
+    let app = shop.database.app(&shop.key).await;
+    let config = billing(&account, "/topup/config");
+    let limit = async || {
+        let shown = call(&app, "topup.auto_top_up()").await["data"].clone();
+        (shown["max_purchases"].clone(), shown["window_s"].clone())
+    };
+    root.post(&config, json!({"amount": 1000, "threshold": 500})).await.expect_status(200);
+    assert_eq!(limit().await, (json!(10), json!(86_400)));
+    call(&app, "topup.set_auto_top_up(50, 10, max_purchases => 3, window_s => 3600)").await;
+    root.post(&config, json!({"amount": 2000, "threshold": 500})).await.expect_status(200);
+    assert_eq!(limit().await, (json!(3), json!(3600)));
+    for path in ["/topup", "/topup/config"] {
+        let beyond = json!({"amount": 100_000_000, "threshold": 500});
+        root.post(&billing(&account, path), beyond).await.expect_status(422);
+    }
+    let live = shop.database.tenant("Live").await;
+    let key = live.key("live", "").await.1;
+    let live = billing(&live.id, "/topup/config");
+    let refused =
+        shop.gateway.client(&key).at_root().post(&live, json!({"amount": 1000, "threshold": 500})).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
 }

@@ -374,14 +374,8 @@ async fn holds_and_grants_over_http_have_the_shapes_of_the_surface() {
     assert_eq!(released["status"], "released");
     ask(&client, Method::GET, &format!("{wallet}/holds/{NO_HOLD}"), None, 404).await;
 
-    let page = ask(
-        &client,
-        Method::GET,
-        &format!("{wallet}/default%3AUSD/grants?limit=5&exclude_expired=true"),
-        None,
-        200,
-    )
-    .await;
+    let grants = format!("{wallet}/default%3AUSD/grants?limit=5&exclude_expired=true");
+    let page = ask(&client, Method::GET, &grants, None, 200).await;
     assert_eq!((&page["total_count"], &page["limit"], &page["offset"]), (&json!(1), &json!(5), &json!(0)));
     let item = &page["items"][0];
     assert_eq!((&item["available"], &item["purpose"]), (&json!(9), &json!("promotional")));

@@ -1,7 +1,7 @@
 //! Postgres goes away and comes back, and the gateway lives through it. Each test has a cluster of its own.
 
-use crate::support::{Client, Cluster, Database, Gateway, LIMIT, Receiver, Reply, Wire, wait_until};
-use serde_json::json;
+use crate::support::{Client, Cluster, Database, Gateway, LIMIT, Receiver, Reply, Shop, Wire, wait_until};
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// A refusal must come soon, not when some timeout of the network is over.
@@ -114,4 +114,28 @@ async fn a_session_that_postgres_ends_is_not_missed() {
     }
     send(&client).await.expect(200, 1001);
     database.check().await;
+}
+
+#[tokio::test]
+async fn each_surface_says_in_its_own_shape_that_postgres_is_away() {
+    let shop = Shop::open().await;
+    let root = shop.client.at_root();
+    let account =
+        root.get("/accounts/self").await.expect_status(200).json["account_id"].as_str().unwrap().to_owned();
+    let shut =
+        "do $$ begin execute format('revoke connect on database %I from public', current_database()); end $$;
+                select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and usename = 'gateway'";
+    shop.database.admin().await.batch_execute(shut).await.unwrap();
+    let enclosed = root
+        .post(&format!("/client/v4/accounts/{account}/ai-gateway/billing/topup"), json!({"amount": 1000}))
+        .await;
+    assert!(enclosed.status >= 500, "{}", enclosed.text);
+    assert_eq!((&enclosed.json["success"], &enclosed.json["result"]), (&json!(false), &Value::Null));
+    assert!(enclosed.json["errors"][0]["code"].is_i64(), "{}", enclosed.text);
+    assert_eq!(enclosed.header("x-should-retry"), Some("false"));
+    let plain = root.get("/customers").await;
+    assert_eq!(plain.header("content-type"), Some("application/problem+json"));
+    assert_eq!(plain.json["status"], plain.status, "{}", plain.text);
+    assert!(plain.json["title"].is_string() && plain.json["detail"].is_string(), "{}", plain.text);
 }

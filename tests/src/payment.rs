@@ -355,3 +355,30 @@ async fn what_another_environment_or_provider_tells_is_not_believed() {
     assert_eq!(cashier.report(&id, "succeeded", own).await["changed"], true);
     cashier.bank.database.check().await;
 }
+
+#[tokio::test]
+async fn money_pays_for_one_payment() {
+    let cashier = Cashier::open().await;
+    let (first, _) = cashier.begun("20", "").await;
+    let (second, _) = cashier.begun("20", "").await;
+    let paid = json!({"provider_payment_id": "pi_1", "amount_minor": 2000});
+    assert_eq!(cashier.report(&first, "succeeded", paid.clone()).await["changed"], true);
+    assert_eq!(cashier.report(&second, "succeeded", paid).await["changed"], false);
+    assert_eq!(
+        (cashier.status(&second).await, cashier.bank.balance().await),
+        (json!("initiated"), "20".into())
+    );
+}
+
+#[tokio::test]
+async fn the_audit_knows_credit_of_eighteen_decimals() {
+    let cashier = Cashier::open().await;
+    let asset = "topup.asset_create('FINE', 'Fine', 18, rates => '[{\"source\":\"USD\",\"rate\":3}]')";
+    let made = call(&cashier.bank.app, asset).await;
+    assert_eq!(made["code"], 1000, "{made}");
+    for amount in ["25", "0.5", "1"] {
+        let (id, _) = cashier.begun(amount, "destination => '{\"asset\": \"FINE\"}'").await;
+        assert_eq!(cashier.report(&id, "succeeded", json!({})).await["status"], "succeeded");
+    }
+    cashier.bank.database.check().await;
+}

@@ -160,3 +160,70 @@ async fn credit_that_is_held_or_expired_is_not_taken_back() {
     assert_eq!(taken(&refund(&cashier, &short, "null").await), two("0", "10"));
     cashier.bank.database.check().await;
 }
+
+#[tokio::test]
+async fn a_refund_that_is_told_before_the_payment_waits_for_it() {
+    let cashier = Cashier::open().await;
+    let (id, _) = cashier.begun("20", "").await;
+    let told = json!({"refunded_minor": 500, "event_id": "evt_1"});
+    assert_eq!(cashier.report(&id, "refunded", told).await["changed"], false);
+    cashier.report(&id, "succeeded", json!({"provider_payment_id": "pi_1"})).await;
+    assert_eq!(cashier.bank.balance().await, "15");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_comes_back_gives_the_credit_back_once() {
+    let cashier = Cashier::open().await;
+    let id = paid(&cashier, "20").await;
+    let failed = async |more: Value| cashier.report(&id, "refund_failed", more).await["changed"].clone();
+    // Ours, which the provider first called refunded.
+    refund(&cashier, &id, "8").await;
+    let claim = cashier.claim_one().await;
+    cashier.settle(&[claim.answer("refunded", json!({}))]).await;
+    let ours = claim.request["refund_id"].clone();
+    assert_eq!(cashier.bank.balance().await, "12");
+    assert_eq!(failed(json!({"refund_id": ours, "refunded_minor": 0})).await, true);
+    assert_eq!(failed(json!({"refund_id": ours, "refunded_minor": 0})).await, false);
+    assert_eq!(cashier.bank.balance().await, "20");
+    // Two that the provider made, of which one comes back.
+    cashier.report(&id, "refunded", json!({"refunded_minor": 500})).await;
+    cashier.report(&id, "refunded", json!({"refunded_minor": 800})).await;
+    assert_eq!(cashier.bank.balance().await, "12");
+    assert_eq!(failed(json!({"refunded_minor": 300})).await, true);
+    assert_eq!(failed(json!({"refunded_minor": 300})).await, false);
+    assert_eq!(cashier.bank.balance().await, "17");
+    cashier.report(&id, "refunded", json!({"refunded_minor": 300})).await;
+    assert_eq!(cashier.bank.balance().await, "17");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn what_the_provider_refunds_while_ours_is_under_way_is_not_forgotten_when_that_fails() {
+    let cashier = Cashier::open().await;
+    let id = paid(&cashier, "20").await;
+    refund(&cashier, &id, "null").await;
+    assert_eq!(cashier.report(&id, "refunded", json!({"refunded_minor": 500})).await["changed"], false);
+    let claim = cashier.claim_one().await;
+    cashier.settle(&[claim.answer("failed", json!({"code": "charge_already_refunded"}))]).await;
+    assert_eq!(cashier.bank.balance().await, "15");
+    let seen = call(&cashier.bank.app, &format!("topup.top_up_get('{id}')")).await;
+    assert_eq!(seen["data"]["refunded"], 5);
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn plain_credit_that_was_spent_is_not_taken_from_what_came_later() {
+    let cashier = Cashier::open().await;
+    let (late, _) =
+        cashier.begun("20", "credit_expires_at => clock_timestamp() + interval '0.2 seconds'").await;
+    let waited = "select pg_sleep(0.3)";
+    cashier.bank.admin.batch_execute(waited).await.unwrap();
+    cashier.report(&late, "succeeded", json!({"provider_payment_id": "pi_1"})).await;
+    assert_eq!(cashier.bank.balance().await, "20");
+    spend(&cashier, "20").await;
+    assert_eq!(cashier.bank.adjust("15", "gift", "").await["code"], 1000);
+    assert_eq!(taken(&refund(&cashier, &late, "null").await), two("0", "20"));
+    assert_eq!(cashier.bank.balance().await, "15");
+    cashier.bank.database.check().await;
+}

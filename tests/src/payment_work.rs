@@ -1,6 +1,6 @@
 //! Charges of saved cards and look-ups: claimed with a lease by the gateway, which may die at every step, and settled once.
 
-use crate::support::{Cashier, Claim, report_to};
+use crate::support::{Cashier, Claim, call, report_to};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Barrier;
@@ -150,9 +150,11 @@ async fn a_session_at_the_provider_is_one_and_is_asked_for_in_case_its_message_i
         );
         let is_paid = claim.request["provider_payment_id"] == "cs_1";
         let answer = if is_paid { "succeeded" } else { "unknown" };
-        let id = if is_paid { "pi_1" } else { "cs_3" };
-        assert_eq!(cashier.settle(&[claim.answer(answer, json!({"provider_payment_id": id}))]).await, 1);
+        assert_eq!(cashier.settle(&[claim.answer(answer, json!({}))]).await, 1);
     }
+    assert_eq!(cashier.status(&paid).await, "pending", "only a report says who paid how much");
+    let more = json!({"provider_payment_id": "pi_1", "amount_minor": 1000, "currency": "USD"});
+    assert_eq!(cashier.report(&paid, "succeeded", more).await["changed"], true);
     assert_eq!(
         (cashier.status(&paid).await, cashier.status(&unpaid).await),
         (json!("succeeded"), json!("pending"))
@@ -250,4 +252,40 @@ async fn work_is_claimed_by_one_gateway_and_many_outcomes_are_settled_together()
     assert_eq!(at_once(tasks).await, [5; 8], "no payment was claimed twice, and none settled twice");
     assert_eq!(cashier.bank.balance().await, "45");
     cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn a_charge_of_another_amount_than_was_asked_for_is_not_credited() {
+    let cashier = Cashier::open().await;
+    cashier.save_card("pm_1").await;
+    let id = cashier.charge_card("10").await;
+    let claim = cashier.claim_one().await;
+    for (minor, currency) in [(100, "USD"), (1000, "EUR")] {
+        let more = json!({"provider_payment_id": "pi_x", "amount_minor": minor, "currency": currency});
+        cashier.settle(&[claim.answer("succeeded", more)]).await;
+        assert_eq!(cashier.status(&id).await, "pending");
+    }
+    let right = json!({"provider_payment_id": "pi_x", "amount_minor": 1000, "currency": "usd"});
+    assert_eq!(cashier.settle(&[claim.answer("succeeded", right)]).await, 1);
+    assert_eq!(cashier.bank.balance().await, "15");
+    cashier.bank.database.check().await;
+}
+
+#[tokio::test]
+async fn time_without_any_gateway_is_not_time_without_an_answer() {
+    let cashier = Cashier::open().await;
+    cashier.save_card("pm_1").await;
+    let id = cashier.charge_card("10").await;
+    cashier.pass("73 hours").await;
+    let claim = cashier.claim_one().await;
+    assert_eq!(claim.request["action"], "charge");
+    cashier.settle(&[claim.answer("unknown", json!({}))]).await;
+    assert_eq!(cashier.status(&id).await, "pending", "it is asked again");
+    cashier.pass("5 seconds").await;
+    let claim = cashier.claim_one().await;
+    cashier.settle(&[claim.answer("succeeded", json!({"provider_payment_id": "pi_1"}))]).await;
+    let refund = call(&cashier.bank.app, &format!("topup.top_up_refund('{id}')")).await;
+    assert_eq!(refund["code"], 1000, "{refund}");
+    cashier.pass("21 hours").await;
+    assert_eq!(cashier.claim_one().await.request["action"], "refund", "nobody has asked for it yet");
 }

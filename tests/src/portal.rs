@@ -287,3 +287,34 @@ async fn declines_of_an_auto_top_up_are_told_until_it_is_switched_off() {
     assert!(!page.contains("three declines"), "{page}");
     payer.till.shop.database.check().await;
 }
+
+#[tokio::test]
+async fn a_voucher_typed_in_another_way_is_found_and_closes_no_other_account() {
+    let visitor = Visitor::inside().await;
+    let shop = &visitor.payer.till.shop;
+    let voucher = shop.send().await.data()["voucher_code"].as_str().unwrap().to_owned();
+    let typed = voucher.replace('-', " ").to_lowercase().replace('0', "o");
+    visitor.submit("/portal/redeem", &[("voucher_code", &typed)]).await.expect_status(303);
+    let page = visitor.look("/portal").await.expect_status(200).text;
+    contains(&page, &["claude: USD</option>", "default: USD</option>"]);
+    // Where a form was sent there is a page, however it is come to.
+    for path in ["/portal/redeem", "/portal/top-up", "/portal/auto-top-up", "/portal/card/remove", "/portal/"]
+    {
+        let led = visitor.look(path).await.expect_status(303);
+        assert_eq!(led.header("location"), Some("/portal"), "{path}");
+    }
+    shop.database.check().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_was_refunded_says_so() {
+    let visitor = Visitor::inside().await;
+    let payer = &visitor.payer;
+    let top_up = payer.top_up("30", json!({})).await;
+    payer.pay(&top_up, VISA, &[]).await.expect_status(303);
+    let path = format!("/top-ups/{}/refund", top_up.id);
+    payer.till.root.post(&path, json!({"amount": 10})).await.expect_status(201);
+    contains(&visitor.look("/portal").await.text, &["Paid, 10.00 USD refunded"]);
+    payer.till.root.post(&path, json!({})).await.expect_status(201);
+    contains(&visitor.look("/portal").await.text, &["Paid and refunded"]);
+}

@@ -205,3 +205,17 @@ async fn no_time_is_now() {
     let exact = |text: String| text.trim_end_matches('0').to_owned();
     assert_eq!((exact(row.get(0)), exact(row.get(1))), ("7.000000001".to_owned(), "7.000000001".to_owned()));
 }
+
+#[tokio::test]
+async fn what_a_spreadsheet_would_take_for_a_formula_is_text() {
+    let till = Till::open().await;
+    for (n, text) in ["=1+1", "+1", "-1", "@SUM(A1)", "plain"].into_iter().enumerate() {
+        let gift = json!({"transaction_id": format!("={n}"), "asset": "USD", "amount": 1, "reason": "gift",
+                          "description": text});
+        till.post("/adjustments", gift).await.expect_status(201);
+    }
+    let file = till.get("/default%3AUSD/statement.csv").await.expect_status(200).text;
+    for part in [",'=0,'=1+1,", ",'=1,'+1,", ",'=2,'-1,", ",'=3,'@SUM(A1),", ",'=4,plain,"] {
+        assert!(file.contains(part), "{part}: {file}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Stripe's webhook: what is signed is believed, however often and in whatever order it comes, and nothing else.
 
-use crate::support::{Story, WEBHOOK_SECRET};
+use crate::support::{LIMIT, Story, WEBHOOK_SECRET, wait_until};
 use serde_json::json;
 
 const GOOD: &str = "4242424242424242";
@@ -62,7 +62,7 @@ async fn what_stripe_did_not_sign_just_now_is_not_believed() {
         (event(false), WEBHOOK_SECRET, 600, 400),
         ("[]".to_owned(), WEBHOOK_SECRET, 0, 400),
         // Of another mode, for which there is no key.
-        (event(true), WEBHOOK_SECRET, 0, 200),
+        (event(true), WEBHOOK_SECRET, 0, 503),
     ] {
         assert_eq!(story.signed(&body, secret, age_s).await, status, "{body} {secret}");
         assert_eq!(story.payer.status(&top_up).await, "pending");
@@ -73,4 +73,44 @@ async fn what_stripe_did_not_sign_just_now_is_not_believed() {
     assert_eq!(story.signed(&event(false), WEBHOOK_SECRET, 0).await, 200);
     assert_eq!(story.payer.status(&top_up).await, "succeeded");
     story.has("10").await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_paid_with_another_amount_is_never_credited() {
+    let story = Story::begin().await;
+    let (top_up, session) = story.at_stripe("100").await;
+    story.stripe.pay(&session, GOOD).await;
+    story.stripe.change(&session, json!({"amount_total": 100}));
+    assert_eq!(story.event("evt_1", "checkout.session.completed", session.clone()).await, 200);
+    assert_eq!(story.payer.status(&top_up).await, "pending");
+    // The worker asks for itself.
+    story.payer.sql("update topup.payment set due_at = clock_timestamp()").await;
+    wait_until(LIMIT, "it was looked up", async || {
+        let looked =
+            "(select attempts > 0 and due_at > clock_timestamp() + interval '1 s' from topup.payment)";
+        (story.payer.ask(looked).await == json!(true)).then_some(())
+    })
+    .await;
+    assert_eq!(story.payer.status(&top_up).await, "pending");
+    story.stripe.change(&session, json!({"amount_total": 10000}));
+    assert_eq!(story.event("evt_2", "checkout.session.completed", session).await, 200);
+    story.has("100").await;
+}
+
+#[tokio::test]
+async fn money_that_was_given_back_before_the_payment_was_heard_of_is_no_credit() {
+    let story = Story::begin().await;
+    let (top_up, session) = story.at_stripe("50").await;
+    story.stripe.pay(&session, GOOD).await;
+    let intent = story.intents(&top_up).await.remove(0)["id"].as_str().unwrap().to_owned();
+    story.stripe.peer.ask("POST", "/v1/refunds", &format!("payment_intent={intent}&amount=2000")).await;
+    let charge = json!({"id": "ch_1", "payment_intent": intent});
+    assert_eq!(story.event("evt_r", "charge.refunded", charge.clone()).await, 200);
+    story.has("30").await;
+    assert_eq!(story.event("evt_c", "checkout.session.completed", session).await, 200);
+    assert_eq!(story.event("evt_r", "charge.refunded", charge.clone()).await, 200);
+    story.has("30").await;
+    // A dispute is the shop's to settle.
+    assert_eq!(story.event("evt_d", "charge.dispute.created", charge).await, 200);
+    story.has("30").await;
 }

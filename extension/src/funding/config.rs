@@ -23,7 +23,7 @@ const LEAST_THRESHOLD: Cents = Cents(500);
 pub struct SetRequest {
     /// Your own tenant, `acct_…`; the key's if not given.
     pub account_id: Option<String>,
-    /// US cents, at least 1,000.
+    /// US cents, 1,000 to 99,999,999.
     pub amount: Cents,
     /// US cents, at least 500.
     pub threshold: Cents,
@@ -94,7 +94,7 @@ impl Handler for Set {
             currency: USD,
             amount: Amount::from_cents(request.amount),
             threshold: Amount::from_cents(request.threshold),
-            limit: None,
+            limit: change::limit_of(caller, caller.wallet_id)?,
         };
         change::set(caller, &config)?;
         let (amount, threshold) = (Some(request.amount), Some(request.threshold));

@@ -21,16 +21,18 @@ use crate::payment::start::{self, NewPayment};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 
 pub const LEAST: Cents = Cents(1000);
-const MOST: Cents = Cents(100_000_000);
-/// How long after a request its repetition is looked for.
-const REPEATED_WITHIN_S: i32 = 120;
+/// As much as providers charge at once.
+const MOST: Cents = Cents(99_999_999);
+/// How long after a request its repetition is looked for: official clients wait a minute for each of three answers, and
+/// may be told to wait longer.
+const REPEATED_WITHIN_S: i32 = 900;
 
 /// How much to fill the wallet with.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TopUpRequest {
     /// Your own tenant, `acct_…`; the key's if not given.
     pub account_id: Option<String>,
-    /// US cents, 1,000 to 100,000,000.
+    /// US cents, 1,000 to 99,999,999.
     pub amount: Cents,
     /// The provider's id of the saved card; the saved card, if there is one, if not given.
     pub payment_method_id: Option<String>,

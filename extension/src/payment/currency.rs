@@ -6,8 +6,10 @@ use crate::amount::Amount;
 const WHOLE: &[&str] = &[
     "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF",
 ];
-/// Currencies whose coin is a thousandth.
+/// Currencies that are counted in thousandths, of which providers charge whole tens.
 const THOUSANDTHS: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
+/// Currencies that are counted in hundredths, of which providers charge whole hundreds.
+const HUNDREDTHS_OF_WHOLE: &[&str] = &["ISK", "UGX"];
 
 /// What a charge may be, in the smallest coin: providers refuse less (0.50 dollars) and more.
 const MINOR_MIN: i128 = 50;
@@ -16,22 +18,20 @@ const MINOR_MAX: i128 = 99_999_999;
 /// How many decimals a charge in a currency has at most.
 pub fn decimals(currency: &str) -> u32 {
     match currency {
-        whole if WHOLE.contains(&whole) => 0,
-        fine if THOUSANDTHS.contains(&fine) => 3,
+        whole if WHOLE.contains(&whole) || HUNDREDTHS_OF_WHOLE.contains(&whole) => 0,
         _ => 2,
     }
 }
 
-/// An amount in units of the smallest coin; nothing where it is not a whole number of them, or none that
-/// providers charge.
+/// An amount in units of the smallest coin; nothing where providers do not charge it.
 pub fn minor(amount: Amount, currency: &str) -> Option<i64> {
     whole_minor(amount, currency).filter(|minor| (MINOR_MIN..=MINOR_MAX).contains(&i128::from(*minor)))
 }
 
 /// The same of whatever amount: refunds may be small.
 pub fn whole_minor(amount: Amount, currency: &str) -> Option<i64> {
-    let unit = one_minor(currency);
-    i64::try_from(amount.atto() / unit).ok().filter(|_| amount.atto() % unit == 0)
+    let is_charged = amount.atto() % one_step(currency) == 0;
+    i64::try_from(amount.atto() / one_minor(currency)).ok().filter(|_| is_charged)
 }
 
 /// The amount of so many units of the smallest coin.
@@ -41,13 +41,23 @@ pub fn from_minor(minor: i64, currency: &str) -> Option<Amount> {
 
 /// The least and the most that is charged at once.
 pub fn limits(currency: &str) -> (Amount, Amount) {
-    let amount = |minor: i128| Amount::from_atto(minor * one_minor(currency)).unwrap_or_default();
-    (amount(MINOR_MIN), amount(MINOR_MAX))
+    let (unit, step) = (one_minor(currency), one_step(currency));
+    let amount = |steps: i128| Amount::from_atto(steps * step).unwrap_or_default();
+    (amount((MINOR_MIN * unit + step - 1) / step), amount(MINOR_MAX * unit / step))
+}
+
+/// The smallest amount that is charged, in units of 10^-18.
+fn one_step(currency: &str) -> i128 {
+    10_i128.pow(18 - decimals(currency))
 }
 
 /// The smallest coin in units of 10^-18.
 fn one_minor(currency: &str) -> i128 {
-    10_i128.pow(18 - decimals(currency))
+    10_i128.pow(match currency {
+        fine if THOUSANDTHS.contains(&fine) => 15,
+        whole if WHOLE.contains(&whole) => 18,
+        _ => 16,
+    })
 }
 
 #[cfg(test)]
@@ -62,7 +72,8 @@ mod tests {
     fn an_amount_is_whole_coins_or_nothing() {
         assert_eq!(minor_of("25.5", "USD"), Some(2550));
         assert_eq!(minor_of("25.505", "USD"), None);
-        assert_eq!(minor_of("25.505", "KWD"), Some(25_505));
+        assert_eq!((minor_of("25.5", "KWD"), minor_of("25.505", "KWD")), (Some(25_500), None));
+        assert_eq!((minor_of("100", "ISK"), minor_of("100.5", "ISK")), (Some(10_000), None));
         assert_eq!(minor_of("500", "JPY"), Some(500));
         assert_eq!(minor_of("500.5", "JPY"), None);
         for beyond in ["0.49", "0", "-5", "1000000"] {
@@ -82,6 +93,8 @@ mod tests {
     #[test]
     fn limits_are_amounts_of_the_currency() {
         assert_eq!(limits("JPY"), ("50".parse().unwrap(), "99999999".parse().unwrap()));
+        assert_eq!(limits("KWD"), ("0.05".parse().unwrap(), "99999.99".parse().unwrap()));
+        assert_eq!(limits("ISK"), ("1".parse().unwrap(), "999999".parse().unwrap()));
         assert_eq!(limits("USD"), ("0.5".parse().unwrap(), "999999.99".parse().unwrap()));
     }
 }

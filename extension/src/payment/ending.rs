@@ -164,8 +164,8 @@ fn end(
     if db::write(ENDED, arguments, |_| Ok(()))?.is_empty() {
         return Ok(false);
     }
-    tell(payment, status, None, Some(fault))?;
     auto::lock_of(payment)?;
+    tell(payment, status, None, Some(fault))?;
     auto::failed(payment, fault)?;
     Ok(true)
 }

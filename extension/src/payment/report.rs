@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::auto;
 use super::card::{self, Card};
 use super::checkout::View;
-use super::currency;
 use super::ending;
 use super::fault::Fault;
 use super::provider::Provider;
@@ -20,7 +19,7 @@ use crate::reply::{Failure, or_error};
 
 /// What became of a payment, or of an attempt at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Outcome {
     Succeeded,
     /// An attempt; on a checkout another may follow.
@@ -31,6 +30,15 @@ enum Outcome {
     Expired,
     /// At the provider, all or in part.
     Refunded,
+    /// A refund did not arrive: the provider has its money again.
+    RefundFailed,
+}
+
+impl Outcome {
+    /// Whether it tells how things stand, and not what has changed: then it may as well be told twice.
+    fn is_total(self) -> bool {
+        matches!(self, Outcome::Refunded | Outcome::RefundFailed)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,7 +51,7 @@ struct Report {
     result: Outcome,
     amount_minor: Option<i64>,
     currency: Option<String>,
-    /// All that was refunded so far.
+    /// All that stands refunded by now.
     refunded_minor: Option<i64>,
     refund_id: Option<Uuid>,
     save_card: Option<bool>,
@@ -80,7 +88,8 @@ fn take(text: &str) -> Result<Option<JsonbText>, Failure> {
         warning!("a report from elsewhere names {}, and is not believed", payment.text_id());
         return Ok(None);
     }
-    let changed = is_news(&payment, &report)? && apply(&payment, &report)?;
+    let is_news = is_news(&payment, &report)?;
+    let changed = (is_news || report.result.is_total()) && apply(&payment, &report)?;
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
     let payment = row::find(&payment.book, payment_id)?.ok_or_else(no_payment)?;
     View::of(payment)?.changed(changed).json().map(Some)
@@ -112,6 +121,9 @@ fn apply(payment: &Payment, report: &Report) -> Result<bool, Failure> {
         Outcome::Refunded => {
             refund::told(payment, report.refunded_minor.unwrap_or_default(), report.refund_id)
         }
+        Outcome::RefundFailed => {
+            refund::failed(payment, report.refunded_minor, report.refund_id, &report.fault())
+        }
     }
 }
 
@@ -123,16 +135,22 @@ fn succeed(payment: &Payment, report: &Report) -> Result<bool, Failure> {
         }
         return Ok(false);
     }
-    if !report.is_of(payment) {
-        warning!("{} was paid with another amount or currency, and is not credited", payment.text_id());
+    if !payment.is_paid_by(report.amount_minor, report.currency.as_deref()) {
         return Ok(false);
     }
-    if let Some(card) = report.card()
-        && card::save(&payment.book, payment.customer_id, payment.provider, &card)?
+    if let Some(id) = id
+        && row::is_spent(payment, id)?
     {
-        auto::arm_payer(&payment.book, payment.customer_id)?;
+        warning!("{} is told to be paid by {id}, which has paid for another", payment.text_id());
+        return Ok(false);
     }
+    let (book, customer_id) = (&payment.book, payment.customer_id);
+    let card = report.card().map(|card| card::save(book, customer_id, payment.provider, &card));
     ending::succeed(payment, id)?;
+    if card.transpose()? == Some(true) {
+        auto::arm_payer(book, customer_id)?;
+    }
+    refund::catch_up(book, payment.id)?;
     Ok(true)
 }
 
@@ -150,13 +168,6 @@ fn decline(payment: &Payment, fault: &Fault) -> Result<bool, Failure> {
 }
 
 impl Report {
-    /// Whether the money is what was asked for, as far as the report says.
-    fn is_of(&self, payment: &Payment) -> bool {
-        let asked = currency::minor(payment.amount, &payment.currency);
-        self.amount_minor.is_none_or(|minor| Some(minor) == asked)
-            && self.currency.as_ref().is_none_or(|told| told.eq_ignore_ascii_case(&payment.currency))
-    }
-
     fn card(&self) -> Option<Card> {
         let ids = self.provider_customer_id.clone().zip(self.provider_method_id.clone());
         let (provider_customer_id, provider_method_id) = ids.filter(|_| self.save_card == Some(true))?;

@@ -1,11 +1,13 @@
 //! A payment as it is kept, and the ways to find one.
 
+use pgrx::prelude::*;
 use pgrx::spi::SpiError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::currency;
 use super::provider::Provider;
 use crate::amount::Amount;
 use crate::book::Book;
@@ -122,12 +124,25 @@ pub struct Payment {
     pub expires_at: Option<Instant>,
     /// The ledger's transaction that credited it.
     pub transaction_id: Option<Uuid>,
+    /// All that the provider has called refunded, in the currency.
+    pub refunded_told: Amount,
 }
 
 impl Payment {
     /// Its id as clients see it.
     pub fn text_id(&self) -> String {
         text_id(self.customer_id, self.id)
+    }
+
+    /// Whether the money that came is what was asked for, as far as the provider says. If not, the server's log does.
+    pub fn is_paid_by(&self, amount_minor: Option<i64>, currency: Option<&str>) -> bool {
+        let asked = currency::minor(self.amount, &self.currency);
+        let is_right = amount_minor.is_none_or(|minor| Some(minor) == asked)
+            && currency.is_none_or(|told| told.eq_ignore_ascii_case(&self.currency));
+        if !is_right {
+            warning!("{} was paid with another amount or currency, and is not credited", self.text_id());
+        }
+        is_right
     }
 
     /// The same as it stands at an instant, whether anybody has swept it or not.
@@ -150,7 +165,8 @@ macro_rules! select_payment {
             "select p.tenant_id, p.environment::text, e.wallet_id, p.payment_id, p.customer_id, p.account_id, p.account_name,
                     p.asset, p.currency, p.amount::text, p.credit::text, p.exchange_rate::text, p.method, p.origin, p.status,
                     p.description, p.metadata::text, p.credit_expires_at, p.return_url, p.failure_url, p.provider,
-                    p.provider_payment_id, p.failure_code, p.failure_message, p.created_at, p.expires_at, p.transaction_id
+                    p.provider_payment_id, p.failure_code, p.failure_message, p.created_at, p.expires_at, p.transaction_id,
+                    p.refunded_told::text
                from topup.payment p
                join topup.tenant_environment e on e.tenant_id = p.tenant_id and e.environment = p.environment ",
             $rest
@@ -189,6 +205,7 @@ pub(super) fn read_payment(row: &Row) -> DbResult<Payment> {
         created_at: Instant::get(row, 25)?,
         expires_at: Instant::maybe(row, 26)?,
         transaction_id: row.maybe_uuid(27)?,
+        refunded_told: row.amount(28)?,
     })
 }
 
@@ -226,6 +243,19 @@ pub fn by_token(token: &str) -> DbResult<Option<Payment>> {
 /// What is kept of a token.
 pub fn token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
+}
+
+const PAID_BY: &str = "
+    select true from topup.payment
+     where tenant_id = $1 and environment = $2::topup.environment and provider = $3 and provider_payment_id = $4
+       and status = 'succeeded' and payment_id <> $5";
+
+/// Whether the money that a provider knows by this id has paid for another payment.
+pub fn is_spent(payment: &Payment, provider_payment_id: &str) -> DbResult<bool> {
+    let (book, provider) = (&payment.book, payment.provider.as_str());
+    let arguments =
+        args![book.tenant_id, book.environment.as_str(), provider, provider_payment_id, payment.id];
+    Ok(!db::write(PAID_BY, arguments, |_| Ok(()))?.is_empty())
 }
 
 const BY_ID: &str = "select tenant_id, payment_id from topup.payment where payment_id = $1";

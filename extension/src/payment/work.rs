@@ -152,6 +152,8 @@ struct Outcome {
     refund_id: Option<Uuid>,
     result: Answer,
     provider_payment_id: Option<String>,
+    amount_minor: Option<i64>,
+    currency: Option<String>,
     code: Option<String>,
     message: Option<String>,
 }
@@ -195,9 +197,15 @@ fn apply(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
     }
     let provider_id = outcome.provider_payment_id.as_deref();
     match outcome.result {
+        // Of a checkout the report says who paid what, and credits it where it is right.
+        Answer::Succeeded if payment.method == Method::Checkout => put_off(payment, outcome),
         Answer::Succeeded => {
+            if !payment.is_paid_by(outcome.amount_minor, outcome.currency.as_deref()) {
+                return put_off(payment, outcome);
+            }
             let is_new = payment.status != Status::Succeeded;
             ending::succeed(payment, provider_id)?;
+            refund::catch_up(&payment.book, payment.id)?;
             Ok(is_new)
         }
         Answer::Failed if payment.method == Method::Checkout => ending::expire(payment),
@@ -224,7 +232,8 @@ const PUT_OFF: &str = "
                          then least(expires_at, clock_timestamp() + make_interval(secs => pause_s))
                          else clock_timestamp() + make_interval(secs => pause_s) end
       from (select coalesce(($6::int[])[greatest(p.attempts, 1)], $7) as pause_s,
-                   extract(epoch from clock_timestamp() - coalesce(p.expires_at, p.created_at)) as waited_s
+                   extract(epoch from clock_timestamp()
+                           - coalesce(p.expires_at, p.first_claimed_at, p.created_at)) as waited_s
               from topup.payment p
              where p.tenant_id = $1 and p.environment = $2::topup.environment and p.payment_id = $3) w
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3

@@ -12,7 +12,6 @@ use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::jsonb::JsonbText;
 use crate::payment::auto::change::{self, AccountRequest, SetRequest};
-use crate::payment::auto::state;
 use crate::payment::create::{self, Destination, TopUpRequest};
 use crate::redeem::{Redeem, RedeemRequest};
 use crate::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
@@ -95,19 +94,10 @@ struct AutoAsked {
     threshold: String,
 }
 
-/// Without a limit of the tenant's own, at most so many purchases a day.
-const PURCHASES_MAX: i32 = 10;
-const DAY_S: i32 = 86_400;
-
-/// A limit that there is stays as it is.
 fn set_auto_top_up(session: &Session, asked: AutoAsked) -> Result<Rendered, Failure> {
     let (account_name, asset) = parts(&asked.account_id)?;
     let account_id = customer_account_id(session.customer_id, account_name, asset);
-    let before = state::read(&session.caller, account_id, false)?;
-    let limit = match before.amount {
-        Some(_) => (before.max_purchases, before.window_s),
-        None => (Some(PURCHASES_MAX), Some(DAY_S)),
-    };
+    let limit = change::limit_of(&session.caller, account_id)?;
     let request = SetRequest {
         amount: typed(&asked.amount, "amount")?,
         threshold: typed(&asked.threshold, "threshold")?,
@@ -115,8 +105,8 @@ fn set_auto_top_up(session: &Session, asked: AutoAsked) -> Result<Rendered, Fail
         account_name: Some(account_name.to_owned()),
         asset: Some(asset.to_owned()),
         currency: Some(asked.currency),
-        max_purchases: limit.0,
-        window_s: limit.1,
+        max_purchases: limit.map(|(purchases, _)| purchases),
+        window_s: limit.map(|(_, window_s)| window_s),
     };
     handled::<change::Set>(session, &request)
 }

@@ -12,7 +12,7 @@ use crate::wallet::asset::{self, is_fiat};
 use crate::wallet::asset_rate;
 use crate::wallet::movement::NAME_DEFAULT;
 
-/// A customer without an account is offered so many of the tenant's assets.
+/// So many of the tenant's assets are offered beside the accounts that there are.
 const ASSETS_MAX: i64 = 20;
 const USD: &str = crate::account::USD;
 
@@ -41,20 +41,22 @@ const ASSETS: &str = "
     select code from topup.asset
      where tenant_id = $1 and environment = $2::topup.environment order by created_at, code limit $3";
 
-/// What there is for these accounts (name and asset), or for those that a customer without any could have.
+/// What there is for these accounts (name and asset), and then for default accounts that the customer could have too.
 pub fn offers(book: &Book, accounts: &[(String, String)]) -> Result<Vec<Offer>, Failure> {
-    let mut offers = Vec::new();
-    if !accounts.is_empty() {
-        for (name, code) in accounts {
-            offers.extend(of_account(book, name, code)?);
-        }
-        return Ok(offers);
-    }
     let arguments = args![book.tenant_id, book.environment.as_str(), ASSETS_MAX];
-    for code in db::read(ASSETS, arguments, |row| row.get::<String>(1))? {
-        offers.extend(of_account(book, NAME_DEFAULT, &code)?);
+    let mut wanted = accounts.to_vec();
+    let mut codes = db::read(ASSETS, arguments, |row| row.get::<String>(1))?;
+    codes.push(USD.to_owned());
+    for code in codes {
+        let account = (NAME_DEFAULT.to_owned(), code);
+        if !wanted.contains(&account) {
+            wanted.push(account);
+        }
     }
-    offers.extend(of_account(book, NAME_DEFAULT, USD)?);
+    let mut offers = Vec::new();
+    for (name, code) in &wanted {
+        offers.extend(of_account(book, name, code)?);
+    }
     Ok(offers)
 }
 

@@ -109,6 +109,8 @@ struct PaymentView {
     asset: String,
     status: row::Status,
     origin: String,
+    /// What went back, or is about to.
+    refunded: String,
     failure: Option<String>,
     created_at: String,
 }
@@ -212,8 +214,11 @@ fn auto_top_up(auto: AutoTopUp) -> Option<AutoView> {
 
 /// A checkout that nobody went to is none.
 const PAYMENTS: &str = "
-    select payment_id, amount::text, currency, credit::text, asset, status, origin, failure_message, created_at
-      from topup.payment
+    select payment_id, amount::text, currency, credit::text, asset, status, origin, failure_message, created_at,
+           (select coalesce(sum(r.amount), 0)::text from topup.payment_refund r
+             where r.tenant_id = p.tenant_id and r.environment = p.environment and r.payment_id = p.payment_id
+               and r.status <> 'failed')
+      from topup.payment p
      where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3
        and not (status = 'expired' or status = 'initiated' or status = 'pending' and expires_at <= clock_timestamp())
      order by payment_id desc limit $4";
@@ -236,6 +241,7 @@ fn payments(session: &Session) -> DbResult<Vec<PaymentView>> {
             origin: found.get(7)?,
             failure: found.maybe(8)?,
             created_at: Instant::get(found, 9)?.rfc3339(),
+            refunded: found.amount(10)?.to_string(),
         })
     })
 }

@@ -161,6 +161,12 @@ impl Handler for StatementCsv {
 
 const COLUMNS: [&str; 7] = ["at", "kind", "transaction_id", "reference", "description", "amount", "balance"];
 
+/// A text that others wrote, for a file that spreadsheets open: what they would take for a formula is quoted.
+fn cell(text: Option<&str>) -> String {
+    let text = text.unwrap_or_default();
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
 /// The lines as RFC 4180 has them, under the names of their columns.
 fn csv(lines: &[Line]) -> Result<String, csv::Error> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
@@ -171,8 +177,8 @@ fn csv(lines: &[Line]) -> Result<String, csv::Error> {
             text(&line.at),
             line.kind.clone(),
             text(&line.transaction_id),
-            text(&line.reference),
-            text(&line.description),
+            cell(line.reference.as_deref()),
+            cell(line.description.as_deref()),
             line.amount.map(|amount| amount.to_string()).unwrap_or_default(),
             line.balance.to_string(),
         ])?;

@@ -90,7 +90,8 @@ impl Server {
         };
         let request = Value::Object(whole_numbers(arguments, &entry.operation)).to_string();
         let (operation, key) = (&entry.operation, idempotency_key.as_deref());
-        call::perform(&self.app, operation, &sender.credentials, key, request).await
+        let answer = call::perform(&self.app, operation, &sender.credentials, key, request).await;
+        answer.unwrap_or_else(|refusal| refusal.answer())
     }
 }
 

@@ -31,6 +31,12 @@ pub struct Mistakes {
     pub cvc: Option<&'static str>,
 }
 
+impl Mistakes {
+    pub fn is_none(&self) -> bool {
+        self.number.is_none() && self.exp.is_none() && self.cvc.is_none()
+    }
+}
+
 impl Card {
     /// Reads what was typed in this month.
     pub fn parse(number: &str, exp: &str, cvc: &str, now: Expiry) -> Result<Self, Mistakes> {
@@ -93,6 +99,9 @@ pub fn brand(number: &str) -> &'static str {
         _ if matches!(lead(2), 51..=55) || matches!(lead(4), 2221..=2720) => "mastercard",
         _ if matches!(lead(2), 34 | 37) => "amex",
         _ if lead(4) == 6011 || lead(2) == 65 || matches!(lead(3), 644..=649) => "discover",
+        _ if lead(2) == 62 => "unionpay",
+        _ if matches!(lead(2), 30 | 36 | 38) => "diners",
+        _ if matches!(lead(4), 3528..=3589) => "jcb",
         _ => "unknown",
     }
 }

@@ -157,7 +157,8 @@ fn choose(view: &View, form: &Form) -> Result<Choice, Refused> {
         "pay_saved" => {
             let saved = view.card.as_ref().ok_or(Refused::Malformed)?;
             let card = TestCard::of_method(&saved.provider_method_id).ok_or(Refused::Malformed)?;
-            Ok(Choice { card, exp: Expiry { year: saved.exp_year, month: saved.exp_month }, save: false })
+            let (month, year) = saved.expiry().ok_or(Refused::Malformed)?;
+            Ok(Choice { card, exp: Expiry { year, month }, save: false })
         }
         "confirm" | "refuse" => {
             let card = TestCard::of_method(&form.method).ok_or(Refused::Malformed)?;

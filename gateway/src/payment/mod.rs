@@ -11,6 +11,7 @@ mod stripe;
 pub mod stripe_api;
 mod stripe_checkout;
 mod stripe_event;
+mod stripe_refund;
 mod test;
 pub mod view;
 pub mod worker;

@@ -34,6 +34,9 @@ pub enum Action {
 pub struct Outcome {
     pub result: Verdict,
     pub provider_payment_id: Option<String>,
+    /// What was taken, where the provider says so.
+    pub amount_minor: Option<i64>,
+    pub currency: Option<String>,
     pub code: Option<String>,
     pub message: Option<String>,
     /// All that is known of a checkout that a look-up found paid: the card is in it.
@@ -56,7 +59,8 @@ pub enum Verdict {
 
 impl Outcome {
     pub fn new(result: Verdict, provider_payment_id: Option<String>) -> Self {
-        Outcome { result, provider_payment_id, code: None, message: None, report: None }
+        let (amount_minor, currency, code, message) = (None, None, None, None);
+        Outcome { result, provider_payment_id, amount_minor, currency, code, message, report: None }
     }
 
     /// The same with the provider's reason.
@@ -121,4 +125,5 @@ pub enum Told {
     Canceled,
     Expired,
     Refunded,
+    RefundFailed,
 }

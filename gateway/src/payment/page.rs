@@ -182,7 +182,10 @@ pub mod tests {
         {
             assert!(page.contains(part), "{part} is missing: {page}");
         }
-        assert!(page.contains("role=\"alert\"") && page.contains("Your card was declined."));
+        // What is wrong with the form goes before what was wrong with the last attempt.
+        let alert = "role=\"alert\" id=\"failure\">Your card was declined.";
+        assert!(!page.contains(alert));
+        assert!(text(pay(&view, &typed, &Mistakes::default())).await.contains(alert));
         for field in ["number", "exp", "cvc", "name", "save_card"] {
             assert!(page.contains(&format!("<label for=\"{field}\"")), "{field}");
         }

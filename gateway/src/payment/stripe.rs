@@ -5,13 +5,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::outcome::{Action, CardFacts, Order, Outcome, Report, Told, Verdict};
+use super::outcome::{CardFacts, Order, Outcome, Report, Told, Verdict};
 use super::stripe_api::{Api, Field, Trouble, code_of};
 use super::view::View;
 use super::{PaymentProvider, Step};
 
 const NAME: &str = "stripe";
-const LIST_LIMIT: usize = 100;
+pub(super) const LIST_LIMIT: usize = 100;
 const LIST_PAGES_MAX: usize = 50;
 const SESSION_PREFIX: &str = "cs_";
 
@@ -59,21 +59,6 @@ impl Stripe {
             return self.report_of_session(&session).await;
         }
         Ok(self.report_of_intent(&self.intent(object_id).await?))
-    }
-
-    /// All that was given back of a payment intent.
-    pub async fn told_refunds(&self, intent_id: &str) -> Result<Option<Report>, Trouble> {
-        let refunds = self.refunds(intent_id).await?;
-        let standing: Vec<&Value> = refunds.iter().filter(|refund| is_standing(refund)).collect();
-        let refunded_minor: i64 = standing.iter().filter_map(|refund| refund["amount"].as_i64()).sum();
-        // The newest comes first, and is what the event is about.
-        let ours = standing.first().and_then(|refund| refund["metadata"]["refund_id"].as_str());
-        Ok((refunded_minor > 0).then(|| Report {
-            provider_payment_id: Some(intent_id.to_owned()),
-            refunded_minor: Some(refunded_minor),
-            refund_id: ours.map(str::to_owned),
-            ..self.report(Told::Refunded)
-        }))
     }
 
     async fn charged(&self, order: &Order) -> Result<Outcome, Trouble> {
@@ -151,43 +136,6 @@ impl Stripe {
         Err(Trouble::Unclear("the list of payments is too long".to_owned()))
     }
 
-    /// Gives money back, or finds out whether it was given back.
-    async fn refunded(&self, order: &Order) -> Result<Outcome, Trouble> {
-        let Some(intent) = &order.provider_payment_id else {
-            let failed = Outcome::new(Verdict::Failed, None);
-            return Ok(failed.because("resource_missing", "The provider's payment is not known."));
-        };
-        let refund_id = order.refund_id.map(|id| id.to_string()).unwrap_or_default();
-        // Stripe forgets an idempotency key after a day, but not what it has given back.
-        let earlier = self.refunds(intent).await?;
-        let earlier = earlier
-            .into_iter()
-            .find(|refund| !refund_id.is_empty() && refund["metadata"]["refund_id"] == refund_id.as_str());
-        let refund = match (earlier, order.action) {
-            (Some(refund), _) => refund,
-            (None, Action::LookUp) => {
-                let failed = Outcome::new(Verdict::Failed, Some(intent.clone()));
-                return Ok(failed.because("not_refunded", "The provider knows of no such refund."));
-            }
-            (None, _) => {
-                let fields = [
-                    ("payment_intent", intent.clone()),
-                    ("amount", order.amount_minor.to_string()),
-                    ("metadata[refund_id]", refund_id),
-                    ("metadata[payment_id]", order.payment_id.clone()),
-                ];
-                self.api.post("/v1/refunds", &fields, &order.idempotency_key).await?
-            }
-        };
-        let status = text(&refund["status"]);
-        let outcome = match status.as_str() {
-            "succeeded" | "pending" => return Ok(Outcome::new(Verdict::Refunded, Some(intent.clone()))),
-            "failed" | "canceled" => Outcome::new(Verdict::Failed, Some(intent.clone())),
-            _ => Outcome::new(Verdict::Unknown, Some(intent.clone())),
-        };
-        Ok(outcome.because(&format!("refund_{status}"), "The refund did not go through."))
-    }
-
     pub(super) async fn session(&self, id: &str) -> Result<Value, Trouble> {
         let fields = [("expand[]", "payment_intent.payment_method".to_owned())];
         self.api.get(&format!("/v1/checkout/sessions/{id}"), &fields).await
@@ -196,13 +144,6 @@ impl Stripe {
     pub(super) async fn intent(&self, id: &str) -> Result<Value, Trouble> {
         let fields = [("expand[]", "payment_method".to_owned())];
         self.api.get(&format!("/v1/payment_intents/{id}"), &fields).await
-    }
-
-    async fn refunds(&self, intent_id: &str) -> Result<Vec<Value>, Trouble> {
-        let fields = [("payment_intent", intent_id.to_owned()), ("limit", LIST_LIMIT.to_string())];
-        let list = self.api.get("/v1/refunds", &fields).await?;
-        let refunds = list["data"].as_array().cloned();
-        refunds.ok_or_else(|| Trouble::Unclear("the list of refunds is none".to_owned()))
     }
 
     /// Nothing while it is open, and for one that is not ours.
@@ -214,8 +155,8 @@ impl Stripe {
             Some("succeeded") => Some(Report {
                 payment_id,
                 provider_payment_id,
-                amount_minor: intent["amount_received"].as_i64().or(intent["amount"].as_i64()),
-                currency: intent["currency"].as_str().map(str::to_uppercase),
+                amount_minor: received_minor(intent),
+                currency: currency_of(intent),
                 save_card: intent["setup_future_usage"] == "off_session",
                 card: card_of(intent),
                 ..self.report(Told::Succeeded)
@@ -235,7 +176,11 @@ impl Stripe {
         let error = &intent["last_payment_error"];
         let message = error["message"].as_str().unwrap_or("The payment did not go through.");
         match intent["status"].as_str() {
-            Some("succeeded") => Outcome::new(Verdict::Succeeded, id),
+            Some("succeeded") => Outcome {
+                amount_minor: received_minor(intent),
+                currency: currency_of(intent),
+                ..Outcome::new(Verdict::Succeeded, id)
+            },
             Some("requires_action") => {
                 // Nobody is there to act, and later nobody shall: the payment ends as failed.
                 let path = format!("/v1/payment_intents/{}/cancel", text(&intent["id"]));
@@ -296,9 +241,13 @@ fn not_known(trouble: Trouble) -> Outcome {
     Outcome::unknown("no_answer", &trouble.to_string())
 }
 
-/// A refund that was not taken back itself.
-fn is_standing(refund: &Value) -> bool {
-    !matches!(refund["status"].as_str(), Some("failed" | "canceled"))
+/// How much of a payment intent's money has come.
+fn received_minor(intent: &Value) -> Option<i64> {
+    intent["amount_received"].as_i64().or(intent["amount"].as_i64())
+}
+
+fn currency_of(object: &Value) -> Option<String> {
+    object["currency"].as_str().map(str::to_uppercase)
 }
 
 /// What is kept of the card of a payment intent.

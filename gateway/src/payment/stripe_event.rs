@@ -64,41 +64,56 @@ async fn received(app: &App, request: Request) -> Result<(), Refusal> {
     verify(&head.headers, &body, secrets, SystemTime::now()).map_err(invalid)?;
     let event: Event = serde_json::from_slice(&body).map_err(|_| invalid("This is no event."))?;
     let environment = if event.livemode { "live" } else { "staging" };
+    // Stripe sends it again for three days: whoever configures the key within them loses nothing.
     let Some(stripe) = app.payments.stripe(environment) else {
-        tracing::warn!(
-            event_id = event.id,
-            environment,
-            "an event of a mode for which there is no Stripe key"
-        );
-        return Ok(());
+        let event_id = event.id;
+        tracing::warn!(event_id, environment, "an event of a mode for which there is no Stripe key");
+        return Err(Refusal::unavailable());
     };
-    let report = told(stripe, &event).await.map_err(|trouble| {
+    let reports = told(stripe, &event).await.map_err(|trouble| {
         tracing::warn!(event_id = event.id, kind = event.kind, %trouble, "an event cannot be followed up now");
         Refusal::unavailable()
     })?;
-    let Some(report) = report else { return Ok(()) };
-    let report = Report { event_id: Some(event.id), ..report };
-    let told = app.database.report_payment(&report).await.map_err(|fault| call::failed(OPERATION, &fault))?;
-    if told.is_none() {
-        tracing::info!(event_id = report.event_id, "an event about a payment that is not ours");
+    for report in reports.into_iter().flatten() {
+        let told = app.database.report_payment(&report).await;
+        if told.map_err(|fault| call::failed(OPERATION, &fault))?.is_none() {
+            tracing::info!(event_id = event.id, "an event about a payment that is not ours");
+        }
     }
     Ok(())
 }
 
 /// What an event is about, as it stands now.
-async fn told(stripe: &Stripe, event: &Event) -> Result<Option<Report>, Trouble> {
+async fn told(stripe: &Stripe, event: &Event) -> Result<[Option<Report>; 2], Trouble> {
     let object = &event.data.object;
     let id = |field: &str| object[field].as_str().unwrap_or_default();
+    let heard = |report| Report { event_id: Some(event.id.clone()), ..report };
     match event.kind.as_str() {
         "checkout.session.completed"
         | "checkout.session.async_payment_succeeded"
         | "checkout.session.expired"
         | "payment_intent.succeeded"
-        | "payment_intent.payment_failed" => stripe.told(id("id")).await,
+        | "payment_intent.payment_failed" => Ok([stripe.told(id("id")).await?.map(heard), None]),
+        // What is given back was paid before, whether or not that was heard.
         "charge.refunded" if !id("payment_intent").is_empty() => {
-            stripe.told_refunds(id("payment_intent")).await
+            let intent_id = id("payment_intent");
+            let paid = stripe.told(intent_id).await?;
+            Ok([paid, stripe.told_refunds(intent_id).await?.map(heard)])
         }
-        _ => Ok(None),
+        "charge.dispute.created" | "charge.dispute.funds_withdrawn" => {
+            tracing::warn!(
+                event_id = event.id,
+                intent_id = id("payment_intent"),
+                "a payment is disputed; its credit stays"
+            );
+            Ok([None, None])
+        }
+        "refund.failed" | "refund.updated" | "charge.refund.updated"
+            if matches!(id("status"), "failed" | "canceled") =>
+        {
+            Ok([stripe.told_refund(id("id")).await?.map(heard), None])
+        }
+        _ => Ok([None, None]),
     }
 }
 

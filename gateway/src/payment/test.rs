@@ -29,8 +29,10 @@ pub struct TestCard {
 #[derive(Clone, Copy)]
 enum Behaviour {
     Approve,
-    /// The payer must confirm.
-    Authenticate,
+    /// The payer must confirm; then it is declined, or else approved.
+    Authenticate(Option<Decline>),
+    /// The payer would have to be there.
+    NeedsPayer,
     Decline(Decline),
 }
 
@@ -53,6 +55,8 @@ pub enum Answer {
 }
 
 const DECLINED: Decline = Decline { code: "card_declined", message: "Your card was declined." };
+const NO_FUNDS: Decline =
+    Decline { code: "insufficient_funds", message: "Your card has insufficient funds." };
 const NOT_CONFIRMED: Decline = Decline {
     code: "authentication_required",
     message: "Your card was declined. This transaction requires authentication.",
@@ -70,62 +74,116 @@ const NO_SUCH_METHOD: Decline = Decline { code: "resource_missing", message: "Th
 const TOO_LARGE: Decline =
     Decline { code: "amount_too_large", message: "The amount is too large for a card." };
 
-const fn always(
+const fn pays(number: &'static str, method: &'static str) -> TestCard {
+    let does = Behaviour::Approve;
+    TestCard { number, method, meaning: "Pays", present: does, absent: does }
+}
+
+const fn declines(number: &'static str, method: &'static str, decline: Decline) -> TestCard {
+    let does = Behaviour::Decline(decline);
+    TestCard { number, method, meaning: decline.message, present: does, absent: does }
+}
+
+/// One that asks the payer to confirm.
+const fn asks(
     number: &'static str,
     method: &'static str,
     meaning: &'static str,
-    does: Behaviour,
+    confirmed: Option<Decline>,
+    absent: Behaviour,
 ) -> TestCard {
-    TestCard { number, method, meaning, present: does, absent: does }
-}
-
-const fn declines(
-    number: &'static str,
-    method: &'static str,
-    code: &'static str,
-    message: &'static str,
-) -> TestCard {
-    always(number, method, message, Behaviour::Decline(Decline { code, message }))
+    TestCard { number, method, meaning, present: Behaviour::Authenticate(confirmed), absent }
 }
 
 /// Stripe's test cards.
-pub static CARDS: [TestCard; 12] = [
-    always("4242424242424242", "pm_card_visa", "Pays", Behaviour::Approve),
-    always("5555555555554444", "pm_card_mastercard", "Pays", Behaviour::Approve),
-    always("378282246310005", "pm_card_amex", "Pays", Behaviour::Approve),
-    always("6011111111111117", "pm_card_discover", "Pays", Behaviour::Approve),
-    always(
+pub static CARDS: [TestCard; 30] = [
+    pays("4242424242424242", "pm_card_visa"),
+    pays("4000056655665556", "pm_card_visa_debit"),
+    pays("5555555555554444", "pm_card_mastercard"),
+    pays("2223003122003222", "pm_card_mastercard_2series"),
+    pays("5200828282828210", "pm_card_mastercard_debit"),
+    pays("5105105105105100", "pm_card_mastercard_prepaid"),
+    pays("378282246310005", "pm_card_amex"),
+    pays("371449635398431", "pm_card_amex_2"),
+    pays("6011111111111117", "pm_card_discover"),
+    pays("6011000990139424", "pm_card_discover_2"),
+    pays("3056930009020004", "pm_card_diners"),
+    pays("3566002020360505", "pm_card_jcb"),
+    pays("6200000000000005", "pm_card_unionpay"),
+    asks(
         "4000002500003155",
         "pm_card_authenticationRequiredOnSetup",
-        "Asks to confirm",
-        Behaviour::Authenticate,
+        "Asks to confirm, but not later once it is saved",
+        None,
+        Behaviour::Approve,
     ),
-    always("4000002760003184", "pm_card_authenticationRequired", "Asks to confirm", Behaviour::Authenticate),
-    declines("4000000000000002", "pm_card_visa_chargeDeclined", DECLINED.code, DECLINED.message),
-    declines(
-        "4000000000009995",
-        "pm_card_visa_chargeDeclinedInsufficientFunds",
-        "insufficient_funds",
-        "Your card has insufficient funds.",
+    asks(
+        "4000002760003184",
+        "pm_card_authenticationRequired",
+        "Asks to confirm, every time",
+        None,
+        Behaviour::NeedsPayer,
     ),
+    asks(
+        "4000000000003220",
+        "pm_card_threeDSecure2Required",
+        "Asks to confirm, every time",
+        None,
+        Behaviour::NeedsPayer,
+    ),
+    asks(
+        "4000003800000446",
+        "pm_card_authenticationRequiredSetupForOffSession",
+        "Asks to confirm, but not later once it is saved",
+        None,
+        Behaviour::Approve,
+    ),
+    asks(
+        "4000008400001629",
+        "pm_card_threeDSecureRequiredChargeDeclined",
+        "Asks to confirm, and is declined then",
+        Some(DECLINED),
+        Behaviour::Decline(DECLINED),
+    ),
+    asks(
+        "4000008260003178",
+        "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
+        "Asks to confirm, and has insufficient funds then",
+        Some(NO_FUNDS),
+        Behaviour::Decline(NO_FUNDS),
+    ),
+    declines("4000000000000002", "pm_card_visa_chargeDeclined", DECLINED),
+    declines("4000000000009995", "pm_card_visa_chargeDeclinedInsufficientFunds", NO_FUNDS),
+    declines("4000000000009987", "pm_card_visa_chargeDeclinedLostCard", DECLINED),
+    declines("4000000000009979", "pm_card_visa_chargeDeclinedStolenCard", DECLINED),
     declines(
         "4000000000000069",
         "pm_card_chargeDeclinedExpiredCard",
-        "expired_card",
-        "Your card has expired.",
+        Decline { code: "expired_card", message: "Your card has expired." },
     ),
     declines(
         "4000000000000127",
         "pm_card_chargeDeclinedIncorrectCvc",
-        "incorrect_cvc",
-        "Your card's security code is incorrect.",
+        Decline { code: "incorrect_cvc", message: "Your card's security code is incorrect." },
     ),
     declines(
         "4000000000000119",
         "pm_card_chargeDeclinedProcessingError",
-        "processing_error",
-        "An error occurred while processing your card. Try again in a little bit.",
+        Decline {
+            code: "processing_error",
+            message: "An error occurred while processing your card. Try again in a little bit.",
+        },
     ),
+    declines(
+        "4000000000006975",
+        "pm_card_visa_chargeDeclinedVelocityLimitExceeded",
+        Decline {
+            code: "card_declined",
+            message: "Your card was declined for making repeated attempts too frequently.",
+        },
+    ),
+    declines("4100000000000019", "pm_card_radarBlock", DECLINED),
+    declines("4000000000004954", "pm_card_riskLevelHighest", DECLINED),
     TestCard {
         number: "4000000000000341",
         method: "pm_card_chargeCustomerFail",
@@ -169,9 +227,9 @@ pub fn pay(card: &TestCard, view: &View, confirmed: bool) -> Answer {
         return Answer::Declined(TOO_LARGE);
     }
     match card.present {
-        Behaviour::Authenticate if !confirmed => Answer::Confirm,
-        Behaviour::Decline(decline) => Answer::Declined(decline),
-        Behaviour::Approve | Behaviour::Authenticate => {
+        Behaviour::Authenticate(_) | Behaviour::NeedsPayer if !confirmed => Answer::Confirm,
+        Behaviour::Decline(decline) | Behaviour::Authenticate(Some(decline)) => Answer::Declined(decline),
+        Behaviour::Approve | Behaviour::Authenticate(None) | Behaviour::NeedsPayer => {
             let id = payment_id(&view.payment_id, card.method, view.amount_minor);
             Answer::Approved { provider_payment_id: id }
         }
@@ -216,7 +274,7 @@ fn charged(order: &Order) -> Outcome {
     let decline = match TestCard::of_method(method).map(|card| card.absent) {
         _ if order.amount_minor > AMOUNT_MINOR_MAX => TOO_LARGE,
         Some(Behaviour::Approve) => return Outcome::new(Verdict::Succeeded, Some(id)),
-        Some(Behaviour::Authenticate) => {
+        Some(Behaviour::NeedsPayer | Behaviour::Authenticate(_)) => {
             let outcome = Outcome::new(Verdict::RequiresAction, Some(id));
             return outcome.because(NOT_CONFIRMED.code, NOT_CONFIRMED.message);
         }
@@ -270,6 +328,7 @@ mod tests {
         for (method, result, code) in [
             ("pm_card_mastercard", Verdict::Succeeded, None),
             ("pm_card_chargeCustomerFail", Verdict::Failed, Some("card_declined")),
+            ("pm_card_authenticationRequiredOnSetup", Verdict::Succeeded, None),
             ("pm_card_authenticationRequired", Verdict::RequiresAction, Some("authentication_required")),
             ("pm_card_visa_chargeDeclinedInsufficientFunds", Verdict::Failed, Some("insufficient_funds")),
             ("pm_card_none", Verdict::Failed, Some("resource_missing")),

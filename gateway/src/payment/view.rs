@@ -49,10 +49,10 @@ pub enum Status {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct SavedCard {
-    pub brand: String,
-    pub last4: String,
-    pub exp_month: u8,
-    pub exp_year: u16,
+    brand: Option<String>,
+    last4: Option<String>,
+    exp_month: Option<u8>,
+    exp_year: Option<u16>,
     pub provider_method_id: String,
 }
 
@@ -88,6 +88,11 @@ impl View {
 impl SavedCard {
     /// Such as `Visa ending in 4242, expires 12/34`.
     pub fn in_words(&self) -> String {
-        wording::card(Some(&self.brand), Some(&self.last4), Some((self.exp_month, self.exp_year)))
+        wording::card(self.brand.as_deref(), self.last4.as_deref(), self.expiry())
+    }
+
+    /// Month and year, where the provider told them.
+    pub fn expiry(&self) -> Option<(u8, u16)> {
+        self.exp_month.zip(self.exp_year)
     }
 }

@@ -88,7 +88,21 @@ async fn round(
 }
 
 async fn carry_out(database: &Database, providers: &Providers, claim: Claim, lease_ends: Instant) {
-    let Some(order) = &claim.order else { return };
+    let outcome = match &claim.order {
+        Some(order) => carried_out(providers, order).await,
+        None => Outcome::unknown("not_understood", "This gateway does not understand what is to be done."),
+    };
+    let settlement = Settlement {
+        tenant_id: claim.tenant_id,
+        payment_id: claim.payment_id,
+        fence: claim.fence,
+        refund_id: claim.order.as_ref().and_then(|order| order.refund_id),
+        outcome,
+    };
+    record(database, &settlement, lease_ends).await;
+}
+
+async fn carried_out(providers: &Providers, order: &Order) -> Outcome {
     let outcome = match providers.get(&order.provider, &order.environment) {
         Some(provider) => ask(provider, order).await,
         None => {
@@ -98,14 +112,7 @@ async fn carry_out(database: &Database, providers: &Providers, claim: Claim, lea
         }
     };
     log(order, &outcome);
-    let settlement = Settlement {
-        tenant_id: claim.tenant_id,
-        payment_id: claim.payment_id,
-        fence: claim.fence,
-        refund_id: order.refund_id,
-        outcome,
-    };
-    record(database, &settlement, lease_ends).await;
+    outcome
 }
 
 async fn ask(provider: &dyn PaymentProvider, order: &Order) -> Outcome {

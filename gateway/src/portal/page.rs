@@ -152,6 +152,10 @@ pub fn inside(cookie: HeaderValue) -> Response<Body> {
     with_cookie(PAGES.redirect(PATH), cookie)
 }
 
+pub fn home() -> Response<Body> {
+    PAGES.redirect(PATH)
+}
+
 /// Back by GET, so that neither reload nor the back button does it again.
 pub fn done(done: &str) -> Response<Body> {
     PAGES.redirect(&format!("{PATH}?done={done}"))

@@ -63,6 +63,11 @@ impl FromRequestParts<Arc<App>> for Visit {
     }
 }
 
+/// Whoever opens the address of a form is led to the page that it is on.
+pub async fn home() -> Response<Body> {
+    page::home()
+}
+
 /// The page that everything is on.
 pub async fn overview(State(app): State<Arc<App>>, visit: Visit) -> Response<Body> {
     page::or_failed(overviewed(&app, &visit).await)

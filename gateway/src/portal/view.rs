@@ -20,6 +20,16 @@ pub struct View {
     pub payments: Vec<Payment>,
 }
 
+impl View {
+    /// What can be paid at once, of each currency.
+    pub fn limits(&self) -> String {
+        let mut limits: Vec<String> = self.offers.iter().map(Offer::limits).collect();
+        limits.sort_unstable();
+        limits.dedup();
+        limits.join("; ")
+    }
+}
+
 /// Who is here, and at whose.
 #[derive(Deserialize)]
 pub struct Names {
@@ -97,6 +107,7 @@ pub struct Payment {
     asset: String,
     pub status: Status,
     origin: String,
+    refunded: String,
     pub failure: Option<String>,
     created_at: String,
 }
@@ -178,7 +189,7 @@ impl AutoTopUp {
             Some(at) => {
                 format!("The last payment was declined: {why} It is tried again after {}.", minute(at))
             }
-            None => format!("The last payment was declined: {why}"),
+            None => format!("The last one did not go through: {why}"),
         })
     }
 }
@@ -213,7 +224,7 @@ impl Line {
         let cause = match (self.kind.as_str(), self.reason.as_deref()) {
             ("top_up", _) | ("adjust", Some("external_topup")) => "Top-up",
             ("top_up_refund", _) => "Top-up refunded",
-            ("adjust", Some("gift")) => "Gift",
+            ("adjust", Some("gift")) if !self.amount.starts_with('-') => "Gift",
             ("refund", _) | ("adjust", Some("external_refund")) => "Refund",
             ("adjust", _) => "Adjustment",
             ("redeem", _) => "Voucher",
@@ -246,7 +257,7 @@ impl Offer {
     }
 
     /// Such as `0.50 to 999,999.99 USD`.
-    pub fn limits(&self) -> String {
+    fn limits(&self) -> String {
         let (least, most) = (number(&self.least, self.decimals), number(&self.most, self.decimals));
         format!("{least} to {most} {}", self.currency)
     }
@@ -277,13 +288,18 @@ impl Payment {
         self.origin == "auto"
     }
 
-    pub fn in_words(&self) -> &'static str {
-        match self.status {
-            Status::Succeeded => "Paid",
+    pub fn in_words(&self) -> String {
+        let words = match self.status {
+            Status::Succeeded if self.refunded == "0" => "Paid",
+            Status::Succeeded if self.refunded == self.amount => "Paid and refunded",
+            Status::Succeeded => {
+                return format!("Paid, {} refunded", money(&self.refunded, self.decimals, &self.currency));
+            }
             Status::Failed => "Not paid",
             Status::Expired => "Expired",
             Status::Initiated | Status::Pending => "Under way",
-        }
+        };
+        words.to_owned()
     }
 }
 

@@ -86,7 +86,9 @@ impl Cashier {
     pub async fn save_card(&self, card: &str) {
         let (id, token) = self.begun("5", "").await;
         self.begin(&token, None).await;
-        let paid = self.report(&id, "succeeded", card_fields(card)).await;
+        let mut card = card_fields(card);
+        card["provider_payment_id"] = json!(format!("pi_{id}"));
+        let paid = self.report(&id, "succeeded", card).await;
         assert_eq!((&paid["status"], &paid["changed"]), (&json!("succeeded"), &json!(true)), "{paid}");
     }
 

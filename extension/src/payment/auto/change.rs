@@ -12,9 +12,10 @@ use crate::amount::Amount;
 use crate::book::Book;
 use crate::caller::Caller;
 use crate::customer;
-use crate::db::{self, args};
+use crate::db::{self, DbResult, args};
 use crate::handler::Handler;
-use crate::payment::rate;
+use crate::ledger;
+use crate::payment::{provider, rate};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::asset;
 use crate::wallet::movement;
@@ -100,6 +101,18 @@ pub struct Config<'a> {
     pub limit: Option<(i32, i32)>,
 }
 
+/// Where nobody said how many: 10 purchases in a day.
+const LIMIT: (i32, i32) = (10, 86_400);
+
+/// The limit of an auto top-up that is set again by somebody who says nothing of it: the one that it has.
+pub fn limit_of(book: &Book, account_id: Uuid) -> DbResult<Option<(i32, i32)>> {
+    let before = state::read(book, account_id, false)?;
+    Ok(match before.amount {
+        Some(_) => before.max_purchases.zip(before.window_s),
+        None => Some(LIMIT),
+    })
+}
+
 const SET: &str = "
     insert into topup.auto_top_up as a (tenant_id, environment, account_id, customer_id, currency, amount, threshold,
                                         max_purchases, window_s)
@@ -109,9 +122,11 @@ const SET: &str = "
            max_purchases = excluded.max_purchases, window_s = excluded.window_s, failures = 0, not_before = null,
            disabled_reason = null, error = null, last_failed_at = null, due_at = null";
 
-/// Sets the auto top-up of an account that exists, and arms it. If the balance is below its threshold already, it
+/// Sets the auto top-up of an account that exists, and arms it. Refused where no provider takes money in this environment. If the balance is below its threshold already, it
 /// fires when the transaction ends.
 pub fn set(book: &Book, config: &Config) -> Result<(), Failure> {
+    provider::require(book)?;
+    ledger::lock(book, &[config.account_id])?;
     let arguments = args![
         book.tenant_id,
         book.environment.as_str(),
@@ -134,6 +149,10 @@ const UNWATCH: &str = "
 
 /// Ends the auto top-up of an account, if there is one.
 pub fn remove(book: &Book, account_id: Uuid) -> Result<(), Failure> {
+    if state::read(book, account_id, true)?.amount.is_none() {
+        return Ok(());
+    }
+    ledger::lock(book, &[account_id])?;
     db::execute(REMOVE, args![book.tenant_id, account_id])?;
     Ok(db::execute(UNWATCH, args![book.tenant_id, account_id])?)
 }

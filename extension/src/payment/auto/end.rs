@@ -11,6 +11,7 @@ use crate::db::{self, DbResult, args};
 use crate::event;
 use crate::id::Kind;
 use crate::instant::Instant;
+use crate::ledger;
 use crate::payment::fault::Fault;
 use crate::payment::row::{Method, Origin, Payment};
 use crate::reply::Failure;
@@ -21,12 +22,18 @@ const PAUSE_S: i32 = 3600;
 const DECLINES_MAX: i32 = 3;
 const THREE_DECLINES: &str = "three_declines";
 
+const KNOWN: &str = "select true from topup.auto_top_up where tenant_id = $1 and account_id = $2";
 const LOCK: &str = "
     select true from topup.auto_top_up where tenant_id = $1 and account_id = $2 for update";
 
-/// Locks the auto top-up of a payment's account, before the account itself is locked.
-pub fn lock_of(payment: &Payment) -> DbResult<()> {
-    db::execute(LOCK, args![payment.book.tenant_id, payment.account_id])
+/// Locks a payment's account and its auto top-up, where it has one.
+pub fn lock_of(payment: &Payment) -> Result<(), Failure> {
+    let (book, account_id) = (&payment.book, payment.account_id);
+    if !db::write(KNOWN, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty() {
+        ledger::lock(book, &[account_id])?;
+        db::execute(LOCK, args![book.tenant_id, account_id])?;
+    }
+    Ok(())
 }
 
 const PAID: &str = "
@@ -49,6 +56,12 @@ const DECLINED: &str = "
            disabled_reason = case when failures + 1 >= $4 then $5 end,
            not_before = case when failures + 1 < $4 then clock_timestamp() + make_interval(secs => $6) end, due_at = null
      where tenant_id = $1 and account_id = $2 and disabled_reason is null
+       -- What an earlier card did says nothing about the one that is saved by now.
+       and exists (select from topup.payment p
+                     join topup.payment_method m
+                       on m.tenant_id = p.tenant_id and m.environment = p.environment and m.method_id = p.method_id
+                    where p.tenant_id = $1 and p.environment = $7::topup.environment and p.payment_id = $8
+                      and m.replaced_at is null)
     returning disabled_reason is not null, threshold::text, last_failed_at";
 
 /// A charge did not come through. If it was its own, it waits or ends; if another, it no longer counts on that.
@@ -57,8 +70,17 @@ pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
         return Ok(());
     }
     if payment.origin == Origin::Auto {
-        let (tenant_id, error) = (payment.book.tenant_id, fault.message.as_str());
-        let arguments = args![tenant_id, payment.account_id, error, DECLINES_MAX, THREE_DECLINES, PAUSE_S];
+        let (book, error) = (&payment.book, fault.message.as_str());
+        let arguments = args![
+            book.tenant_id,
+            payment.account_id,
+            error,
+            DECLINES_MAX,
+            THREE_DECLINES,
+            PAUSE_S,
+            book.environment.as_str(),
+            payment.id
+        ];
         let noted = db::write(DECLINED, arguments, |row| {
             Ok((row.get::<bool>(1)?, row.amount(2)?, Instant::get(row, 3)?))
         })?;
@@ -117,7 +139,7 @@ const ARM_PAYER: &str = "
            due_at = clock_timestamp()
       from config c where a.tenant_id = c.tenant_id and a.account_id = c.account_id";
 
-/// The payer has a new card: what an earlier one led to is forgotten. It comes before the lock of any account.
+/// The payer has a new card: what an earlier one led to is forgotten.
 pub fn arm_payer(book: &Book, customer_id: Option<Uuid>) -> DbResult<()> {
     db::execute(ARM_PAYER, args![book.tenant_id, book.environment.as_str(), customer_id])
 }

@@ -6,4 +6,4 @@ mod take;
 pub mod work;
 
 pub use book::refunded;
-pub use work::told;
+pub use work::{catch_up, failed, told};

@@ -14,12 +14,19 @@ use crate::reply::Failure;
 
 const KIND: &str = "top_up_refund";
 
-/// The grant that the payment became and what is left of it; plain credit is what is in no grant.
+/// The grant that the payment became and what is left of it. Plain credit is what is in no grant; whatever has been
+/// spent since the payment may have been its own, so that no more than the lowest balance since is still there.
 const LEFT: &str = "
     select g.grant_id,
-           coalesce(g.remaining, greatest(0, b.balance - coalesce((
-               select sum(o.remaining) from topup.credit_grant o
-                where o.tenant_id = $1 and o.account_id = $2 and o.is_open and not o.pending), 0)))::text
+           coalesce(g.remaining, greatest(0, least(
+               b.balance - coalesce((
+                   select sum(o.remaining) from topup.credit_grant o
+                    where o.tenant_id = $1 and o.account_id = $2 and o.is_open and not o.pending), 0),
+               (select min(e.balance_after) from topup.entry e
+                 where e.tenant_id = $1 and e.account_id = $2
+                   and e.account_version >= (select p.account_version from topup.entry p
+                                              where p.tenant_id = $1 and p.account_id = $2
+                                                and p.transaction_id = $3)))))::text
       from topup.balance b
       left join topup.credit_grant g on g.tenant_id = $1 and g.account_id = $2 and g.transaction_id = $3
      where b.tenant_id = $1 and b.account_id = $2";

@@ -6,11 +6,12 @@ use uuid::Uuid;
 use super::book::{self, Origin};
 use super::take;
 use crate::amount::Amount;
+use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
 use crate::id::Kind;
 use crate::payment::currency;
 use crate::payment::fault::Fault;
-use crate::payment::row::{Payment, Status};
+use crate::payment::row::{self, Payment, Status};
 use crate::payment::work::{PAUSE_S, PAUSES_S, REPEAT_S, Request, STUCK_S};
 use crate::reply::Failure;
 
@@ -21,13 +22,14 @@ const CLAIM: &str = "
          where due_at <= now() order by due_at limit $1 for update skip locked),
     claimed as (
         update topup.payment_refund r
-           set due_at = now() + make_interval(secs => $2), fence = r.fence + 1, attempts = r.attempts + 1
+           set due_at = now() + make_interval(secs => $2), fence = r.fence + 1, attempts = r.attempts + 1,
+               first_claimed_at = coalesce(r.first_claimed_at, now())
           from due
          where r.tenant_id = due.tenant_id and r.environment = due.environment and r.refund_id = due.refund_id
         returning r.*)
     select c.tenant_id, c.environment::text, c.payment_id, c.fence, c.refund_id, c.amount::text, c.description,
            p.customer_id, p.method, p.provider, p.currency, p.provider_payment_id,
-           c.created_at < now() - make_interval(secs => $3)
+           c.first_claimed_at < now() - make_interval(secs => $3)
       from claimed c
       join topup.payment p
         on p.tenant_id = c.tenant_id and p.environment = c.environment and p.payment_id = c.payment_id";
@@ -70,15 +72,15 @@ pub enum Answer {
     Unknown,
 }
 
-const FIND: &str = "
-    select transaction_id from topup.payment_refund
+const OPEN: &str = "
+    select true from topup.payment_refund
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3 and refund_id = $4
        and status = 'pending'";
 
 const END: &str = "
     update topup.payment_refund
        set status = $4, ended_at = clock_timestamp(), due_at = null, reversal_id = $5, failure_code = $6, failure_message = $7
-     where tenant_id = $1 and environment = $2::topup.environment and refund_id = $3 and status = 'pending'";
+     where tenant_id = $1 and environment = $2::topup.environment and refund_id = $3 and status <> 'failed'";
 
 const PUT_OFF: &str = "
     update topup.payment_refund
@@ -95,8 +97,9 @@ pub fn settle(
 ) -> Result<bool, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
     let arguments = args![tenant_id, environment, payment.id, refund_id];
-    let open = db::write(FIND, arguments, |row| row.maybe_uuid(1))?;
-    let Some(taken_by) = open.into_iter().next() else { return Ok(false) };
+    if db::write(OPEN, arguments, |_| Ok(()))?.is_empty() {
+        return Ok(false);
+    }
     match answer {
         Answer::Refunded => {
             let nothing = None::<&str>;
@@ -104,11 +107,7 @@ pub fn settle(
                 args![tenant_id, environment, refund_id, "succeeded", None::<Uuid>, nothing, nothing];
             db::execute(END, arguments)?;
         }
-        Answer::Refused => {
-            let reversal = taken_by.map(|taken_by| take::undo(payment, refund_id, taken_by)).transpose()?;
-            let (code, message) = (fault.code.as_str(), fault.message.as_str());
-            db::execute(END, args![tenant_id, environment, refund_id, "failed", reversal, code, message])?;
-        }
+        Answer::Refused => return failed(payment, None, Some(refund_id), fault),
         Answer::Unknown => return put_off(payment, refund_id, fence),
     }
     Ok(true)
@@ -126,24 +125,73 @@ fn put_off(payment: &Payment, refund_id: Uuid, fence: i64) -> Result<bool, Failu
     Ok(true)
 }
 
+/// By its id; or else one that the provider made by itself, of as much as is booked here and no longer stands there.
+const FIND: &str = "
+    select refund_id, transaction_id from topup.payment_refund
+     where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3 and status <> 'failed'
+       and case when $4 is null then origin = 'provider' and amount = $5::numeric else refund_id = $4 end
+     order by refund_id desc limit 1";
+
+/// A refund did not go through, or came back later: its credit is given back. Tells whether that is new.
+/// `standing_minor`: all that is refunded at the provider without it.
+pub fn failed(
+    payment: &Payment,
+    standing_minor: Option<i64>,
+    refund_id: Option<Uuid>,
+    fault: &Fault,
+) -> Result<bool, Failure> {
+    if let Some(standing_minor) = standing_minor {
+        note_told(payment, standing_minor, true)?;
+    }
+    let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
+    let standing = standing_minor.and_then(|minor| currency::from_minor(minor, &payment.currency));
+    let booked = book::refunded(&payment.book, payment.id, true)?.amount;
+    let amount = standing.map(|standing| (booked - standing).to_string());
+    let arguments = args![tenant_id, environment, payment.id, refund_id, amount];
+    let found = db::write(FIND, arguments, |row| Ok((row.uuid(1)?, row.maybe_uuid(2)?)))?;
+    let Some((refund_id, taken_by)) = found.into_iter().next() else { return Ok(false) };
+    let reversal = taken_by.map(|taken_by| take::undo(payment, refund_id, taken_by)).transpose()?;
+    let (code, message) = (fault.code.as_str(), fault.message.as_str());
+    db::execute(END, args![tenant_id, environment, refund_id, "failed", reversal, code, message])?;
+    catch_up(&payment.book, payment.id)?;
+    Ok(true)
+}
+
 /// The provider tells how much it has refunded of a payment in all. What is not known here yet is booked; the
 /// payment is locked.
 pub fn told(payment: &Payment, refunded_minor: i64, refund_id: Option<Uuid>) -> Result<bool, Failure> {
-    if payment.status != Status::Succeeded {
+    note_told(payment, refunded_minor, false)?;
+    let settled = match refund_id {
+        Some(refund_id) => settle(payment, (refund_id, 0), Answer::Refunded, &Fault::told(None, None))?,
+        None => false,
+    };
+    Ok(catch_up(&payment.book, payment.id)? || settled)
+}
+
+const NOTE_TOLD: &str = "
+    update topup.payment
+       set refunded_told = case when $5 then $4::numeric else greatest(refunded_told, $4::numeric) end
+     where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3";
+
+/// Keeps what the provider called refunded, also of a payment that has not succeeded here yet. It becomes less only
+/// where a refund failed (`is_less`).
+fn note_told(payment: &Payment, minor: i64, is_less: bool) -> Result<(), Failure> {
+    let told = currency::from_minor(minor, &payment.currency).unwrap_or_default().min(payment.amount);
+    let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
+    Ok(db::execute(NOTE_TOLD, args![tenant_id, environment, payment.id, told.to_string(), is_less])?)
+}
+
+/// Books what the provider has refunded of a payment and is not booked yet, once that has succeeded. Tells whether
+/// there was any.
+pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
+    let no_payment = || Failure::Fault("the payment is gone".to_owned());
+    let payment = row::find(book, payment_id)?.ok_or_else(no_payment)?;
+    let amount = payment.refunded_told - book::refunded(book, payment_id, true)?.amount;
+    if payment.status != Status::Succeeded || amount <= Amount::ZERO {
         return Ok(false);
     }
-    let mut changed = false;
-    if let Some(refund_id) = refund_id {
-        changed = settle(payment, (refund_id, 0), Answer::Refunded, &Fault::told(None, None))?;
-    }
-    let told =
-        currency::from_minor(refunded_minor, &payment.currency).unwrap_or_default().min(payment.amount);
-    let amount = told - book::refunded(&payment.book, payment.id, true)?.amount;
-    if amount > Amount::ZERO {
-        book::write(payment, amount, Origin::Provider, None)?;
-        changed = true;
-    }
-    Ok(changed)
+    book::write(&payment, amount, Origin::Provider, None)?;
+    Ok(true)
 }
 
 const NEXT_DUE: &str = "
