@@ -1,9 +1,9 @@
-# The private Postgres of `make run`: where it lives, and how it starts and stops; sourced after lib.sh.
+# A private Postgres under $run_dir (that of `make run`, if not told otherwise): how it starts and stops; sourced after lib.sh.
 # shellcheck shell=bash disable=SC2154
 
-# Makes target/run. As root the server runs as user postgres, who may be unable to enter this checkout (/root and
-# fresh temporary directories are 0700). Then the directory lives under /var/tmp, named after the checkout, and
-# target/run is a link to it.
+# Makes $run_dir. As root the server runs as user postgres, who may be unable to enter this checkout (/root and
+# fresh temporary directories are 0700). Then the directory lives under /var/tmp, named after its place, and
+# $run_dir is a link to it.
 place_run_dir() {
     if [ ! -e "$run_dir" ]; then
         if is_root && ! as_postgres test -x "$target"; then
@@ -23,7 +23,7 @@ place_run_dir() {
     run_dir="$(readlink -f "$run_dir")"
 }
 
-away_dir() { echo "/var/tmp/pg_topup-$(printf %s "$target" | sha256sum | cut -c1-12)"; }
+away_dir() { echo "/var/tmp/pg_topup-$(printf %s "$run_dir" | sha256sum | cut -c1-12)"; }
 
 # The pid of our running server; nothing when it is not running. A pid file may be stale and its number
 # somebody else's by now, so the process must be a postgres that works in our data directory.
