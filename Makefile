@@ -1,5 +1,5 @@
 # The way in: every target is one script under scripts/, which can as well be called by itself.
-.PHONY: help run stop test lint receiver clean
+.PHONY: help run stop test bench lint receiver clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -12,6 +12,9 @@ stop: ## stop the gateway and the private Postgres that `make run` started
 
 test: ## the same set-up, then lints and every test
 	@scripts/test
+
+bench: ## speed against the yardsticks, on a private Postgres of its own; some 20 minutes
+	@scripts/bench
 
 lint: ## rustfmt and clippy, warnings are errors
 	@scripts/lint

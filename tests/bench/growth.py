@@ -1,0 +1,41 @@
+"""What a send leaves behind: bytes of each table and index, and of the journal that is written ahead (WAL)."""
+
+import server
+from measure import SEND_BY_MANY, Bench
+from report import Row
+
+CLIENTS = 8
+SIZES = """
+    select c.relname, pg_relation_size(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'topup' and c.relkind in ('r', 'i')
+    union all
+    select 'toast', sum(pg_total_relation_size(reltoastrelid))::bigint from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'topup' and c.relkind = 'r' and reltoastrelid <> 0
+"""
+
+
+def sizes(database: str) -> dict[str, int]:
+    return {name: int(size) for name, size in (line.split("|") for line in server.sql(database, SIZES).splitlines())}
+
+
+def run(bench: Bench) -> list[Row]:
+    rows = []
+    for name, template, said in (("grown_bare", bench.bare(), "no endpoint"), ("grown_told", bench.told(), "an endpoint")):
+        database = bench.wallets(name, template)
+        # Every wallet has sent before: a page that the first update of a balance takes is no share of the next send.
+        server.pgbench(database, SEND_BY_MANY, CLIENTS, bench.seconds * 2)
+        server.sql(database, "checkpoint")
+        sent, wal, before = counts(database), server.sql(database, "select pg_current_wal_lsn()"), sizes(database)
+        server.pgbench(database, SEND_BY_MANY, CLIENTS, bench.seconds * 2)
+        after, sends = sizes(database), counts(database) - sent
+        wal_bytes = float(server.sql(database, f"select pg_current_wal_lsn() - '{wal}'::pg_lsn"))
+        grown = {key: (after[key] - before.get(key, 0)) / sends for key in after if after[key] > before.get(key, 0)}
+        rows.append(Row(f"table and index of a send, {said}", "bytes", [sum(grown.values())]))
+        rows.append(Row(f"WAL of a send, {said}", "bytes", [wal_bytes / sends]))
+        shares = sorted(grown.items(), key=lambda share: -share[1])
+        bench.note(f"Bytes of a send, {said} ({sends:,} sends): " + ", ".join(f"{key} {size:.0f}" for key, size in shares))
+    return rows
+
+
+def counts(database: str) -> int:
+    return int(server.sql(database, "select count(*) from topup.top_up"))
