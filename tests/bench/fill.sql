@@ -17,7 +17,8 @@ receiver as (
       join topup.balance b on b.tenant_id = a.tenant_id and b.account_id = a.account_id)
 select f.tenant_id, f.wallet_id, f.at + n * interval '1 microsecond' as at,
        -- UUIDv7, in the order of n.
-       (lpad(to_hex(f.ms + n / 1000), 12, '0') || '7' || lpad(to_hex(n % 1000), 3, '0') || '8000' || lpad(to_hex(n), 12, '0'))::uuid as id,
+       (lpad(to_hex(f.ms + n / 1000), 12, '0') || '7' || lpad(to_hex(n % 1000), 3, '0') || '8000'
+           || lpad(to_hex(n), 12, '0'))::uuid as id,
        f.version + n as version, f.balance - n as balance,
        r.email, r.account_id, r.version + (n - 1) / 100 + 1 as received_version, r.balance + (n - 1) / 100 + 1 as received
   from first f, generate_series(1, :sends) n join receiver r on r.k = (n - 1) % 100 + 1

@@ -27,13 +27,16 @@ class Bench:
         say(f"   {text}")
         self.notes.append(text)
 
-    def interleave(self, variants: dict[str, Callable[[float], float]], *, warm: bool = True) -> dict[str, list[float]]:
+    def interleave(
+        self, variants: dict[str, Callable[[float], float]], *, warm: bool = True
+    ) -> dict[str, list[float]]:
         """Runs each variant once a round, for so many seconds; another begins each time."""
         figures: dict[str, list[float]] = {name: [] for name in variants}
         if warm:
             for variant in variants.values():
                 variant(WARM_S)
         server.sql("postgres", "checkpoint")
+        server.sql("postgres", "select pg_stat_reset_shared('wal')")
         names = list(variants)
         for number in range(self.rounds):
             shift = number % len(names)
@@ -41,7 +44,14 @@ class Bench:
                 figure = variants[name](self.seconds)
                 figures[name].append(figure)
                 say(f"   round {number + 1}: {name}: {figure:,.2f}")
+        self.note_syncs(", ".join(names))
         return figures
+
+    def note_syncs(self, what: str) -> None:
+        """How long the disk took for a commit meanwhile, by Postgres's own account."""
+        each = "round((wal_sync_time / greatest(wal_sync, 1))::numeric, 2)"
+        syncs, ms = server.sql("postgres", f"select wal_sync, {each} from pg_stat_wal").split("|")
+        self.note(f"The disk during ({what}): {int(syncs):,} syncs of {ms} ms on average.")
 
     def database(self, name: str, make: Callable[[], None]) -> str:
         """The database of that name, made on first use."""
@@ -60,20 +70,24 @@ class Bench:
 
         return self.rate(self.database("tpcb", make), None, clients)
 
-    def rate(self, database: str, statements: str | None, clients: int, api_key: str = "", times: int = 1) -> Callable[[float], float]:
+    def rate(
+        self, database: str, statements: str | None, clients: int, api_key: str = "", times: int = 1
+    ) -> Callable[[float], float]:
         """How often a second the statements run; `times` things are done by each."""
         def measure(seconds: float) -> float:
             return server.pgbench(database, statements, clients, seconds, api_key).per_s * times
 
         return measure
 
-    def wallets(self, name: str, template: str | None = None, prepare: Callable[[str], None] | None = None) -> str:
+    def wallets(
+        self, name: str, template: str = "wallets", prepare: Callable[[str], None] | None = None
+    ) -> str:
         """A database of 10,000 wallets; all are copies of one, or of another, with something added."""
         def make_empty() -> None:
             server.script(server.create("wallets"), "wallets.sql", wallets=WALLETS)
 
         def make() -> None:
-            server.create(name, template or "wallets")
+            server.create(name, template)
             if prepare:
                 prepare(name)
 
@@ -87,7 +101,11 @@ class Bench:
     def told(self) -> str:
         """Wallets with a webhook endpoint each."""
         url = "https://example.com/hook"
-        return self.wallets("told", prepare=lambda name: server.script(name, "endpoints.sql", url=url, wallets=WALLETS))
+
+        def prepare(name: str) -> None:
+            server.script(name, "endpoints.sql", url=url, wallets=WALLETS)
+
+        return self.wallets("told", prepare=prepare)
 
 
 def say(text: str) -> None:

@@ -44,19 +44,22 @@ class Gateway:
 
 
 @contextmanager
-def gateway(database: str, *flags: str):
+def gateway(database: str):
     """A gateway that serves a database, without a limit on how often a key may call."""
     server.sql(database, f"""
         do $$ begin
-            if not exists (select from pg_roles where rolname = '{GATEWAY_ROLE}') then create role {GATEWAY_ROLE} login; end if;
+            if not exists (select from pg_roles where rolname = '{GATEWAY_ROLE}') then
+                create role {GATEWAY_ROLE} login;
+            end if;
         end $$;
         alter role {GATEWAY_ROLE} password '{GATEWAY_PASSWORD}';
         grant topup_gateway to {GATEWAY_ROLE}""")
     log = Path(os.environ["BENCH_DIR"]) / "gateway.log"
     host, port = os.environ["PGHOST"], os.environ["PGPORT"]
-    environment = os.environ | {"DATABASE_URL": f"postgres://{GATEWAY_ROLE}:{GATEWAY_PASSWORD}@{host}:{port}/{database}"}
-    command = [os.environ["GATEWAY_BIN"], "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--rate-limit", "0",
-               "--allow-private-webhooks", "--log-format", "text", "--log-level", "warn", *flags]
+    address = f"postgres://{GATEWAY_ROLE}:{GATEWAY_PASSWORD}@{host}:{port}/{database}"
+    command = [os.environ["GATEWAY_BIN"], "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+               "--rate-limit", "0", "--allow-private-webhooks", "--log-format", "text", "--log-level", "warn"]
+    environment = os.environ | {"DATABASE_URL": address}
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
         try:
             def listening():
@@ -115,10 +118,11 @@ def wrk(url: str, api_key: str, connections: int, seconds: float, body: str | No
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write("\n".join(lines))
         file.flush()
-        command = ["wrk", "--latency", "-t", 1 if connections < 100 else 2, "-c", connections, "-d", f"{round(seconds)}s",
-                   "--timeout", "30s", "-s", file.name, url]
+        command = ["wrk", "--latency", "-t", 1 if connections < 100 else 2, "-c", connections,
+                   "-d", f"{round(seconds)}s", "--timeout", "30s", "-s", file.name, url]
         printed = server.run(command, seconds + server.RUN_S_EXTRA)
     if "Non-2xx" in printed or "Socket errors" in printed:
         raise server.Failed(f"not every call succeeded: {printed}")
     median = re.search(r"^\s+50%\s+([\d.]+)(us|ms|s)", printed, re.M)
-    return Load(float(re.search(r"^Requests/sec:\s+([\d.]+)", printed, re.M)[1]), float(median[1]) * UNITS_MS[median[2]])
+    per_s = re.search(r"^Requests/sec:\s+([\d.]+)", printed, re.M)
+    return Load(float(per_s[1]), float(median[1]) * UNITS_MS[median[2]])

@@ -54,7 +54,8 @@ begin
         '"discount_bps":0,"recipient_email":null}}', send_id, now, voucher, cents, floor(after * 100), cents);
     insert into plain.event (tenant_id, environment, event_id, type, transaction_id, body)
     values (w.tenant_id, 'staging', event_id, 'topup.delivered', send_id, format(
-        '{"id":"evt_%s","type":"topup.delivered","created_at":"%s","environment":"staging","data":%s}', event_id, now, reply));
+        '{"id":"evt_%s","type":"topup.delivered","created_at":"%s","environment":"staging","data":%s}',
+        event_id, now, reply));
     insert into plain.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id)
     values (w.tenant_id, 'staging', dlv_id, event_id, w.endpoint_id);
     insert into plain.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)

@@ -23,7 +23,7 @@ class Bar:
 
     def cells(self, values: list[float]) -> tuple[str, str, str, str]:
         ratio = self.ratio(values)
-        limit = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
+        limit = f"≥ {self.least:.3g}" if self.least is not None else f"≤ {self.most:.3g}"
         is_met = ratio >= self.least if self.least is not None else ratio <= self.most
         against = f"{self.against} ({short(statistics.median(self.others))})" if self.others else ""
         return against, f"{ratio:.2f}" if self.others else "", limit, "met" if is_met else "**missed**"
@@ -39,7 +39,8 @@ class Row:
     bars: list[Bar] = field(default_factory=list)
 
     def lines(self) -> list[tuple[str, ...]]:
-        figure = (f"{short(statistics.median(self.values))} {self.unit}".strip(), f"{short(min(self.values))} … {short(max(self.values))}")
+        middle = f"{short(statistics.median(self.values))} {self.unit}".strip()
+        figure = (middle, f"{short(min(self.values))} … {short(max(self.values))}")
         if not self.bars:
             return [(self.what, *figure, "", "", "", "")]
         first, *others = (bar.cells(self.values) for bar in self.bars)

@@ -47,6 +47,7 @@ def run(bench: Bench) -> list[Row]:
         Row("`topup.send_many`, 100 a call, one wallet, 1 client", "sends/s", found["1 client"], bars),
         Row("the same at 4 clients", "sends/s", found["4 clients"], bars),
         Row("the same with an endpoint, 1 client", "sends/s", found["1 client, told"]),
-        Row(f"batches to {RECIPIENTS} customers in any order, {OVERLAP_CLIENTS} clients", "sends/s", found["overlapping"]),
+        Row(f"batches to {RECIPIENTS} customers in any order, {OVERLAP_CLIENTS} clients", "sends/s",
+            found["overlapping"]),
         Row("deadlocks among them", "", [float(deadlocks(bare) - before + lost)], [Bar(most=0)]),
     ]

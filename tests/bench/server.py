@@ -55,10 +55,13 @@ class Run:
     failed: int
 
 
-def pgbench(database: str, statements: str | None, clients: int, seconds: float, api_key: str = "", *, latencies=False) -> Run:
+def pgbench(
+    database: str, statements: str | None, clients: int, seconds: float, api_key: str = "", *, latencies: bool = False
+) -> Run:
     """Runs statements again and again, prepared, or the built-in TPC-B where there are none."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [PG_BIN / "pgbench", "-n", "-M", "prepared", "-c", clients, "-j", min(clients, 2), "-T", round(seconds)]
+        command = [PG_BIN / "pgbench", "-n", "-M", "prepared", "-c", clients, "-j", min(clients, 2)]
+        command += ["-T", round(seconds)]
         if statements is None:
             command += ["-b", "tpcb-like"]
         else:

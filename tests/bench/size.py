@@ -1,7 +1,9 @@
 """Reads, and what becomes of them and of sends when the ledger has grown."""
 
+from collections.abc import Callable
+
 import server
-from measure import KEY, SEND_BY_MANY, WALLETS, Bench, accepted
+from measure import KEY, SEND_BY_MANY, Bench, accepted
 from report import Bar, Row
 
 CLIENTS = 8
@@ -23,15 +25,16 @@ PAGES = {
 def fill(database: str, entries: int) -> None:
     """One endpoint, one real send to each customer, and then rows as if there had been so many more."""
     server.script(database, "endpoints.sql", url="https://example.com/hook", wallets=1)
-    server.sql(database, f"select bench.be(1); select count(bench.accept(topup.send('claude', 100, 'c' || n || '@example.com'))) "
-                         f"from generate_series(1, {CUSTOMERS}) n")
+    send = "bench.accept(topup.send('claude', 100, 'c' || n || '@example.com'))"
+    server.sql(database, f"select bench.be(1); select count({send}) from generate_series(1, {CUSTOMERS}) n")
     sends = entries // 2 // CUSTOMERS * CUSTOMERS
     server.script(database, "fill.sql", sends=sends)
 
 
 def prove(database: str) -> None:
     """What was filled in bulk is what the ledger itself could have written."""
-    broken = server.sql(database, "select string_agg(invariant || ': ' || detail, '; ') from topup.check() where not holds")
+    faults = "select string_agg(invariant || ': ' || detail, '; ') from topup.check() where not holds"
+    broken = server.sql(database, faults)
     if broken:
         raise server.Failed(f"the filled ledger does not hold: {broken}")
 
@@ -50,15 +53,16 @@ def run(bench: Bench) -> list[Row]:
     variants["sends, small"] = bench.rate(small, SEND_BY_MANY, CLIENTS)
     variants["sends, large"] = bench.rate(large, SEND_BY_MANY, CLIENTS)
     found = bench.interleave(variants)
-    rows = [Row(f"{name}, 8 clients", "/s", found[f"{name}, small"], [Bar(least=5.0, against="TPC-B", others=found["TPC-B"])])
-            for name in READS]
+    bars = [Bar(least=5.0, against="TPC-B", others=found["TPC-B"])]
+    rows = [Row(f"{name}, 8 clients", "/s", found[f"{name}, small"], bars) for name in READS]
     in_large = f"{bench.entries:,} entries"
-    flat = [(name, "/s", dict(least=1 / 1.2)) for name in READS] + [(name, "ms", dict(most=1.2)) for name in PAGES]
-    for name, unit, limit in flat + [("sends", "/s", dict(least=0.9))]:
+    flat = [(name, "/s", {"least": 1 / 1.2}) for name in READS] + [(name, "ms", {"most": 1.2}) for name in PAGES]
+    for name, unit, limit in [*flat, ("sends", "/s", {"least": 0.9})]:
         bar = Bar(**limit, against=f"{SMALL_ENTRIES:,}", others=found[f"{name}, small"])
         rows.append(Row(f"{name} with {in_large}", unit, found[f"{name}, large"], [bar]))
     return rows
 
 
-def latency(database: str, statement: str):
+def latency(database: str, statement: str) -> Callable[[float], float]:
+    """The median of one client, in milliseconds."""
     return lambda seconds: server.pgbench(database, statement, 1, seconds, KEY, latencies=True).median_ms
