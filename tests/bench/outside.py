@@ -14,7 +14,7 @@ import server
 
 START_S_MAX = 30
 END_S_MAX = 40
-POLL_S = 0.05
+POLL_S = 0.1
 GATEWAY_ROLE = "gateway"
 GATEWAY_PASSWORD = "bench"
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
