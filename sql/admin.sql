@@ -1,8 +1,10 @@
 -- What administrators do: tenants, keys, roles, tiers, platforms. Mistakes are SQL errors here, since the
 -- one who makes them sits before the prompt; what apps and clients call answers with the envelope instead.
 
+-- Its body is bound as it is created, whatever the search_path. A setting of its own would keep it from being inlined,
+-- and lists call it for each of their rows.
 create function topup.rfc3339(at timestamptz) returns text
-    language sql stable parallel safe strict set search_path = pg_catalog, pg_temp
+    language sql stable parallel safe strict
     return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 create function topup.version() returns text

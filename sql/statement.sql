@@ -19,10 +19,13 @@ begin
     high := coalesce(high, 0);
     while low < high loop
         middle := (low + high + 1) / 2;
+        -- Two look-ups by whole keys, whatever the planner knows of the tenant.
         select t.created_at < at into strict is_before
-          from topup.entry e
-          join topup.transaction t on t.tenant_id = e.tenant_id and t.transaction_id = e.transaction_id
-         where e.tenant_id = tenant_id and e.account_id = account_id and e.account_version = middle;
+          from topup.transaction t
+         where t.tenant_id = tenant_id
+           and t.transaction_id = (
+               select e.transaction_id from topup.entry e
+                where e.tenant_id = tenant_id and e.account_id = account_id and e.account_version = middle);
         if is_before then
             low := middle;
         else

@@ -16,7 +16,7 @@ async fn every_function_is_described_pinned_and_closed_to_the_public() {
         select format('%s: %s', p.oid::regprocedure, fault)
           from pg_proc p, lateral (values
               ('no comment', obj_description(p.oid, 'pg_proc') is null),
-              ('search_path', not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
+              ('search_path', p.prosqlbody is null and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
               ('public may execute it', has_function_privilege('public', p.oid, 'execute'))) f (fault, at_fault)
          where p.pronamespace = 'topup'::regnamespace and at_fault";
     assert_eq!(lines(&admin, careless).await, Vec::<String>::new());
