@@ -1,13 +1,17 @@
 //! The one door: who is calling, may they, was this asked before, what is asked, and the reply as text.
 
+use std::ops::Deref;
+
 use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::catalog;
 use crate::id::Kind;
+use crate::ledger;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
+use crate::send::{self, Ask};
 use crate::surface::Surface;
 
 /// Calls in one batch, at most.
@@ -79,17 +83,85 @@ fn call_many(
     if count > BATCH_MAX || lengths.iter().any(|length| *length != count) {
         error!("call_many takes five arrays of one length, at most {BATCH_MAX}");
     }
-    let replies: Vec<_> = (0..count)
-        .map(|n| {
-            let client_ip = client_ips[n].as_deref();
-            let operation = operations[n].as_deref().unwrap_or_default();
-            let request = requests[n].as_deref().unwrap_or_default();
-            let idempotency_key = idempotency_keys[n].as_deref();
-            let reply = answer_wire(api_keys[n].as_deref(), operation, request, idempotency_key, client_ip);
-            (reply.http_status, reply.body, reply.replayed)
+    let call = |n: usize| WireCall {
+        api_key: api_keys[n].as_deref().unwrap_or_default(),
+        operation: operations[n].as_deref().unwrap_or_default(),
+        request: requests[n].as_deref().unwrap_or_default(),
+        idempotency_key: idempotency_keys[n].as_deref(),
+        client_ip: client_ips[n].as_deref(),
+    };
+    let calls: Vec<WireCall> = (0..count).map(call).collect();
+    let both_send = |a: &WireCall, b: &WireCall| a.operation == send::NAME && b.operation == send::NAME;
+    let replies: Vec<_> = calls
+        .chunk_by(both_send)
+        .flat_map(|calls| match calls {
+            [call] => vec![call.answer()],
+            sends => reply::or_error(answer_sends(sends)),
         })
+        .map(|reply| (reply.http_status, reply.body, reply.replayed))
         .collect();
     TableIterator::new(replies)
+}
+
+/// A call as the wire brings it.
+struct WireCall<'a> {
+    api_key: &'a str,
+    operation: &'a str,
+    request: &'a str,
+    idempotency_key: Option<&'a str>,
+    client_ip: Option<&'a str>,
+}
+
+impl WireCall<'_> {
+    fn answer(&self) -> Rendered {
+        answer_wire(Some(self.api_key), self.operation, self.request, self.idempotency_key, self.client_ip)
+    }
+}
+
+/// Sends that follow one another. Those of one key are one batch, as long as no other key's come between: two keys may
+/// have one wallet. Several wallets are locked in one order beforehand.
+fn answer_sends(calls: &[WireCall]) -> Result<Vec<Rendered>, Failure> {
+    let mut callers: Vec<(&WireCall, Result<Caller, Failure>)> = Vec::new();
+    let mut placed: Vec<(usize, Ask)> = Vec::with_capacity(calls.len());
+    for call in calls {
+        let is_callers = |(first, caller): &(&WireCall, Result<Caller, Failure>)| {
+            let from_anywhere = caller.as_ref().is_ok_and(|caller| caller.from_anywhere);
+            first.api_key == call.api_key && (from_anywhere || first.client_ip == call.client_ip)
+        };
+        let place = callers.iter().position(is_callers).unwrap_or_else(|| {
+            callers.push((call, Caller::by_key(call.api_key, call.client_ip)));
+            callers.len() - 1
+        });
+        placed.push((place, Ask { text: call.request, idempotency_key: call.idempotency_key }));
+    }
+    let senders = || callers.iter().filter_map(|(_, caller)| caller.as_ref().ok());
+    if senders().any(|caller| senders().any(|other| caller.wallet_id != other.wallet_id)) {
+        let may_send = |caller: &&Caller| caller.require(Scope::Send).is_ok();
+        ledger::lock_wallets(senders().filter(may_send).map(Deref::deref))?;
+    }
+    let mut replies = Vec::with_capacity(calls.len());
+    for asks in placed.chunk_by(|a, b| a.0 == b.0) {
+        let caller = asks.first().and_then(|(place, _)| callers.get(*place));
+        let (_, caller) = caller.ok_or_else(|| Failure::Fault("a call without a caller".to_owned()))?;
+        let asks: Vec<Ask> = asks.iter().map(|(_, ask)| *ask).collect();
+        replies.extend(answer_batch(caller.as_ref(), &asks)?);
+    }
+    Ok(replies)
+}
+
+/// Answers sends of one caller, in order.
+pub fn answer_batch(caller: Result<&Caller, &Failure>, asks: &[Ask]) -> Result<Vec<Rendered>, Failure> {
+    let operation = catalog::find(send::NAME).ok_or_else(|| Failure::Fault("no send".to_owned()))?;
+    let replies = match caller {
+        Ok(caller) => match send::send_all(caller, operation.terms, asks) {
+            Ok(replies) => replies,
+            Err(Failure::Refused(refusal)) => return asks.iter().map(|_| refusal.render()).collect(),
+            Err(fault) => return Err(fault),
+        },
+        Err(Failure::Refused(refusal)) => return asks.iter().map(|_| refusal.render()).collect(),
+        Err(Failure::Fault(fault)) => return Err(Failure::Fault(fault.clone())),
+    };
+    replies.into_iter().map(|reply| reply.or_else(|refusal| refusal.render())).collect()
 }
 
 /// Judges a key and the address that it comes from, and does nothing else: code 1000, or the refusal that

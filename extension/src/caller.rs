@@ -19,6 +19,8 @@ pub struct Caller {
     book: Book,
     pub key: Key,
     pub spending_limit: Option<SpendingLimit>,
+    /// Whether its key may be used from every address.
+    pub from_anywhere: bool,
 }
 
 /// What a key must be allowed to.
@@ -76,7 +78,8 @@ macro_rules! select_caller {
                     k.cap_cents, k.cap_period, k.scopes, e.spending_limit_cents, e.spending_limit_duration,
                     e.spending_limit_strategy, ",
             $address_allowed,
-            " from topup.key k
+            ", k.allowed_ips is null
+              from topup.key k
               join topup.tenant_environment e on e.tenant_id = k.tenant_id and e.environment = k.environment
               join topup.tier t on t.tier = k.tier ",
             $from_where
@@ -95,30 +98,27 @@ const BY_ROLE: &str = select_caller!(
      where b.role_name = pg_catalog.pg_get_userbyid($1) and k.revoked_at is null"
 );
 
-const CLIENT_ADDRESS: &str = "select pg_catalog.inet_client_addr()::text";
+/// From where this session is connected.
+const BY_KEY_HERE: &str = select_caller!(
+    "k.allowed_ips is null or coalesce(pg_catalog.inet_client_addr() <<= any (k.allowed_ips), false)",
+    "where k.secret_hash = $1 and k.revoked_at is null"
+);
 
 impl Caller {
     /// The owner of an API key that calls from an address. A key with allowed addresses is refused
     /// where the address is unknown.
     pub fn by_key(api_key: &str, client_ip: Option<&str>) -> Result<Caller, Failure> {
         let hash = Sha256::digest(api_key.as_bytes());
-        let found = db::read(BY_KEY, args![hash.as_slice(), client_ip], read_caller)?;
-        let (caller, address_allowed) = found.into_iter().next().ok_or_else(no_such_key)?;
-        if !address_allowed {
-            return Err(
-                Refusal::new(Code::IpNotWhitelisted, "This key may not be used from this address.").into()
-            );
-        }
-        Ok(caller)
+        judge(db::read_by_key(BY_KEY, args![hash.as_slice(), client_ip], read_caller)?)
     }
 
     /// Who calls the typed SQL functions: the key in `topup.api_key`, else the key bound to the role.
     pub fn of_session() -> Result<Caller, Failure> {
         if let Some(api_key) = settings::api_key() {
-            let address = db::read(CLIENT_ADDRESS, args![], |row| row.maybe::<String>(1))?;
-            return Caller::by_key(&api_key, address.into_iter().next().flatten().as_deref());
+            let hash = Sha256::digest(api_key.as_bytes());
+            return judge(db::read_by_key(BY_KEY_HERE, args![hash.as_slice()], read_caller)?);
         }
-        let found = db::read(BY_ROLE, &[session_role().into()], read_caller)?;
+        let found = db::read_by_key(BY_ROLE, &[session_role().into()], read_caller)?;
         found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
     }
 
@@ -134,7 +134,7 @@ impl Caller {
             cap_period: String::new(),
             scopes: Vec::new(),
         };
-        Caller { book, key, spending_limit: None }
+        Caller { book, key, spending_limit: None, from_anywhere: true }
     }
 
     /// Refuses what the key's scopes leave out.
@@ -174,8 +174,18 @@ fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
             scopes: row.get(10)?,
         },
         spending_limit: SpendingLimit::read(row, 11)?,
+        from_anywhere: row.get(15)?,
     };
     Ok((caller, row.get(14)?))
+}
+
+fn judge(found: Vec<(Caller, bool)>) -> Result<Caller, Failure> {
+    let (caller, address_allowed) = found.into_iter().next().ok_or_else(no_such_key)?;
+    if !address_allowed {
+        let message = "This key may not be used from this address.";
+        return Err(Refusal::new(Code::IpNotWhitelisted, message).into());
+    }
+    Ok(caller)
 }
 
 fn no_such_key() -> Failure {

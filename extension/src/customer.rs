@@ -1,5 +1,7 @@
 //! Customers: those who receive credit, found by e-mail address or id.
 
+use std::collections::HashMap;
+
 use email_address::{EmailAddress, Options};
 use pg_topup_contract::Code;
 use uuid::Uuid;
@@ -106,6 +108,18 @@ pub fn find_or_make(book: &Book, email: &Email) -> DbResult<Uuid> {
     }
     // Another transaction made it first: ours waited for it and made nothing.
     find()?.ok_or(pgrx::spi::SpiError::InvalidPosition)
+}
+
+const FIND_BY_EMAILS: &str = "
+    select e.email, c.customer_id from unnest($3::text[]) as e (email)
+      join topup.customer c
+        on c.tenant_id = $1 and c.environment = $2::topup.environment and lower(c.email) = lower(e.email)";
+
+/// The customers of those addresses that there are already, each by its address as it is written here.
+pub fn find_many(book: &Book, emails: Vec<String>) -> DbResult<HashMap<String, Uuid>> {
+    let arguments = args![book.tenant_id, book.environment.as_str(), emails];
+    let found = db::write_by_key(FIND_BY_EMAILS, arguments, |row| Ok((row.get(1)?, row.uuid(2)?)))?;
+    Ok(found.into_iter().collect())
 }
 
 const EXISTS: &str = "

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
-use pgrx::pg_sys::PgOid;
+use pgrx::pg_sys::{self, PgOid};
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
 use uuid::Uuid;
 
@@ -36,6 +36,47 @@ pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<
 /// Runs a statement that writes and gives nothing back.
 pub fn execute(sql: &'static str, args: &[Arg]) -> DbResult<()> {
     write(sql, args, |_| Ok(())).map(drop)
+}
+
+/// [`read`] by a plan that is made once for all: for what is found by its key, however many keys there are.
+pub fn read_by_key<T>(
+    sql: &'static str,
+    args: &[Arg],
+    map: impl Fn(&Row) -> DbResult<T>,
+) -> DbResult<Vec<T>> {
+    let _generic = GenericPlan::wanted();
+    run(sql, args, false, map)
+}
+
+/// [`write`] by a plan that is made once for all, likewise.
+pub fn write_by_key<T>(
+    sql: &'static str,
+    args: &[Arg],
+    map: impl Fn(&Row) -> DbResult<T>,
+) -> DbResult<Vec<T>> {
+    let _generic = GenericPlan::wanted();
+    run(sql, args, true, map)
+}
+
+/// As long as it lives, plans do not depend on arguments. Left to itself Postgres plans anew at each call whatever takes
+/// an array, which costs more than the statement: it always hopes for a shorter array than it must plan for.
+struct GenericPlan(std::ffi::c_int);
+
+impl GenericPlan {
+    fn wanted() -> GenericPlan {
+        let wanted = pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN as std::ffi::c_int;
+        // SAFETY: a setting that only this backend has, and whose every value is good at any time.
+        unsafe {
+            GenericPlan(std::mem::replace(&mut *std::ptr::addr_of_mut!(pg_sys::plan_cache_mode), wanted))
+        }
+    }
+}
+
+impl Drop for GenericPlan {
+    fn drop(&mut self) {
+        // SAFETY: as above. An error unwinds through here.
+        unsafe { pg_sys::plan_cache_mode = self.0 }
+    }
 }
 
 fn run<T>(
@@ -139,7 +180,9 @@ macro_rules! plain_args {
     )* };
 }
 plain_args!(bool, i16, i32, i64, &'a str, &'a [u8], String, pgrx::datum::TimestampWithTimeZone, pgrx::Inet);
-plain_args!(Vec<String>, Vec<i32>, Vec<Option<i64>>, Vec<Option<String>>, Vec<pgrx::Uuid>);
+plain_args!(Vec<String>, Vec<i32>, Vec<i64>, Vec<Option<i64>>, Vec<Option<String>>, Vec<pgrx::Uuid>);
+plain_args!(Vec<Option<pgrx::Uuid>>, Vec<pgrx::datum::TimestampWithTimeZone>);
+plain_args!(Vec<Option<pgrx::datum::TimestampWithTimeZone>>, Vec<i16>, Vec<Vec<u8>>);
 
 impl<'a> IntoArg<'a> for Uuid {
     fn into_arg(self) -> Arg<'a> {

@@ -6,9 +6,9 @@ use pg_topup_contract::{Code, Envelope, timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::amount::Cents;
+use crate::amount::{Amount, Cents};
 use crate::book::Book;
-use crate::db::{self, args};
+use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::id::{self, Kind};
 use crate::reply::Failure;
 
@@ -37,29 +37,157 @@ struct Body<'a, D> {
     data: &'a Envelope<D>,
 }
 
-const EMIT: &str = "
-    with subscriber as (
-        select endpoint_id, retry_schedule_s from topup.webhook_endpoint
-         where tenant_id = $1 and environment = $2::topup.environment and disabled_at is null and deleted_at is null
-           and (endpoint_id = $7 or $7 is null and (events is null or $4 = any (events)))),
-    event as (
+/// An endpoint that is switched on.
+struct Endpoint {
+    endpoint_id: Uuid,
+    /// None: every type.
+    types: Option<Vec<String>>,
+    /// As Postgres writes an array.
+    retry_schedule_s: String,
+}
+
+const ENDPOINTS: &str = "
+    select endpoint_id, events, retry_schedule_s::text from topup.webhook_endpoint
+     where tenant_id = $1 and environment = $2::topup.environment and disabled_at is null and deleted_at is null
+     order by endpoint_id";
+
+const WRITE: &str = "
+    with event as (
         insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body)
-        select $1, $2::topup.environment, $3, $4, $5, $6 where exists (select from subscriber)),
+        select $1, $2::topup.environment, e.event_id, e.type, e.transaction_id, e.body
+          from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[]) as e (event_id, type, transaction_id, body)),
     delivery as (
         insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id)
-        select $1, $2::topup.environment, topup.new_id(), $3, endpoint_id from subscriber
-        returning delivery_id, endpoint_id),
+        select $1, $2::topup.environment, d.delivery_id, d.event_id, d.endpoint_id
+          from unnest($7::uuid[], $8::uuid[], $9::uuid[]) as d (delivery_id, event_id, endpoint_id)),
     effect as (
         insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
         select $1, d.delivery_id, $2::topup.environment, 'webhook', d.endpoint_id,
-               clock_timestamp() + make_interval(secs => (coalesce($8, s.retry_schedule_s))[1]),
-               coalesce($8, s.retry_schedule_s)
-          from delivery d join subscriber s using (endpoint_id)
-        returning effect_id),
-    wake as (
-        select pg_notify('topup_effects', '') from topup.sleeper
-         where sleeps_until > clock_timestamp() and exists (select from effect) limit 1)
-    select effect_id, (select count(*) from wake) from effect";
+               clock_timestamp() + make_interval(secs => (d.retry_schedule_s::integer[])[1]), d.retry_schedule_s::integer[]
+          from unnest($7::uuid[], $9::uuid[], $10::text[]) as d (delivery_id, endpoint_id, retry_schedule_s))
+    select pg_notify('topup_effects', '') from topup.sleeper where sleeps_until > clock_timestamp() limit 1";
+
+/// Events of one book that are not written yet, with a delivery for each endpoint that wants to know.
+#[derive(Default)]
+pub struct Events {
+    /// Read when the first event comes.
+    endpoints: Option<Vec<Endpoint>>,
+    event_id: Vec<pgrx::Uuid>,
+    event_type: Vec<String>,
+    transaction_id: Vec<Option<pgrx::Uuid>>,
+    body: Vec<String>,
+    delivery_id: Vec<pgrx::Uuid>,
+    delivery_of: Vec<pgrx::Uuid>,
+    endpoint_id: Vec<pgrx::Uuid>,
+    retry_schedule_s: Vec<String>,
+}
+
+impl Events {
+    /// Tells of a transaction, or of what has none, by its envelope. Nothing where no endpoint wants the type.
+    pub fn add<D: Serialize>(
+        &mut self,
+        book: &Book,
+        event_type: &str,
+        transaction_id: Option<Uuid>,
+        envelope: &Envelope<D>,
+    ) -> Result<(), Failure> {
+        let endpoints = match self.endpoints.take() {
+            Some(known) => known,
+            None => endpoints(book)?,
+        };
+        let wants = |endpoint: &&Endpoint| {
+            endpoint.types.as_ref().is_none_or(|types| types.iter().any(|t| t == event_type))
+        };
+        let subscribers: Vec<&Endpoint> = endpoints.iter().filter(wants).collect();
+        let told = self.tell(book, event_type, transaction_id, envelope, &subscribers);
+        self.endpoints = Some(endpoints);
+        told
+    }
+
+    fn tell<D: Serialize>(
+        &mut self,
+        book: &Book,
+        event_type: &str,
+        transaction_id: Option<Uuid>,
+        envelope: &Envelope<D>,
+        subscribers: &[&Endpoint],
+    ) -> Result<(), Failure> {
+        if subscribers.is_empty() {
+            return Ok(());
+        }
+        let event_id = id::new();
+        self.body.push(serde_json::to_string(&Body {
+            id: Kind::Event.text(event_id),
+            event_type,
+            created_at: timestamp(SystemTime::now()),
+            environment: book.environment.as_str(),
+            data: envelope,
+        })?);
+        self.event_id.push(pg_uuid(event_id));
+        self.event_type.push(event_type.to_owned());
+        self.transaction_id.push(transaction_id.map(pg_uuid));
+        for endpoint in subscribers {
+            self.delivery_id.push(pg_uuid(id::new()));
+            self.delivery_of.push(pg_uuid(event_id));
+            self.endpoint_id.push(pg_uuid(endpoint.endpoint_id));
+            self.retry_schedule_s.push(endpoint.retry_schedule_s.clone());
+        }
+        Ok(())
+    }
+
+    /// The warning that a wallet fell below its threshold.
+    pub fn balance_low(
+        &mut self,
+        book: &Book,
+        transaction_id: Uuid,
+        balance: Amount,
+        threshold: Amount,
+    ) -> Result<(), Failure> {
+        let data = BalanceLow {
+            balance_cents: balance.floor_cents(),
+            low_balance_threshold_cents: threshold.floor_cents(),
+            currency: "USD",
+        };
+        let envelope = Envelope::new(Code::Success, Some(Kind::Transaction.text(transaction_id)), None, data);
+        self.add(book, "balance.low", Some(transaction_id), &envelope)
+    }
+
+    /// Writes what was told so far, and wakes a worker that sleeps.
+    pub fn write(&mut self, book: &Book) -> Result<(), Failure> {
+        if self.event_id.is_empty() {
+            return Ok(());
+        }
+        let told = std::mem::take(self);
+        let arguments = args![
+            book.tenant_id,
+            book.environment.as_str(),
+            told.event_id,
+            told.event_type,
+            told.transaction_id,
+            told.body,
+            told.delivery_id,
+            told.delivery_of,
+            told.endpoint_id,
+            told.retry_schedule_s,
+        ];
+        db::write_by_key(WRITE, arguments, |_| Ok(()))?;
+        self.endpoints = told.endpoints;
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct BalanceLow {
+    balance_cents: Cents,
+    low_balance_threshold_cents: Cents,
+    currency: &'static str,
+}
+
+fn endpoints(book: &Book) -> DbResult<Vec<Endpoint>> {
+    db::write_by_key(ENDPOINTS, args![book.tenant_id, book.environment.as_str()], |row| {
+        Ok(Endpoint { endpoint_id: row.uuid(1)?, types: row.maybe(2)?, retry_schedule_s: row.get(3)? })
+    })
+}
 
 /// Tells of a transaction, or of what has none, by its envelope. The event and its deliveries are part of the
 /// running transaction: they are there exactly if it commits.
@@ -69,58 +197,35 @@ pub fn emit<D: Serialize>(
     transaction_id: impl Into<Option<Uuid>>,
     envelope: &Envelope<D>,
 ) -> Result<(), Failure> {
-    write(book, event_type, transaction_id.into(), envelope, None).map(drop)
+    let mut events = Events::default();
+    events.add(book, event_type, transaction_id.into(), envelope)?;
+    events.write(book)
 }
 
 /// Sends one endpoint a `ping`, tried once. Returns the delivery; nothing where the endpoint is switched off.
 pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
-    let envelope = Envelope::new(
-        Code::Success,
-        None,
-        None,
-        serde_json::json!({ "webhook_id": Kind::Endpoint.text(endpoint_id) }),
-    );
-    let deliveries = write(book, "ping", None, &envelope, Some(endpoint_id))?;
-    Ok(deliveries.into_iter().next())
+    let data = serde_json::json!({ "webhook_id": Kind::Endpoint.text(endpoint_id) });
+    let envelope = Envelope::new(Code::Success, None, None, data);
+    let Some(endpoint) = endpoints(book)?.into_iter().find(|endpoint| endpoint.endpoint_id == endpoint_id)
+    else {
+        return Ok(None);
+    };
+    let once = Endpoint { retry_schedule_s: "{0}".to_owned(), ..endpoint };
+    let mut events = Events::default();
+    events.tell(book, "ping", None, &envelope, &[&once])?;
+    let delivery_id = events.delivery_id.first().copied().map(from_pg);
+    events.write(book)?;
+    Ok(delivery_id)
 }
 
 /// The warning that a wallet fell below its threshold.
 pub fn balance_low(
     book: &Book,
     transaction_id: Uuid,
-    balance: Cents,
-    threshold: Cents,
+    balance: Amount,
+    threshold: Amount,
 ) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct BalanceLow {
-        balance_cents: Cents,
-        low_balance_threshold_cents: Cents,
-        currency: &'static str,
-    }
-    let data = BalanceLow { balance_cents: balance, low_balance_threshold_cents: threshold, currency: "USD" };
-    let envelope = Envelope::new(Code::Success, Some(Kind::Transaction.text(transaction_id)), None, data);
-    emit(book, "balance.low", transaction_id, &envelope)
-}
-
-fn write<D: Serialize>(
-    book: &Book,
-    event_type: &str,
-    transaction_id: Option<Uuid>,
-    envelope: &Envelope<D>,
-    only_endpoint: Option<Uuid>,
-) -> Result<Vec<Uuid>, Failure> {
-    let event_id = id::new();
-    let body = serde_json::to_string(&Body {
-        id: Kind::Event.text(event_id),
-        event_type,
-        created_at: timestamp(SystemTime::now()),
-        environment: book.environment.as_str(),
-        data: envelope,
-    })?;
-    // A ping is tried once; everything else by the endpoint's own schedule.
-    let schedule: Option<Vec<i32>> = only_endpoint.map(|_| vec![0]);
-    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
-    let arguments =
-        args![tenant_id, environment, event_id, event_type, transaction_id, body, only_endpoint, schedule];
-    Ok(db::write(EMIT, arguments, |row| row.uuid(1))?)
+    let mut events = Events::default();
+    events.balance_low(book, transaction_id, balance, threshold)?;
+    events.write(book)
 }

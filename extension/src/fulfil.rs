@@ -94,7 +94,7 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     let recipient = match top_up.data.recipient_email.as_deref() {
         Some(email) => {
             let email = Email::parse(email, "recipient_email")?;
-            Some(send::open_recipient(caller, &email, &top_up.data.platform)?)
+            Some(send::open_recipient(caller, &email, &top_up.data.platform)?.1)
         }
         None => None,
     };

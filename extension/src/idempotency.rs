@@ -1,11 +1,13 @@
 //! A repeated request is one request: the first reply is kept under the caller's key and given again.
 
+use std::collections::HashMap;
+
 use pg_topup_contract::Code;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::book::Book;
-use crate::db::{self, args};
+use crate::db::{self, DbResult, args};
 use crate::ledger;
 use crate::reply::{Failure, Refusal, Rendered};
 
@@ -50,18 +52,89 @@ impl Namespace {
 }
 
 const FIND: &str = "
-    select request_hash, http_status, reply from topup.idempotency
-     where tenant_id = $1 and environment = $2::topup.environment and namespace = $3 and key = $4
+    select key, request_hash, http_status, reply from topup.idempotency
+     where tenant_id = $1 and environment = $2::topup.environment and namespace = $3 and key = any ($4)
        and (expires_at is null or expires_at > now())";
 
 const KEEP: &str = "
     insert into topup.idempotency (tenant_id, environment, namespace, key, request_hash, http_status, reply, expires_at)
-    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
+    select $1, $2::topup.environment, $3, k.key, k.request_hash, k.http_status, k.reply, now() + make_interval(secs => $8)
+      from unnest($4::text[], $5::bytea[], $6::smallint[], $7::text[]) as k (key, request_hash, http_status, reply)
     on conflict (tenant_id, environment, namespace, key) do update
        set request_hash = excluded.request_hash, http_status = excluded.http_status, reply = excluded.reply,
            expires_at = excluded.expires_at
      where topup.idempotency.expires_at <= now()
     returning true";
+
+/// The first replies under keys of one namespace: those that are kept, and those that are to be.
+pub struct Replies {
+    namespace: Namespace,
+    known: HashMap<String, (Vec<u8>, Rendered)>,
+    /// Keys that are not written yet, in order.
+    new: Vec<String>,
+}
+
+impl Replies {
+    /// None yet.
+    pub fn of(namespace: Namespace) -> Replies {
+        Replies { namespace, known: HashMap::new(), new: Vec::new() }
+    }
+
+    /// Reads what is kept under keys. Whoever asks holds the lock in which they queue up.
+    pub fn find(&mut self, book: &Book, keys: Vec<String>) -> DbResult<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let namespace = self.namespace.as_str();
+        let arguments = args![book.tenant_id, book.environment.as_str(), namespace, keys];
+        let kept = db::write_by_key(FIND, arguments, |row| {
+            let reply = Rendered { http_status: row.get(3)?, body: row.get(4)?, replayed: true };
+            Ok((row.get(1)?, (row.get(2)?, reply)))
+        })?;
+        self.known.extend(kept);
+        Ok(())
+    }
+
+    /// The first reply to the same request; a refusal where another was asked for under the key.
+    pub fn first(&self, key: &str, hash: &[u8]) -> Result<Option<Rendered>, Refusal> {
+        match self.known.get(key) {
+            None => Ok(None),
+            Some((kept, reply)) if kept == hash => Ok(Some(reply.clone())),
+            Some(_) => {
+                let message = "This id or key was used before for another request.";
+                Err(Refusal::new(Code::DuplicateTransaction, message))
+            }
+        }
+    }
+
+    /// Keeps the first reply under a key.
+    pub fn keep(&mut self, key: String, hash: Vec<u8>, reply: &Rendered) {
+        self.known.insert(key.clone(), (hash, Rendered { replayed: true, ..reply.clone() }));
+        self.new.push(key);
+    }
+
+    /// Writes those that are new.
+    pub fn write(&mut self, book: &Book, keeps: Keeps) -> Result<(), Failure> {
+        if self.new.is_empty() {
+            return Ok(());
+        }
+        let keys = std::mem::take(&mut self.new);
+        let (count, mut hashes, mut statuses, mut bodies) = (keys.len(), Vec::new(), Vec::new(), Vec::new());
+        for (hash, reply) in keys.iter().filter_map(|key| self.known.get(key)) {
+            hashes.push(hash.clone());
+            statuses.push(reply.http_status);
+            bodies.push(reply.body.clone());
+        }
+        let (tenant_id, environment, namespace) =
+            (book.tenant_id, book.environment.as_str(), self.namespace.as_str());
+        let kept_s = (keeps == Keeps::ADay).then_some(KEPT_S);
+        let arguments = args![tenant_id, environment, namespace, keys, hashes, statuses, bodies, kept_s];
+        if db::write_by_key(KEEP, arguments, |_| Ok(()))?.len() != count {
+            return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
+        }
+        Ok(())
+    }
+}
 
 /// What makes repetitions that come at once queue up.
 #[derive(Clone, Copy, Debug)]
@@ -95,29 +168,19 @@ pub fn once<R: Serialize>(
             db::execute(LOCK_NAME, args![name])?;
         }
     }
-    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
-    let kept = db::write(FIND, args![tenant_id, environment, namespace.as_str(), key], |row| {
-        Ok((row.get::<Vec<u8>>(1)?, row.get(2)?, row.get(3)?))
-    })?;
-    if let Some((kept_hash, http_status, body)) = kept.into_iter().next() {
-        if kept_hash != hash {
-            let message = "This id or key was used before for another request.";
-            return Err(Refusal::new(Code::DuplicateTransaction, message).into());
-        }
-        return Ok(Rendered { http_status, body, replayed: true });
+    let mut replies = Replies::of(namespace);
+    replies.find(book, vec![key.to_owned()])?;
+    if let Some(first) = replies.first(key, &hash)? {
+        return Ok(first);
     }
     let reply = run()?;
-    let kept_s = (keeps == Keeps::ADay).then_some(KEPT_S);
-    let (status, body) = (reply.http_status, reply.body.as_str());
-    let arguments =
-        args![tenant_id, environment, namespace.as_str(), key, hash.as_slice(), status, body, kept_s];
-    if db::write(KEEP, arguments, |_| Ok(()))?.is_empty() {
-        return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
-    }
+    replies.keep(key.to_owned(), hash, &reply);
+    replies.write(book, keeps)?;
     Ok(reply)
 }
 
-fn fingerprint<R: Serialize>(operation: &str, request: &R) -> Result<Vec<u8>, Failure> {
+/// What tells a request from another.
+pub fn fingerprint<R: Serialize>(operation: &str, request: &R) -> Result<Vec<u8>, Failure> {
     let mut hash = Sha256::new();
     hash.update(operation.as_bytes());
     hash.update([0]);

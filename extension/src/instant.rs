@@ -13,6 +13,8 @@ use crate::time::Time;
 /// Microseconds from 1970 to 2000, where Postgres begins to count.
 const EPOCH_US: i64 = 946_684_800_000_000;
 
+const DAY_US: i64 = 86_400_000_000;
+
 /// A time as `timestamptz` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(i64);
@@ -37,6 +39,11 @@ impl Instant {
     /// Milliseconds since 1970.
     pub fn unix_ms(self) -> i64 {
         self.0.saturating_add(EPOCH_US).div_euclid(1000)
+    }
+
+    /// The days since 2000 that have passed in UTC.
+    pub fn utc_day(self) -> i32 {
+        i32::try_from(self.0.div_euclid(DAY_US)).unwrap_or(i32::MAX)
     }
 
     /// The last instant before this one.

@@ -10,7 +10,7 @@ use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
 use crate::id;
 use crate::instant::Instant;
-use crate::reply::{Failure, Refusal};
+use crate::reply::Refusal;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -98,10 +98,10 @@ const SPENT_SINCE: &str = "
      where tenant_id = $1 and environment = $2::topup.environment and transaction_id >= $3
        and status in ('delivered', 'pending')";
 
-/// Refuses a cost that would take the environment beyond its limit. The wallet's lock makes sends come one after
-/// the other.
-pub fn check(book: &Book, limit: Option<&SpendingLimit>, cost: Cents) -> Result<(), Failure> {
-    let Some(limit) = limit else { return Ok(()) };
+/// What has been spent of the environment's limit; zero where it has none. The wallet's lock makes sends come one
+/// after the other.
+pub fn spent(book: &Book, limit: Option<&SpendingLimit>) -> DbResult<Cents> {
+    let Some(limit) = limit else { return Ok(Cents(0)) };
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
     let (unit, days) = limit.duration.unit();
     let spent: i64 = match limit.strategy {
@@ -115,6 +115,12 @@ pub fn check(book: &Book, limit: Option<&SpendingLimit>, cost: Cents) -> Result<
     }?
     .into_iter()
     .sum();
+    Ok(Cents(spent))
+}
+
+/// Refuses a cost that would take the environment beyond its limit, of which so much is spent.
+pub fn check(limit: Option<&SpendingLimit>, Cents(spent): Cents, cost: Cents) -> Result<(), Refusal> {
+    let Some(limit) = limit else { return Ok(()) };
     if spent.saturating_add(cost.0) <= limit.amount.0 {
         return Ok(());
     }
@@ -125,5 +131,5 @@ pub fn check(book: &Book, limit: Option<&SpendingLimit>, cost: Cents) -> Result<
         (limit.amount.0 - spent).max(0),
         cost.0
     );
-    Err(Refusal::of_field(Code::KeyCapExceeded, "amount_cents", message).into())
+    Err(Refusal::of_field(Code::KeyCapExceeded, "amount_cents", message))
 }

@@ -28,13 +28,21 @@ pub struct Operation {
     pub description: &'static str,
     pub request_schema: fn() -> Value,
     pub reply_schema: fn() -> Value,
-    pub run: fn(&Caller, Terms, &str, Option<&str>) -> Result<Rendered, Failure>,
+    pub run: Run,
 }
+
+/// How an operation is run: for whom, on which terms, the request as text, the Idempotency-Key.
+pub type Run = fn(&Caller, Terms, &str, Option<&str>) -> Result<Rendered, Failure>;
 
 /// A row for a handler, with what is usual.
 pub const fn of<H: Handler>() -> Operation {
+    shaped::<H::Request, H::Data>(H::NAME, handler::run::<H>)
+}
+
+/// A row for what is run in a way of its own.
+pub const fn shaped<Q: JsonSchema, D: JsonSchema>(name: &'static str, run: Run) -> Operation {
     Operation {
-        name: H::NAME,
+        name,
         http: None,
         surface: Surface::Envelope,
         terms: Terms { scope: Scope::Read, keeps: Keeps::Nothing },
@@ -43,9 +51,9 @@ pub const fn of<H: Handler>() -> Operation {
         mcp_tool: None,
         summary: "",
         description: "",
-        request_schema: schema_of::<H::Request>,
-        reply_schema: schema_of::<H::Data>,
-        run: handler::run::<H>,
+        request_schema: schema_of::<Q>,
+        reply_schema: schema_of::<D>,
+        run,
     }
 }
 

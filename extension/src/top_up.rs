@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use crate::amount::{Bps, Cents};
 use crate::book::Book;
-use crate::db::{self, DbResult, Row, args};
+use crate::caller::Caller;
+use crate::db::{self, DbResult, Row, args, pg_uuid};
 use crate::id::Kind;
+use crate::instant::Instant;
 use crate::reply::{Failure, Refusal, Reply};
 
 /// Where a top-up stands.
@@ -170,4 +172,84 @@ pub fn must_change(changed: Vec<()>) -> Result<(), Failure> {
         return Err(Failure::Fault("the top-up is not in the state that was read".to_owned()));
     }
     Ok(())
+}
+
+const INSERT: &str = "
+    insert into topup.top_up (tenant_id, environment, transaction_id, key_id, status, platform, amount_cents, cost_cents,
+                              discount_bps, recipient_email, metadata, voucher_code, account_id, fails_at, created_at, ended_at)
+    select $1, $2::topup.environment, t.transaction_id, $3, t.status, t.platform, t.amount_cents, t.cost_cents,
+           t.discount_bps, t.recipient_email, t.metadata::jsonb, t.voucher_code, t.account_id, t.fails_at, t.created_at,
+           case when t.status = 'delivered' then t.created_at end
+      from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::integer[], $10::text[], $11::text[],
+                  $12::text[], $13::uuid[], $14::timestamptz[], $15::timestamptz[])
+           as t (transaction_id, status, platform, amount_cents, cost_cents, discount_bps, recipient_email, metadata,
+                 voucher_code, account_id, fails_at, created_at)";
+
+/// Top-ups of one key that are not written yet, as columns.
+#[derive(Default)]
+pub struct NewTopUps {
+    transaction_id: Vec<pgrx::Uuid>,
+    status: Vec<String>,
+    platform: Vec<String>,
+    amount_cents: Vec<i64>,
+    cost_cents: Vec<i64>,
+    discount_bps: Vec<i32>,
+    recipient_email: Vec<Option<String>>,
+    metadata: Vec<Option<String>>,
+    voucher_code: Vec<Option<String>>,
+    account_id: Vec<Option<pgrx::Uuid>>,
+    fails_at: Vec<Option<TimestampWithTimeZone>>,
+    created_at: Vec<TimestampWithTimeZone>,
+}
+
+/// What a reply does not show of a new top-up.
+pub struct Unshown<'a> {
+    pub metadata: Option<&'a str>,
+    /// Whose account the amount goes to.
+    pub account_id: Option<Uuid>,
+    pub created_at: Instant,
+    /// When it fails by itself.
+    pub fails_at: Option<Instant>,
+}
+
+impl NewTopUps {
+    pub fn add(&mut self, transaction_id: Uuid, status: Status, data: &TopUpData, unshown: &Unshown) {
+        self.transaction_id.push(pg_uuid(transaction_id));
+        self.status.push(status.as_str().to_owned());
+        self.platform.push(data.platform.clone());
+        self.amount_cents.push(data.amount_cents.0);
+        self.cost_cents.push(data.cost_cents.0);
+        self.discount_bps.push(data.discount_bps.0);
+        self.recipient_email.push(data.recipient_email.clone());
+        self.metadata.push(unshown.metadata.map(str::to_owned));
+        self.voucher_code.push(data.voucher_code.clone());
+        self.account_id.push(unshown.account_id.map(pg_uuid));
+        self.fails_at.push(unshown.fails_at.map(Instant::datum));
+        self.created_at.push(unshown.created_at.datum());
+    }
+
+    /// Writes them.
+    pub fn write(self, caller: &Caller) -> DbResult<()> {
+        if self.transaction_id.is_empty() {
+            return Ok(());
+        }
+        let arguments = args![
+            caller.tenant_id,
+            caller.environment.as_str(),
+            caller.key.id,
+            self.transaction_id,
+            self.status,
+            self.platform,
+            self.amount_cents,
+            self.cost_cents,
+            self.discount_bps,
+            self.recipient_email,
+            self.metadata,
+            self.voucher_code,
+            self.account_id,
+            self.fails_at,
+            self.created_at,
+        ];
+        db::write_by_key(INSERT, arguments, |_| Ok(())).map(drop)
+    }
 }

@@ -1,5 +1,7 @@
 //! What a key has spent: its cap, its month's volume, its margin. A row for each key and UTC day.
 
+use std::collections::BTreeMap;
+
 use pg_topup_contract::Code;
 use pgrx::datum::TimestampWithTimeZone;
 use uuid::Uuid;
@@ -8,7 +10,8 @@ use crate::amount::Cents;
 use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, DbResult, args};
-use crate::reply::{Failure, Refusal};
+use crate::instant::Instant;
+use crate::reply::Refusal;
 
 /// The key's figures of today's periods.
 pub struct Usage {
@@ -47,11 +50,18 @@ const CAP_USED: &str = "
      where tenant_id = $1 and key_id = $2
        and day >= case $3 when 'day' then today when 'month' then date_trunc('month', today)::date else '-infinity' end";
 
-/// Refuses a cost that would take the key beyond its cap.
-pub fn check_cap(caller: &Caller, cost: Cents) -> Result<(), Failure> {
-    let Some(cap) = caller.key.cap else { return Ok(()) };
+/// What the key has spent of its cap; zero where it has none.
+pub fn cap_used(caller: &Caller) -> DbResult<Cents> {
+    if caller.key.cap.is_none() {
+        return Ok(Cents(0));
+    }
     let arguments = args![caller.tenant_id, caller.key.id, caller.key.cap_period.as_str()];
-    let used: i64 = db::read(CAP_USED, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
+    Ok(Cents(db::read(CAP_USED, arguments, |row| row.get::<i64>(1))?.into_iter().sum()))
+}
+
+/// Refuses a cost that would take the key beyond its cap, of which so much is used.
+pub fn check_cap(caller: &Caller, Cents(used): Cents, cost: Cents) -> Result<(), Refusal> {
+    let Some(cap) = caller.key.cap else { return Ok(()) };
     if used.saturating_add(cost.0) <= cap.0 {
         return Ok(());
     }
@@ -66,7 +76,7 @@ pub fn check_cap(caller: &Caller, cost: Cents) -> Result<(), Failure> {
         (cap.0 - used).max(0),
         cost.0
     );
-    Err(Refusal::of_field(Code::KeyCapExceeded, "amount_cents", message).into())
+    Err(Refusal::of_field(Code::KeyCapExceeded, "amount_cents", message))
 }
 
 const ADD: &str = "
@@ -84,4 +94,33 @@ pub fn add(
     list: Cents,
 ) -> DbResult<()> {
     db::execute(ADD, args![book.tenant_id, key_id, sent_at, cost.0, list.0])
+}
+
+/// Cost and list price of top-ups, by the UTC day they were sent on.
+#[derive(Default)]
+pub struct Days(BTreeMap<i32, (Cents, Cents)>);
+
+impl Days {
+    pub fn add(&mut self, sent_at: Instant, cost: Cents, list: Cents) {
+        let day = self.0.entry(sent_at.utc_day()).or_default();
+        *day = (Cents(day.0.0.saturating_add(cost.0)), Cents(day.1.0.saturating_add(list.0)));
+    }
+}
+
+const ADD_DAYS: &str = "
+    insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
+    select $1, $2, date '2000-01-01' + d.day, d.cost_cents, d.list_cents
+      from unnest($3::integer[], $4::bigint[], $5::bigint[]) as d (day, cost_cents, list_cents)
+    on conflict (tenant_id, key_id, day) do update
+       set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents";
+
+/// Counts top-ups towards their days.
+pub fn add_days(book: &Book, key_id: Uuid, days: &Days) -> DbResult<()> {
+    if days.0.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<i32> = days.0.keys().copied().collect();
+    let costs: Vec<i64> = days.0.values().map(|(cost, _)| cost.0).collect();
+    let lists: Vec<i64> = days.0.values().map(|(_, list)| list.0).collect();
+    db::write_by_key(ADD_DAYS, args![book.tenant_id, key_id, numbers, costs, lists], |_| Ok(())).map(drop)
 }

@@ -35,10 +35,11 @@ impl Handler for Validate {
     type Data = ValidateData;
 
     fn handle(caller: &Caller, request: &SendRequest) -> Outcome<ValidateData> {
-        let quote = send::quote(caller, request)?;
+        let quote = send::quote_one(caller, request)?;
         let wallet = balance::wallet(caller)?;
         let after = wallet.balance.plus(-Amount::from_cents(quote.cost));
-        send::afford(caller, &quote, after.is_some_and(|after| after >= -wallet.credit_limit))?;
+        let spent = send::Spent::read(caller)?;
+        spent.afford(caller, &quote, after.is_some_and(|after| after >= -wallet.credit_limit))?;
         let after = after.ok_or_else(|| Failure::Fault("a balance that cannot be".to_owned()))?;
         let data = ValidateData {
             valid: true,

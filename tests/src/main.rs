@@ -11,6 +11,7 @@ mod auto_top_up_trouble;
 mod backup;
 mod bad_fields;
 mod bad_input;
+mod batch;
 mod charge;
 mod checkout;
 mod checkout_browser;

@@ -1,7 +1,7 @@
 //! How many statements an operation costs inside Postgres: what is not used costs nothing, and a batch is not
 //! so many times one.
 
-use crate::support::Bank;
+use crate::support::{Bank, call};
 
 /// Of grants and holds.
 const CREDIT_TABLES: [&str; 4] =
@@ -54,9 +54,32 @@ async fn an_account_without_grants_pays_nothing_for_their_existence() {
 #[tokio::test]
 async fn a_send_runs_few_statements() {
     let bank = Bank::open().await;
-    let send = statements(&bank, "send('claude', 1000, 'ann@example.com')");
-    // Who calls (2), the platform, the wallet, the recipient (3), the postings, the top-up, the key's use, the event.
-    assert_eq!((send.len(), touch_credit(&send)), (11, 0), "{send:#?}");
+    // Who calls, the platform, the wallet, the postings, whom to tell, the top-up, the key's use.
+    let send = statements(&bank, "send('claude', 1000)");
+    assert_eq!((send.len(), touch_credit(&send)), (7, 0), "{send:#?}");
+    // And the recipient, whose account is locked with the wallet.
+    let to_customer = statements(&bank, "send('claude', 1000, 'ann@example.com')");
+    assert_eq!((to_customer.len(), touch_credit(&to_customer)), (8, 0), "{to_customer:#?}");
+    // And the reply under its key, looked for and kept.
+    let keyed = statements(&bank, "send('claude', 1000, idempotency_key => 'order-1')");
+    assert_eq!(keyed.len(), 9, "{keyed:#?}");
+    // And the event, with its deliveries and their effects.
+    call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
+    let told = statements(&bank, "send('claude', 1000)");
+    assert_eq!(told.len(), 8, "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_batch_of_100_sends_runs_as_many_statements_as_one() {
+    let bank = Bank::open().await;
+    call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
+    let batch = |sends: usize| {
+        let send = r#"{"platform":"claude","amount_cents":100,"recipient_email":"ann@example.com"}"#;
+        format!("send_many('[{}]')", vec![send; sends].join(","))
+    };
+    let (one, hundred) = (statements(&bank, &batch(1)), statements(&bank, &batch(100)));
+    assert!(one.len() == 9 && hundred.len() == 9, "{one:#?}\n{hundred:#?}");
+    bank.database.check().await;
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
-use crate::operation::{Operation, of};
+use crate::operation::{Operation, of, shaped};
 use crate::tool;
+use crate::top_up::TopUpData;
 use crate::{balance, cancel, fulfil, history, redeem, send, validate};
 
 pub static OPERATIONS: &[Operation] = &[
@@ -15,7 +16,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Send a top-up",
         description: "Debits the wallet at the key's wholesale price and delivers AI credit: to a recipient's wallet, or as a \
                       voucher where no recipient is named. A platform with deferred delivery answers 1002 (pending).",
-        ..of::<send::Send>()
+        ..shaped::<send::SendRequest, TopUpData>(send::NAME, send::run)
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/validate")),

@@ -7,6 +7,8 @@ use super::{Fields, perform};
 use crate::call;
 use crate::caller::Caller;
 use crate::jsonb::JsonbText;
+use crate::reply::or_error;
+use crate::send::Ask;
 
 /// Top-ups in one `send_many`, at most.
 const SEND_MANY_MAX: usize = 1000;
@@ -46,14 +48,11 @@ fn send_many(requests: JsonbText) -> SetOfIterator<'static, JsonbText> {
     if requests.len() > SEND_MANY_MAX {
         error!("send_many takes at most {SEND_MANY_MAX} requests");
     }
-    let replies: Vec<JsonbText> = requests
-        .iter()
-        .map(|request| {
-            let (text, idempotency_key) = split_idempotency_key(request.get());
-            JsonbText(call::answer(Caller::of_session, "send", &text, idempotency_key.as_deref()).body)
-        })
-        .collect();
-    SetOfIterator::new(replies)
+    let requests: Vec<_> = requests.iter().map(|request| split_idempotency_key(request.get())).collect();
+    let asks: Vec<Ask> =
+        requests.iter().map(|(text, key)| Ask { text, idempotency_key: key.as_deref() }).collect();
+    let replies = or_error(call::answer_batch(Caller::of_session().as_ref(), &asks));
+    SetOfIterator::new(replies.into_iter().map(|reply| JsonbText(reply.body)))
 }
 
 /// Takes `idempotency_key` out of a request of a batch. A key that is no text stays in, to be refused.

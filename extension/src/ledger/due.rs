@@ -52,7 +52,7 @@ fn write_one(
     let detail = Some(serde_json::to_string(&serde_json::json!({ field: id_of_cause }))?);
     let transaction_id = id::new();
     let header = Header { transaction_id, kind, top_up_id: None, reference: None, detail };
-    entry::write(book, &header, change.at, std::slice::from_ref(account), &postings)?;
+    entry::write(book, header, change.at, std::slice::from_ref(account), &postings)?;
     match &change.cause {
         Cause::Activated(grant_id) => {
             grant::activate(book, account.account_id, *grant_id, transaction_id)?;

@@ -1,5 +1,6 @@
 //! Transactions and entries as they are written.
 
+use pgrx::datum::TimestampWithTimeZone;
 use uuid::Uuid;
 
 use crate::amount::Amount;
@@ -49,50 +50,103 @@ pub struct Running {
 }
 
 const WRITE: &str = "
-    with posted as (
-        select * from unnest($8::uuid[], $9::text[], $10::bigint[], $11::text[])
-                 as p (account_id, amount, account_version, balance_after)),
-    header as (
+    with header as (
         insert into topup.transaction (tenant_id, transaction_id, environment, kind, top_up_id, reference, detail, created_at)
-        values ($1, $2, $3::topup.environment, $4, $5, $6, $7::jsonb, $12)),
+        select $1, t.transaction_id, $2::topup.environment, t.kind, t.top_up_id, t.reference, t.detail::jsonb, t.created_at
+          from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::timestamptz[])
+               as t (transaction_id, kind, top_up_id, reference, detail, created_at)),
     moved as (
-        update topup.balance b set balance = p.balance_after::numeric, version = p.account_version
-          from posted p
-         where b.tenant_id = $1 and b.account_id = p.account_id and p.account_version is not null)
+        update topup.balance b set balance = r.balance::numeric, version = r.version
+          from unnest($9::uuid[], $10::text[], $11::bigint[]) as r (account_id, balance, version)
+         where b.tenant_id = $1 and b.account_id = r.account_id)
     insert into topup.entry (tenant_id, transaction_id, account_id, amount, account_version, balance_after)
-    select $1, $2, account_id, amount::numeric, account_version, balance_after::numeric from posted";
+    select $1, e.transaction_id, e.account_id, e.amount::numeric, e.account_version, e.balance_after::numeric
+      from unnest($12::uuid[], $13::uuid[], $14::text[], $15::bigint[], $16::text[])
+           as e (transaction_id, account_id, amount, account_version, balance_after)";
 
-/// Writes a transaction and its entries; `after` is how the running balances among its accounts stand with it.
+/// Transactions with their entries, as columns: one statement writes however many there are.
+#[derive(Default)]
+pub struct Lines {
+    transaction_id: Vec<pgrx::Uuid>,
+    kind: Vec<String>,
+    top_up_id: Vec<Option<pgrx::Uuid>>,
+    reference: Vec<Option<String>>,
+    detail: Vec<Option<String>>,
+    created_at: Vec<TimestampWithTimeZone>,
+    /// How the running balances stand after the last of them.
+    running: Vec<Running>,
+    entry_of: Vec<pgrx::Uuid>,
+    account_id: Vec<pgrx::Uuid>,
+    amount: Vec<String>,
+    account_version: Vec<Option<i64>>,
+    balance_after: Vec<Option<String>>,
+}
+
+impl Lines {
+    /// Adds a transaction and its entries; `after` is how the running balances among its accounts stand with it.
+    pub fn push(&mut self, header: Header, at: Instant, after: &[Running], postings: &[Posting]) {
+        let transaction_id = pg_uuid(header.transaction_id);
+        self.transaction_id.push(transaction_id);
+        self.kind.push(header.kind.to_owned());
+        self.top_up_id.push(header.top_up_id.map(pg_uuid));
+        self.reference.push(header.reference.map(str::to_owned));
+        self.detail.push(header.detail);
+        self.created_at.push(at.datum());
+        for posting in postings {
+            let running = after.iter().find(|account| account.account_id == posting.account_id);
+            self.entry_of.push(transaction_id);
+            self.account_id.push(pg_uuid(posting.account_id));
+            self.amount.push(posting.amount.to_string());
+            self.account_version.push(running.map(|account| account.version));
+            self.balance_after.push(running.map(|account| account.balance.to_string()));
+            if let Some(running) = running {
+                self.running.retain(|known| known.account_id != running.account_id);
+                self.running.push(*running);
+            }
+        }
+    }
+
+    /// Writes them.
+    pub fn write(self, book: &Book) -> Result<(), Failure> {
+        if self.transaction_id.is_empty() {
+            return Ok(());
+        }
+        let running: Vec<pgrx::Uuid> =
+            self.running.iter().map(|account| pg_uuid(account.account_id)).collect();
+        let balances: Vec<String> = self.running.iter().map(|account| account.balance.to_string()).collect();
+        let versions: Vec<i64> = self.running.iter().map(|account| account.version).collect();
+        let arguments = args![
+            book.tenant_id,
+            book.environment.as_str(),
+            self.transaction_id,
+            self.kind,
+            self.top_up_id,
+            self.reference,
+            self.detail,
+            self.created_at,
+            running,
+            balances,
+            versions,
+            self.entry_of,
+            self.account_id,
+            self.amount,
+            self.account_version,
+            self.balance_after,
+        ];
+        db::write_by_key(WRITE, arguments, |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// Writes one transaction.
 pub fn write(
     book: &Book,
-    header: &Header,
+    header: Header,
     at: Instant,
     after: &[Running],
     postings: &[Posting],
 ) -> Result<(), Failure> {
-    let running = |posting: &Posting| after.iter().find(|account| account.account_id == posting.account_id);
-    let accounts: Vec<pgrx::Uuid> = postings.iter().map(|posting| pg_uuid(posting.account_id)).collect();
-    let amounts: Vec<String> = postings.iter().map(|posting| posting.amount.to_string()).collect();
-    let versions: Vec<Option<i64>> =
-        postings.iter().map(|posting| running(posting).map(|account| account.version)).collect();
-    let balances: Vec<Option<String>> =
-        postings.iter().map(|posting| running(posting).map(|account| account.balance.to_string())).collect();
-    db::execute(
-        WRITE,
-        args![
-            book.tenant_id,
-            header.transaction_id,
-            book.environment.as_str(),
-            header.kind,
-            header.top_up_id,
-            header.reference,
-            header.detail.as_deref(),
-            accounts,
-            amounts,
-            versions,
-            balances,
-            at
-        ],
-    )?;
-    Ok(())
+    let mut lines = Lines::default();
+    lines.push(header, at, after, postings);
+    lines.write(book)
 }

@@ -8,7 +8,7 @@ use super::entry::Running;
 use crate::amount::Amount;
 use crate::book::Book;
 use crate::credit::Account;
-use crate::db::{self, DbResult, Row, args};
+use crate::db::{self, DbResult, Row, args, pg_uuid};
 use crate::grant::{self, View};
 use crate::instant::Instant;
 use crate::reply::Failure;
@@ -72,9 +72,19 @@ impl Locked {
     }
 }
 
-const LOCK: &str = "
-    select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at
-      from topup.balance where tenant_id = $1 and account_id = any ($2) order by account_id for update";
+macro_rules! lock {
+    ($which:literal) => {
+        concat!(
+            "select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at
+               from topup.balance where tenant_id = $1 and account_id ",
+            $which,
+            " for update"
+        )
+    };
+}
+
+const LOCK_ONE: &str = lock!("= $2");
+const LOCK: &str = lock!("= any ($2) order by account_id");
 
 /// Locks running balances in id order, reads them as they are once the locks are held, and brings those with
 /// grants or holds up to date. The accounts of one operation are locked together.
@@ -84,10 +94,23 @@ pub fn lock(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Failure> {
 
 /// The same, with how many changes were booked.
 fn lock_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usize), Failure> {
-    let mut locked = db::write(LOCK, args![book.tenant_id, account_ids], read_locked)?;
+    let (locked, changes) = lock_present_counting(book, account_ids)?;
     if locked.len() != account_ids.len() {
         return Err(Failure::Fault("an account to be locked does not exist".to_owned()));
     }
+    Ok((locked, changes))
+}
+
+/// The same of accounts that may not be there yet.
+pub fn lock_present(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Failure> {
+    Ok(lock_present_counting(book, account_ids)?.0)
+}
+
+fn lock_present_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usize), Failure> {
+    let mut locked = match account_ids {
+        [account_id] => db::write_by_key(LOCK_ONE, args![book.tenant_id, *account_id], read_locked)?,
+        _ => db::write_by_key(LOCK, args![book.tenant_id, account_ids], read_locked)?,
+    };
     let now = Instant::now();
     let mut changes = 0;
     for account in &mut locked {
@@ -100,6 +123,19 @@ fn lock_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usiz
 pub fn lock_wallet(book: &Book) -> Result<Locked, Failure> {
     let mut locked = lock(book, &[book.wallet_id])?;
     locked.pop().ok_or_else(|| Failure::Fault("the wallet does not exist".to_owned()))
+}
+
+const LOCK_WALLETS: &str = "
+    select true from topup.balance b
+      join unnest($1::uuid[], $2::uuid[]) as w (tenant_id, wallet_id) on b.tenant_id = w.tenant_id and b.account_id = w.wallet_id
+     order by b.tenant_id, b.account_id for update of b";
+
+/// Locks the wallets of several books in the one order in which all do, so that nobody waits for somebody who waits for it.
+pub fn lock_wallets<'a>(books: impl Iterator<Item = &'a Book>) -> Result<(), Failure> {
+    let (tenants, wallets): (Vec<_>, Vec<_>) =
+        books.map(|book| (pg_uuid(book.tenant_id), pg_uuid(book.wallet_id))).unzip();
+    db::write_by_key(LOCK_WALLETS, args![tenants, wallets], |_| Ok(()))?;
+    Ok(())
 }
 
 fn read_locked(row: &Row) -> DbResult<Locked> {

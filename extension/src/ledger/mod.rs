@@ -1,14 +1,16 @@
 //! The one writer of the ledger: takes balanced postings, checks limits under lock, writes.
 //!
 //! ```text
-//! post ─► lock ─► due ─► entry
+//! journal ─► post ─► lock ─► due ─► entry
 //! ```
 
 mod due;
 mod entry;
+mod journal;
 mod lock;
 mod post;
 
 pub use entry::{Header, Posting};
-pub use lock::{Locked, lock, lock_wallet, sweep_due};
+pub use journal::Journal;
+pub use lock::{Locked, lock, lock_present, lock_wallet, lock_wallets, sweep_due};
 pub use post::{Meaning, post, post_granting, post_meaning};

@@ -60,13 +60,29 @@ pub fn post_meaning(
     postings: &[Posting],
     meanings: &[(Uuid, Meaning)],
 ) -> Result<Vec<Amount>, Failure> {
+    let after = post_locked(book, header, locked, postings, meanings)?;
+    Ok(after.iter().map(|account| account.balance).collect())
+}
+
+/// The postings that count; a fault where they do not balance.
+pub(super) fn balanced(header: &Header, postings: &[Posting]) -> Result<Vec<Posting>, Failure> {
     let sum = postings.iter().try_fold(Amount::ZERO, |sum, posting| sum.plus(posting.amount));
     if sum != Some(Amount::ZERO) {
         return Err(Failure::Fault(format!("the postings of kind {} do not sum to zero", header.kind)));
     }
+    Ok(postings.iter().copied().filter(|posting| posting.amount != Amount::ZERO).collect())
+}
+
+/// Posts, and gives the accounts back as they are then.
+pub(super) fn post_locked(
+    book: &Book,
+    header: Header,
+    locked: &[Locked],
+    postings: &[Posting],
+    meanings: &[(Uuid, Meaning)],
+) -> Result<Vec<Locked>, Failure> {
+    let mut postings = balanced(&header, postings)?;
     let at = posting_time(locked);
-    let mut postings: Vec<Posting> =
-        postings.iter().copied().filter(|posting| posting.amount != Amount::ZERO).collect();
     let mut after: Vec<Locked> = locked.to_vec();
     let mut moved: Vec<Moved> = Vec::new();
     for posting in &mut postings {
@@ -83,27 +99,29 @@ pub fn post_meaning(
     }
     let transaction_id = header.transaction_id;
     let running: Vec<Running> = after.iter().map(Locked::running).collect();
-    entry::write(book, &header, at, &running, &postings)?;
+    entry::write(book, header, at, &running, &postings)?;
     for moved in &moved {
         moved.write(book, transaction_id, at)?;
     }
     for (before, after) in locked.iter().zip(&mut after) {
-        warn_when_low(book, transaction_id, before, after.balance)?;
+        if let Some(threshold) = low_threshold(before, after.balance) {
+            event::balance_low(book, transaction_id, after.balance, threshold)?;
+        }
         // What went back to a grant that has expired since expires again at once.
         after.play(book, at, at)?;
     }
-    Ok(after.iter().map(|account| account.balance).collect())
+    Ok(after)
 }
 
 /// Not before the locks were held, and before anything changes that they have not seen.
-fn posting_time(locked: &[Locked]) -> Instant {
+pub(super) fn posting_time(locked: &[Locked]) -> Instant {
     let due = locked.iter().filter_map(|account| account.next_due_at).min().unwrap_or(Instant::NEVER);
     let locked_at = locked.iter().map(|account| account.as_of).max().unwrap_or(Instant::BEGINNING);
     Instant::now().min(due.just_before()).max(locked_at)
 }
 
 /// What a posting did to the grants of an account.
-struct Moved {
+pub(super) struct Moved {
     account_id: Uuid,
     grant: Option<Grant>,
     uses: Vec<Use>,
@@ -129,7 +147,7 @@ impl Moved {
 
 impl Locked {
     /// Books a posting in memory; tells what it did where it is more than plain.
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         book: &Book,
         posting: &Posting,
@@ -214,11 +232,7 @@ impl Locked {
 }
 
 /// The crossing itself is the state: a balance that falls from at or above its threshold to below it
-/// warns once, and can do so again only after it has been back.
-fn warn_when_low(book: &Book, transaction_id: Uuid, before: &Locked, after: Amount) -> Result<(), Failure> {
-    let Some(threshold) = before.low_balance_threshold else { return Ok(()) };
-    if before.balance >= threshold && after < threshold {
-        event::balance_low(book, transaction_id, after.floor_cents(), threshold.floor_cents())?;
-    }
-    Ok(())
+/// warns once, and can do so again only after it has been back. The threshold, where that is so.
+pub(super) fn low_threshold(before: &Locked, after: Amount) -> Option<Amount> {
+    before.low_balance_threshold.filter(|threshold| before.balance >= *threshold && after < *threshold)
 }
