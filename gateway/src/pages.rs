@@ -27,7 +27,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/openapi.json", get(openapi))
         .route("/health/live", get(async || health(StatusCode::OK, r#"{"status":"live"}"#)))
         .route("/health/ready", get(ready))
-        .merge(payment::router())
+        .merge(payment::routes::router())
         .merge(portal::router())
 }
 

@@ -15,6 +15,7 @@ mod due;
 mod ending;
 mod fault;
 pub mod look;
+mod order;
 pub mod provider;
 mod rate;
 pub mod refund;

@@ -1,12 +1,13 @@
 //! What the gateway asks the provider: charges and look-ups, claimed with a lease; and what the provider said.
 
 use pgrx::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::currency;
 use super::ending;
 use super::fault::Fault;
+use super::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use super::refund;
 use super::row::{self, Method, Payment, Status, text_id};
 use crate::amount::Amount;
@@ -18,14 +19,6 @@ use crate::reply::{Failure, or_error};
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;
-/// A charge is repeated under its key for so long; after that a provider may have forgotten the key, and is
-/// only asked what became of it.
-pub const REPEAT_S: i32 = 20 * 3600;
-/// When to ask again after so many attempts without an answer; then hourly.
-pub const PAUSES_S: [i32; 4] = [5, 30, 120, 600];
-pub const PAUSE_S: i32 = 3600;
-/// After so long without an answer it is worth a line in the server's log, each time.
-pub const STUCK_S: i32 = 86_400;
 /// After so long it ends. Should the provider call it paid later, it is credited all the same.
 const GIVE_UP_S: i32 = 3 * 86_400;
 
@@ -48,27 +41,6 @@ const CLAIM: &str = "
       from claimed c
       left join topup.payment_method m
         on m.tenant_id = c.tenant_id and m.environment = c.environment and m.method_id = c.method_id";
-
-/// What the gateway is to do, and all that it needs for it.
-#[derive(Serialize)]
-pub struct Request {
-    pub action: &'static str,
-    pub provider: String,
-    pub environment: String,
-    pub idempotency_key: String,
-    pub payment_id: String,
-    pub tenant_id: String,
-    pub customer_id: Option<String>,
-    pub method: String,
-    pub amount: Amount,
-    pub amount_minor: Option<i64>,
-    pub currency: String,
-    pub description: Option<String>,
-    pub provider_customer_id: Option<String>,
-    pub provider_method_id: Option<String>,
-    pub provider_payment_id: Option<String>,
-    pub refund_id: Option<Uuid>,
-}
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
@@ -94,7 +66,7 @@ fn claim_payments(
 }
 
 /// Charges and look-ups first, refunds with what room is left.
-fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Request)>, Failure> {
+fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Order)>, Failure> {
     let arguments = args![i64::from(batch_max), lease_s, REPEAT_S];
     let mut claimed = db::write(CLAIM, arguments, read_claimed)?;
     let room = batch_max - i32::try_from(claimed.len()).unwrap_or(batch_max);
@@ -104,12 +76,12 @@ fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Request)>
     Ok(claimed)
 }
 
-fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Request)> {
+fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {
     let (tenant_id, payment_id, customer_id) = (row.uuid(1)?, row.uuid(3)?, row.maybe_uuid(5)?);
     let (amount, currency): (Amount, String) = (row.amount(8)?, row.get(9)?);
     let id = text_id(customer_id, payment_id);
     let action = if row.get(14)? { "look_up" } else { "charge" };
-    let request = Request {
+    let request = Order {
         action,
         provider: row.get(7)?,
         environment: row.get(2)?,

@@ -6,6 +6,7 @@ mod checkout;
 mod form;
 mod outcome;
 mod page;
+pub mod routes;
 mod store;
 mod stripe;
 pub mod stripe_api;
@@ -18,11 +19,8 @@ pub mod worker;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 
-use crate::app::App;
 use crate::config::StripeSettings;
 use outcome::{Order, Outcome, Report};
 use stripe::Stripe;
@@ -111,11 +109,4 @@ pub fn environment_of(key: &str) -> Option<&'static str> {
         _ if is_of("live") => Some("live"),
         _ => None,
     }
-}
-
-/// The pages of payments, and where providers report.
-pub fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/checkout/{token}", get(checkout::show).post(checkout::submit))
-        .route("/payments/stripe/webhook", post(stripe_event::receive))
 }

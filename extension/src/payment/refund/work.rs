@@ -11,8 +11,8 @@ use crate::db::{self, DbResult, Row, args};
 use crate::id::Kind;
 use crate::payment::currency;
 use crate::payment::fault::Fault;
+use crate::payment::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use crate::payment::row::{self, Payment, Status};
-use crate::payment::work::{PAUSE_S, PAUSES_S, REPEAT_S, Request, STUCK_S};
 use crate::reply::Failure;
 
 /// Like a charge: the same refund under the same key, until a provider may have forgotten the key.
@@ -35,15 +35,15 @@ const CLAIM: &str = "
         on p.tenant_id = c.tenant_id and p.environment = c.environment and p.payment_id = c.payment_id";
 
 /// Leases refunds that are due; tenant, payment, fence and request of each.
-pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, Request)>> {
+pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, Order)>> {
     db::write(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
 }
 
-fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Request)> {
+fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {
     let (tenant_id, payment_id, refund_id) = (row.uuid(1)?, row.uuid(3)?, row.uuid(5)?);
     let (customer_id, amount, currency): (_, Amount, String) =
         (row.maybe_uuid(8)?, row.amount(6)?, row.get(11)?);
-    let request = Request {
+    let request = Order {
         action: if row.get(13)? { "look_up" } else { "refund" },
         provider: row.get(10)?,
         environment: row.get(2)?,
