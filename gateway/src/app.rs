@@ -9,11 +9,14 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::limit::{Concurrency, Limiter};
 use crate::payment::Providers;
+use crate::sends::Sends;
 
 /// What every request needs.
 pub struct App {
     pub catalog: CatalogCell,
     pub database: Database,
+    /// Where sends wait for each other.
+    pub sends: Arc<Sends>,
     pub settings: Settings,
     pub payments: Arc<Providers>,
     /// Calls of operations, over HTTP and MCP together.
@@ -33,6 +36,7 @@ impl App {
         let messages = |calls: u32| calls.saturating_mul(MESSAGES_PER_CALL);
         App {
             catalog: CatalogCell::default(),
+            sends: Sends::new(database.clone()),
             database,
             limiter: Limiter::new(rate, burst),
             message_limiter: Limiter::new(messages(rate), messages(burst)),

@@ -39,7 +39,11 @@ pub async fn perform(
         idempotency_key,
         client_ip: credentials.client_ip,
     };
-    let result = match app.database.call(&call).await {
+    let first = match operation.is_send() {
+        true => app.sends.call(&call).await,
+        false => app.database.call(&call).await,
+    };
+    let result = match first {
         Ok(answer) => complete(app, operation, &call, answer).await,
         Err(fault) => Err(fault),
     };
@@ -107,7 +111,7 @@ async fn complete(
 pub fn failed(operation: &str, fault: &Fault) -> Refusal {
     let request_id = request_id::current();
     match fault {
-        Fault::Unavailable(message) | Fault::Conflict(message) => {
+        Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
             tracing::warn!(request_id, operation, message, "postgres cannot answer now");
             Refusal::unavailable()
         }

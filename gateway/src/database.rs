@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status,
+    Connect, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Status,
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -20,9 +20,9 @@ use crate::operation::{CodeRow, Operation, Surface};
 use crate::reply::Answer;
 use crate::target::{CONNECT_TIMEOUT, Target};
 
-const POOL_WAIT: Duration = Duration::from_secs(3);
+pub const POOL_WAIT: Duration = Duration::from_secs(3);
 /// A little more than the session's statement_timeout, for when nobody is left to keep it.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 const CONFLICT_RETRIES_MAX: u32 = 5;
 const CONFLICT_PAUSE_MS: u64 = 10;
 /// The worker's connections are its own, so that a flood of requests does not stop deliveries.
@@ -48,16 +48,59 @@ pub struct Call<'a> {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Fault {
     /// Postgres is away, overloaded or shutting down: trying again may help.
     Unavailable(String),
+    /// It took too long for Postgres, which then did nothing of it (57014).
+    TimedOut(String),
     /// The transaction lost against another (40001, 40P01): trying again will help.
     Conflict(String),
     Internal {
         sqlstate: String,
         message: String,
     },
+}
+
+const CALL: &str = "select status, body, replayed from topup.call_many($1, $2, $3, $4, $5)";
+
+/// Calls as `topup.call_many` takes them.
+struct Columns<'a> {
+    api_keys: Vec<&'a str>,
+    operations: Vec<&'a str>,
+    requests: Vec<&'a str>,
+    idempotency_keys: Vec<Option<&'a str>>,
+    client_ips: Vec<String>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(calls: &'a [Call<'_>]) -> Self {
+        Columns {
+            api_keys: calls.iter().map(|call| call.api_key).collect(),
+            operations: calls.iter().map(|call| call.operation).collect(),
+            requests: calls.iter().map(|call| call.request).collect(),
+            idempotency_keys: calls.iter().map(|call| call.idempotency_key).collect(),
+            client_ips: calls.iter().map(|call| call.client_ip.to_string()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 5] {
+        [
+            (&self.api_keys, Type::TEXT_ARRAY),
+            (&self.operations, Type::TEXT_ARRAY),
+            (&self.requests, Type::TEXT_ARRAY),
+            (&self.idempotency_keys, Type::TEXT_ARRAY),
+            (&self.client_ips, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+fn answer(row: &Row) -> Result<Answer, Error> {
+    Ok(Answer {
+        status: u16::try_from(row.try_get::<_, i16>(0)?).unwrap_or(500),
+        body: row.try_get(1)?,
+        replayed: row.try_get::<_, Option<bool>>(2)?.unwrap_or(false),
+    })
 }
 
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -70,6 +113,8 @@ impl Database {
             let manager = Manager::from_connect(target.config().clone(), Connector(target.clone()), config);
             Pool::builder(manager)
                 .max_size(size)
+                // The one used last: its server process has everything at hand, and the others' memory is left alone.
+                .queue_mode(QueueMode::Lifo)
                 .runtime(Runtime::Tokio1)
                 .wait_timeout(Some(POOL_WAIT))
                 .create_timeout(Some(CONNECT_TIMEOUT))
@@ -85,21 +130,19 @@ impl Database {
 
     /// Calls an operation.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Fault> {
-        let sql = "select status, body, replayed from topup.call_many($1, $2, $3, $4, $5)";
-        let parameters: [Parameter; 5] = [
-            (&vec![call.api_key], Type::TEXT_ARRAY),
-            (&vec![call.operation], Type::TEXT_ARRAY),
-            (&vec![call.request], Type::TEXT_ARRAY),
-            (&vec![call.idempotency_key], Type::TEXT_ARRAY),
-            (&vec![call.client_ip.to_string()], Type::TEXT_ARRAY),
-        ];
-        let row = one(self.repeated(sql, &parameters).await?)?;
-        let status: i16 = row.try_get(0)?;
-        Ok(Answer {
-            status: u16::try_from(status).unwrap_or(500),
-            body: row.try_get(1)?,
-            replayed: row.try_get::<_, Option<bool>>(2)?.unwrap_or(false),
-        })
+        let columns = Columns::of(std::slice::from_ref(call));
+        let row = one(self.repeated(CALL, &columns.parameters()).await?)?;
+        Ok(answer(&row)?)
+    }
+
+    /// Calls operations in one transaction; gives an answer for each, in order. A fault of one is a fault of all.
+    pub async fn call_many(&self, calls: &[Call<'_>]) -> Result<Vec<Answer>, Fault> {
+        let columns = Columns::of(calls);
+        let rows = query(&self.requests, CALL, &columns.parameters()).await?;
+        if rows.len() != calls.len() {
+            return Err(Fault::internal(format!("{} answers for {} calls", rows.len(), calls.len())));
+        }
+        rows.iter().map(|row| Ok(answer(row)?)).collect()
     }
 
     /// Runs one statement for a request; a transaction that lost against another is repeated.
@@ -161,16 +204,19 @@ impl Database {
     }
 }
 
-/// Runs one statement on a connection of the pool. A connection that does not answer in time is thrown away.
+/// Runs one statement on a connection of the pool. A connection that does not answer in time is thrown away, and so is
+/// one that is lost: the pool may hear of that only when the next has it already.
 pub async fn query(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
     let client = pool.get().await?;
-    match tokio::time::timeout(ANSWER_TIMEOUT, client.query_typed(sql, parameters)).await {
-        Ok(result) => Ok(result?),
-        Err(_) => {
-            drop(Object::take(client));
-            Err(Fault::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))
-        }
+    let fault = match tokio::time::timeout(ANSWER_TIMEOUT, client.query_typed(sql, parameters)).await {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(error)) => Fault::from(error),
+        Err(_) => Fault::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+    };
+    if matches!(fault, Fault::Unavailable(_)) {
+        drop(Object::take(client));
     }
+    Err(fault)
 }
 
 /// The only row of a result.
@@ -221,12 +267,23 @@ impl Fault {
     pub fn internal(message: String) -> Self {
         Fault::Internal { sqlstate: String::new(), message }
     }
+
+    /// Whether Postgres itself has said that nothing was done. Without its word, all may have been.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Fault::Unavailable(_) => false,
+            Fault::TimedOut(_) | Fault::Conflict(_) => true,
+            Fault::Internal { sqlstate, .. } => !sqlstate.is_empty(),
+        }
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Unavailable(message) | Fault::Conflict(message) => f.write_str(message),
+            Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
+                f.write_str(message)
+            }
             Fault::Internal { sqlstate, message } => write!(f, "{message} ({sqlstate})"),
         }
     }
@@ -252,7 +309,7 @@ impl From<Error> for Fault {
         };
         match state {
             "40001" | "40P01" => Fault::Conflict(message),
-            "57014" => Fault::Unavailable(message),
+            "57014" => Fault::TimedOut(message),
             _ if ["08", "53", "57P0"].iter().any(|class| state.starts_with(class)) => {
                 Fault::Unavailable(message)
             }

@@ -32,6 +32,7 @@ mod request;
 mod request_id;
 mod routes;
 mod schema;
+mod sends;
 mod serve;
 mod server;
 mod settle;

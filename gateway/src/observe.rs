@@ -15,6 +15,7 @@ use crate::database::Database;
 
 const BUCKETS_S: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const BUCKETS_CALLS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0];
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Logs to stderr. Only our own crate follows the wanted level: at debug, the database driver would
@@ -50,6 +51,9 @@ pub fn start_logs(format: LogFormat, level: LogLevel) {
 pub fn start_metrics() -> Result<PrometheusHandle, String> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS_S)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_calls".to_owned()), &BUCKETS_CALLS)
+        })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| format!("metrics cannot be set up: {error}"))?;
     describe_counter!("topup_http_requests_total", "Requests answered, by operation, HTTP status and code");
@@ -59,6 +63,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
         "Time to answer a request, by operation"
     );
     describe_gauge!("topup_http_in_flight", "Requests being answered");
+    describe_histogram!("topup_send_batch_calls", "Sends of one key that shared a transaction");
     describe_counter!("topup_rate_limited_total", "Requests refused because their key made too many");
     describe_counter!("topup_mcp_calls_total", "Tool calls over MCP, by tool and code");
     describe_gauge!("topup_mcp_sessions", "Open sessions of MCP's legacy SSE");

@@ -77,6 +77,11 @@ impl Operation {
         matches!(self.method, Some(Method::POST | Method::PATCH | Method::PUT))
     }
 
+    /// Whether this spends the key's own wallet, once for each idempotency key.
+    pub fn is_send(&self) -> bool {
+        self.idempotent && self.scope.as_deref() == Some("send")
+    }
+
     /// What a field of the request may be; nothing for a field that the schema does not know.
     pub fn kinds(&self, field: &str) -> Option<&Kinds> {
         self.kinds_by_field.get(field)

@@ -70,6 +70,7 @@ mod race;
 mod readme;
 mod roles;
 mod scopes;
+mod sends;
 mod signature;
 mod statement;
 mod statement_count;

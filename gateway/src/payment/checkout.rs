@@ -238,7 +238,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 fn failed(fault: &Fault) -> Response<Body> {
     let request_id = request_id::current();
     match fault {
-        Fault::Unavailable(message) | Fault::Conflict(message) => {
+        Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
             tracing::warn!(request_id, message, "postgres cannot answer the checkout now");
         }
         Fault::Internal { sqlstate, message } => {

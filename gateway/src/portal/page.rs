@@ -221,7 +221,7 @@ pub fn or_failed(result: Result<Response<Body>, Fault>) -> Response<Body> {
     };
     let request_id = request_id::current();
     let status = match &fault {
-        Fault::Unavailable(message) | Fault::Conflict(message) => {
+        Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
             tracing::warn!(request_id, message, "postgres cannot answer the portal now");
             StatusCode::SERVICE_UNAVAILABLE
         }
