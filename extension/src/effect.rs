@@ -32,28 +32,37 @@ struct Claimed {
     now_s: i64,
 }
 
-/// Takes the earliest of each lane, so that a lane with much to do leaves room for the others. Lanes are
-/// found by stepping through the index, not by reading all that is open. What a transaction wrote for an
-/// endpoint that was deleted or switched off before it committed ends here.
+/// Takes the earliest of each lane, so that a lane with much to do leaves room for the others: as many lanes as there is
+/// room for, those that have waited longest, and of each no more than its share, for a lock that is not used costs as
+/// much as one that is. Lanes are found by stepping through the index, not by reading all that is open. What a
+/// transaction wrote for an endpoint that was deleted or switched off before it committed ends here.
 const CLAIM: &str = "
     with recursive lane (lane) as (
         (select lane from topup.effect order by lane limit 1)
         union all
         select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
           from lane where lane.lane is not null),
+    turn as (
+        select lane.lane, least($2, ($1 - 1) / count(*) over () + 1) as share
+          from lane
+         cross join lateral (
+               select due_at from topup.effect
+                where effect.lane = lane.lane and due_at <= now()
+                order by due_at limit 1) earliest
+         where lane.lane is not null and not lane.lane = any ($3)
+         order by earliest.due_at limit $1),
     due as (
         select e.tenant_id, e.environment, e.effect_id, w.url,
                w.deleted_at is null and w.disabled_at is null
                    and exists (select from topup.webhook_secret s
                                 where s.tenant_id = e.tenant_id and s.endpoint_id = e.lane) as wanted
-          from lane
+          from turn
          cross join lateral (
                select tenant_id, environment, effect_id, lane, due_at from topup.effect
-                where effect.lane = lane.lane and due_at <= now()
-                order by due_at limit $2 for update skip locked) e
+                where effect.lane = turn.lane and due_at <= now()
+                order by due_at limit turn.share for update skip locked) e
           left join topup.webhook_endpoint w
             on w.tenant_id = e.tenant_id and w.environment = e.environment and w.endpoint_id = e.lane
-         where lane.lane is not null and not lane.lane = any ($3)
          order by e.due_at limit $1),
     unwanted as (
         delete from topup.effect e using due
