@@ -18,7 +18,6 @@ const RESPONSE_BYTES_MAX: usize = 1024;
 const ERROR_BYTES_MAX: usize = 200;
 /// Once the status is known, the reply's text is waited for only so long.
 const RESPONSE_TEXT_TIMEOUT: Duration = Duration::from_secs(2);
-const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 8;
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends webhooks.
@@ -30,7 +29,8 @@ pub struct Deliverer {
 impl Deliverer {
     /// Redirects are not followed, nothing is tried twice, and no proxy is taken from the environment:
     /// each would lead past the address guard or the log.
-    pub fn new(allow_private: bool) -> Result<Self, String> {
+    /// As many connections to a host are kept as there may be attempts at a time: many endpoints may be on one host.
+    pub fn new(allow_private: bool, attempts_max: usize) -> Result<Self, String> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls::for_receivers()?)
             .dns_resolver(Guard { allow_private })
@@ -39,7 +39,7 @@ impl Deliverer {
             .no_proxy()
             .http1_only()
             .referer(false)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST_MAX)
+            .pool_max_idle_per_host(attempts_max)
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .build()
             .map_err(|error| format!("the webhook client cannot be made: {error}"))?;

@@ -56,6 +56,12 @@ impl Lanes {
         }
     }
 
+    /// Whether fewer than a quarter of all places are free.
+    pub fn is_crowded(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.overall_max.saturating_sub(state.overall) < self.overall_max.div_ceil(4)
+    }
+
     /// Takes a place in a lane.
     pub fn enter(self: &Arc<Self>, lane: Uuid) -> Place {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

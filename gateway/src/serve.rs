@@ -100,7 +100,7 @@ fn start_workers(
         Some(url) => Arc::new(self::target(settings, Some(url))?),
         None => target,
     };
-    let deliverer = Deliverer::new(settings.allow_private_webhooks)?;
+    let deliverer = Deliverer::new(settings.allow_private_webhooks, settings.delivery_concurrency.into())?;
     let lanes = Lanes::new(
         settings.delivery_concurrency.into(),
         settings.delivery_concurrency_per_endpoint.min(settings.delivery_concurrency).into(),

@@ -8,6 +8,9 @@ use crate::database::Database;
 use crate::effects::Outcome;
 
 const BATCH_MAX: usize = 100;
+/// After a batch, the next is gathered for so long: under load there are then fewer transactions, and the first outcome
+/// after a quiet time is still recorded at once.
+const GATHER_PAUSE: Duration = Duration::from_millis(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// An outcome, and when its lease ends: after that, nobody needs it any more.
@@ -21,6 +24,7 @@ pub async fn run(database: Database, mut settlements: Receiver<Settlement>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while settlements.recv_many(&mut batch, BATCH_MAX).await > 0 {
         settle(&database, std::mem::take(&mut batch)).await;
+        tokio::time::sleep(GATHER_PAUSE).await;
     }
 }
 

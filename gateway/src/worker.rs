@@ -23,6 +23,9 @@ const DUE_BATCH_MAX: usize = 100;
 const DUE_ROUNDS_MAX: usize = 20;
 const SETTLEMENTS_WAITING_MAX: usize = 1024;
 
+/// With few places free, those that become free so soon are filled by the same claim: one for many costs little more
+/// than one for one.
+const GATHER_PAUSE: Duration = Duration::from_millis(5);
 const POLL_AWAKE: Duration = Duration::from_millis(20);
 const DUE_INTERVAL_AWAKE: Duration = Duration::from_millis(100);
 /// Without work for so long, the worker says that it sleeps, and goes on polling as long again:
@@ -102,16 +105,26 @@ pub async fn run(
 }
 
 impl Worker {
-    /// Looks for work once and starts what it finds.
+    /// Looks for work once and starts what it finds. What has been announced goes out first: it is waited for.
     async fn round(&mut self) -> Result<Round, Fault> {
+        let claimed = self.claim().await;
         // Trouble with one kind of work must not hold up the other.
         let was_due = self.run_due().await.unwrap_or_else(|fault| {
             tracing::warn!(%fault, "what is due inside the database cannot be done now");
             false
         });
+        Ok(match claimed? {
+            None => Round::Full,
+            Some(0) if !was_due => Round::Nothing,
+            Some(_) => Round::Work,
+        })
+    }
+
+    /// Claims what there is room for and starts it; gives how much that was, or nothing where there is no room.
+    async fn claim(&self) -> Result<Option<usize>, Fault> {
         let room = self.lanes.room();
         if room.batch_max == 0 {
-            return Ok(Round::Full);
+            return Ok(None);
         }
         let batch_max = room.batch_max.min(CLAIM_BATCH_MAX);
         let lease_ends = Instant::now() + Duration::from_secs(LEASE_S);
@@ -119,11 +132,11 @@ impl Worker {
         let result = if claimed.is_empty() { "empty" } else { "found" };
         counter!("topup_worker_claims_total", "result" => result).increment(1);
         counter!("topup_worker_effects_claimed_total").increment(claimed.len() as u64);
-        let found = was_due || !claimed.is_empty();
+        let count = claimed.len();
         for effect in claimed {
             self.start(effect, lease_ends);
         }
-        Ok(if found { Round::Work } else { Round::Nothing })
+        Ok(Some(count))
     }
 
     /// Lets the database do what is due inside it; gives whether there was any.
@@ -164,7 +177,7 @@ impl Worker {
             Ok(Round::Full) => {
                 self.last_work = Instant::now();
                 tokio::select! {
-                    _ = self.lanes.freed() => {}
+                    _ = self.lanes.freed() => sleep(GATHER_PAUSE).await,
                     _ = sleep(POLL_ASLEEP) => {}
                 }
                 Ok(())
@@ -188,6 +201,9 @@ impl Worker {
         self.last_work = Instant::now();
         if self.asleep.take().is_some() {
             self.database.worker_wake(self.id).await?;
+        }
+        if self.lanes.is_crowded() {
+            sleep(GATHER_PAUSE).await;
         }
         Ok(())
     }
