@@ -55,9 +55,10 @@ create table topup.key (
 create index key_of_tenant on topup.key (tenant_id, environment);
 comment on table topup.key is 'An API key: whom it speaks for, what it may do, at which price and up to what cap. Only its SHA-256 is kept.';
 
--- What a key spent and sold on a day (UTC); months and totals are sums of days.
+-- What a key spent and sold on a day (UTC); months and totals are sums of days. Like the journal it carries no foreign
+-- key: every send comes by here.
 create table topup.key_usage (
-    tenant_id  uuid not null references topup.tenant,
+    tenant_id  uuid not null,
     key_id     uuid not null,
     day        date not null,
     cost_cents bigint not null,

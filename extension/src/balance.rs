@@ -99,7 +99,7 @@ const WALLET: &str = "
 
 /// Reads the wallet as it stands.
 pub fn wallet(book: &Book) -> Result<Wallet, Failure> {
-    let found = db::read(WALLET, args![book.tenant_id, book.wallet_id], |row| {
+    let found = db::read_by_key(WALLET, args![book.tenant_id, book.wallet_id], |row| {
         let amount = |column| row.amount(column);
         Ok(Wallet { balance: amount(1)?, credit_limit: amount(2)?, low_balance_threshold: amount(3)? })
     })?;

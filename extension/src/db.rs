@@ -58,6 +58,25 @@ pub fn write_by_key<T>(
     run(sql, args, true, map)
 }
 
+/// The rows that a statement takes as columns, each an array: `(3, "uuid", "account_id")` is a column of `$3`, of that
+/// type and name. `many` takes all; `one` takes the first, and saves the function that would make rows of them.
+macro_rules! rows {
+    (many, ($n:literal, $type:literal, $name:literal) $(, ($more_n:literal, $more_type:literal, $more_name:literal))*) => {
+        concat!(
+            "unnest($", $n, "::", $type, "[]" $(, ", $", $more_n, "::", $more_type, "[]")*,
+            ") as r (", $name $(, ", ", $more_name)*, ")"
+        )
+    };
+    (one, ($n:literal, $type:literal, $name:literal) $(, ($more_n:literal, $more_type:literal, $more_name:literal))*) => {
+        concat!(
+            "(select ($", $n, "::", $type, "[])[1] as ", $name
+            $(, ", ($", $more_n, "::", $more_type, "[])[1] as ", $more_name)*,
+            ") as r"
+        )
+    };
+}
+pub(crate) use rows;
+
 /// As long as it lives, plans do not depend on arguments. Left to itself Postgres plans anew at each call whatever takes
 /// an array, which costs more than the statement: it always hopes for a shorter array than it must plan for.
 struct GenericPlan(std::ffi::c_int);

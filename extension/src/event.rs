@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::amount::{Amount, Cents};
 use crate::book::Book;
-use crate::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::db::{self, DbResult, Row, args, from_pg, pg_uuid, rows};
 use crate::id::{self, Kind};
 use crate::reply::Failure;
 
@@ -38,7 +38,8 @@ struct Body<'a, D> {
 }
 
 /// An endpoint that is switched on.
-struct Endpoint {
+#[derive(Clone)]
+pub struct Endpoint {
     endpoint_id: Uuid,
     /// None: every type.
     types: Option<Vec<String>>,
@@ -46,26 +47,70 @@ struct Endpoint {
     retry_schedule_s: String,
 }
 
-const ENDPOINTS: &str = "
-    select endpoint_id, events, retry_schedule_s::text from topup.webhook_endpoint
-     where tenant_id = $1 and environment = $2::topup.environment and disabled_at is null and deleted_at is null
-     order by endpoint_id";
+/// The columns that [`Endpoint::read`] expects, of an endpoint `w`, and which endpoints are switched on.
+macro_rules! endpoint_columns {
+    () => {
+        "w.endpoint_id, w.events, w.retry_schedule_s::text"
+    };
+}
+macro_rules! endpoint_is_on {
+    () => {
+        "w.tenant_id = $1 and w.environment = $2::topup.environment and w.disabled_at is null and w.deleted_at is null"
+    };
+}
+pub(crate) use {endpoint_columns, endpoint_is_on};
 
-const WRITE: &str = "
-    with event as (
-        insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body)
-        select $1, $2::topup.environment, e.event_id, e.type, e.transaction_id, e.body
-          from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[]) as e (event_id, type, transaction_id, body)),
-    delivery as (
-        insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id)
-        select $1, $2::topup.environment, d.delivery_id, d.event_id, d.endpoint_id
-          from unnest($7::uuid[], $8::uuid[], $9::uuid[]) as d (delivery_id, event_id, endpoint_id)),
-    effect as (
-        insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
-        select $1, d.delivery_id, $2::topup.environment, 'webhook', d.endpoint_id,
-               clock_timestamp() + make_interval(secs => (d.retry_schedule_s::integer[])[1]), d.retry_schedule_s::integer[]
-          from unnest($7::uuid[], $9::uuid[], $10::text[]) as d (delivery_id, endpoint_id, retry_schedule_s))
-    select pg_notify('topup_effects', '') from topup.sleeper where sleeps_until > clock_timestamp() limit 1";
+impl Endpoint {
+    /// Reads one from three columns; none where they are null.
+    pub fn read(row: &Row, first: usize) -> DbResult<Option<Endpoint>> {
+        let Some(endpoint_id) = row.maybe_uuid(first)? else { return Ok(None) };
+        let (types, retry_schedule_s) = (row.maybe(first + 1)?, row.get(first + 2)?);
+        Ok(Some(Endpoint { endpoint_id, types, retry_schedule_s }))
+    }
+}
+
+const ENDPOINTS: &str = concat!(
+    "select ",
+    endpoint_columns!(),
+    " from topup.webhook_endpoint w where ",
+    endpoint_is_on!(),
+    " order by w.endpoint_id"
+);
+
+/// `one`: of one event for one endpoint.
+macro_rules! write_sql {
+    ($form:ident) => {
+        concat!(
+            "with event as (
+                insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body)
+                select $1, $2::topup.environment, event_id, type, transaction_id, body from ",
+            rows!(
+                $form,
+                (3, "uuid", "event_id"),
+                (4, "text", "type"),
+                (5, "uuid", "transaction_id"),
+                (6, "text", "body")
+            ),
+            "),
+            delivery as (
+                insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id)
+                select $1, $2::topup.environment, delivery_id, event_id, endpoint_id from ",
+            rows!($form, (7, "uuid", "delivery_id"), (8, "uuid", "event_id"), (9, "uuid", "endpoint_id")),
+            "),
+            effect as (
+                insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
+                select $1, delivery_id, $2::topup.environment, 'webhook', endpoint_id,
+                       clock_timestamp() + make_interval(secs => (retry_schedule_s::integer[])[1]),
+                       retry_schedule_s::integer[] from ",
+            rows!($form, (7, "uuid", "delivery_id"), (9, "uuid", "endpoint_id"), (10, "text", "retry_schedule_s")),
+            ")
+            select pg_notify('topup_effects', '') from topup.sleeper where sleeps_until > clock_timestamp() limit 1"
+        )
+    };
+}
+
+const WRITE_ONE: &str = write_sql!(one);
+const WRITE_MANY: &str = write_sql!(many);
 
 /// Events of one book that are not written yet, with a delivery for each endpoint that wants to know.
 #[derive(Default)]
@@ -83,6 +128,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// With the endpoints that are to be told, once read.
+    pub fn for_endpoints(endpoints: Vec<Endpoint>) -> Events {
+        Events { endpoints: Some(endpoints), ..Events::default() }
+    }
+
     /// Tells of a transaction, or of what has none, by its envelope. Nothing where no endpoint wants the type.
     pub fn add<D: Serialize>(
         &mut self,
@@ -158,6 +208,7 @@ impl Events {
             return Ok(());
         }
         let told = std::mem::take(self);
+        let is_one = told.event_id.len() == 1 && told.delivery_id.len() == 1;
         let arguments = args![
             book.tenant_id,
             book.environment.as_str(),
@@ -170,7 +221,7 @@ impl Events {
             told.endpoint_id,
             told.retry_schedule_s,
         ];
-        db::write_by_key(WRITE, arguments, |_| Ok(()))?;
+        db::write_by_key(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
         self.endpoints = told.endpoints;
         Ok(())
     }
@@ -184,9 +235,8 @@ struct BalanceLow {
 }
 
 fn endpoints(book: &Book) -> DbResult<Vec<Endpoint>> {
-    db::write_by_key(ENDPOINTS, args![book.tenant_id, book.environment.as_str()], |row| {
-        Ok(Endpoint { endpoint_id: row.uuid(1)?, types: row.maybe(2)?, retry_schedule_s: row.get(3)? })
-    })
+    let arguments = args![book.tenant_id, book.environment.as_str()];
+    Ok(db::write_by_key(ENDPOINTS, arguments, |row| Endpoint::read(row, 1))?.into_iter().flatten().collect())
 }
 
 /// Tells of a transaction, or of what has none, by its envelope. The event and its deliveries are part of the

@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::id::Kind;
+use crate::instant::Instant;
 use crate::page;
 use crate::reply::{Outcome, Reply};
 use crate::top_up::{self, Status as State, TopUp, TopUpData, select_top_up};
@@ -33,7 +34,7 @@ impl Handler for Status {
     fn handle(caller: &Caller, request: &TransactionRequest) -> Outcome<TopUpData> {
         let id = Kind::Transaction.parse(&request.transaction_id).ok_or_else(top_up::not_found)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), caller.wallet_id, id];
-        let found = db::read(BY_ID, arguments, top_up::read)?.pop().ok_or_else(top_up::not_found)?;
+        let found = db::read_by_key(BY_ID, arguments, top_up::read)?.pop().ok_or_else(top_up::not_found)?;
         Ok(found.reply().with_http_status(200))
     }
 }
@@ -79,7 +80,7 @@ impl HistoryItem {
             transaction_id: Kind::Transaction.text(top_up.transaction_id),
             status: top_up.status,
             code: top_up.status.code().number(),
-            created_at: top_up.created_at_text,
+            created_at: Instant::from(top_up.created_at).rfc3339(),
             top_up: top_up.data,
         }
     }
@@ -108,12 +109,12 @@ impl Handler for History {
         let (status, platform) = (request.status.map(State::as_str), request.platform.as_deref());
         let one_more = limit + 1;
         let found = match cursor {
-            None => db::read(
+            None => db::read_by_key(
                 FIRST_PAGE,
                 args![tenant_id, environment, caller.wallet_id, status, platform, one_more],
                 top_up::read,
             )?,
-            Some(cursor) => db::read(
+            Some(cursor) => db::read_by_key(
                 NEXT_PAGE,
                 args![tenant_id, environment, caller.wallet_id, status, platform, one_more, cursor],
                 top_up::read,

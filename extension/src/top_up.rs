@@ -10,10 +10,11 @@ use uuid::Uuid;
 use crate::amount::{Bps, Cents};
 use crate::book::Book;
 use crate::caller::Caller;
-use crate::db::{self, DbResult, Row, args, pg_uuid};
+use crate::db::{self, DbResult, Row, args, pg_uuid, rows};
 use crate::id::Kind;
 use crate::instant::Instant;
 use crate::reply::{Failure, Refusal, Reply};
+use crate::usage::{self, Days};
 
 /// Where a top-up stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,7 +97,6 @@ pub struct TopUp {
     /// The account that received the amount; none while a voucher or a pending top-up holds it.
     pub account_id: Option<Uuid>,
     pub created_at: TimestampWithTimeZone,
-    pub created_at_text: String,
     pub data: TopUpData,
 }
 
@@ -116,7 +116,7 @@ pub fn reply(status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<Top
 macro_rules! select_top_up {
     ($rest:literal) => {
         concat!(
-            "select t.transaction_id, t.key_id, t.status, t.account_id, t.created_at, topup.rfc3339(t.created_at),
+            "select t.transaction_id, t.key_id, t.status, t.account_id, t.created_at,
                     t.voucher_code, t.platform, t.amount_cents, e.balance_after::text, t.cost_cents, t.discount_bps,
                     t.recipient_email, t.failure_reason
                from topup.top_up t
@@ -137,16 +137,15 @@ pub fn read(row: &Row) -> DbResult<TopUp> {
         status: Status::parse(&row.get::<String>(3)?)?,
         account_id: row.maybe_uuid(4)?,
         created_at: row.get(5)?,
-        created_at_text: row.get(6)?,
         data: TopUpData {
-            voucher_code: row.maybe(7)?,
-            platform: row.get(8)?,
-            amount_cents: Cents(row.get(9)?),
-            new_balance_cents: row.amount(10)?.floor_cents(),
-            cost_cents: Cents(row.get(11)?),
-            discount_bps: Bps(row.get(12)?),
-            recipient_email: row.maybe(13)?,
-            failure_reason: row.maybe(14)?,
+            voucher_code: row.maybe(6)?,
+            platform: row.get(7)?,
+            amount_cents: Cents(row.get(8)?),
+            new_balance_cents: row.amount(9)?.floor_cents(),
+            cost_cents: Cents(row.get(10)?),
+            discount_bps: Bps(row.get(11)?),
+            recipient_email: row.maybe(12)?,
+            failure_reason: row.maybe(13)?,
         },
     })
 }
@@ -174,16 +173,41 @@ pub fn must_change(changed: Vec<()>) -> Result<(), Failure> {
     Ok(())
 }
 
-const INSERT: &str = "
-    insert into topup.top_up (tenant_id, environment, transaction_id, key_id, status, platform, amount_cents, cost_cents,
-                              discount_bps, recipient_email, metadata, voucher_code, account_id, fails_at, created_at, ended_at)
-    select $1, $2::topup.environment, t.transaction_id, $3, t.status, t.platform, t.amount_cents, t.cost_cents,
-           t.discount_bps, t.recipient_email, t.metadata::jsonb, t.voucher_code, t.account_id, t.fails_at, t.created_at,
-           case when t.status = 'delivered' then t.created_at end
-      from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::integer[], $10::text[], $11::text[],
-                  $12::text[], $13::uuid[], $14::timestamptz[], $15::timestamptz[])
-           as t (transaction_id, status, platform, amount_cents, cost_cents, discount_bps, recipient_email, metadata,
-                 voucher_code, account_id, fails_at, created_at)";
+/// With what they count towards the days of the key. `one`: of one top-up, hence of one day.
+macro_rules! insert_sql {
+    ($form:ident) => {
+        concat!(
+            "with top_up as (
+                insert into topup.top_up
+                       (tenant_id, environment, transaction_id, key_id, status, platform, amount_cents, cost_cents,
+                        discount_bps, recipient_email, metadata, voucher_code, account_id, fails_at, created_at, ended_at)
+                select $1, $2::topup.environment, transaction_id, $3, status, platform, amount_cents, cost_cents,
+                       discount_bps, recipient_email, metadata::jsonb, voucher_code, account_id, fails_at, created_at,
+                       case when status = 'delivered' then created_at end
+                  from ",
+            rows!(
+                $form,
+                (4, "uuid", "transaction_id"),
+                (5, "text", "status"),
+                (6, "text", "platform"),
+                (7, "bigint", "amount_cents"),
+                (8, "bigint", "cost_cents"),
+                (9, "integer", "discount_bps"),
+                (10, "text", "recipient_email"),
+                (11, "text", "metadata"),
+                (12, "text", "voucher_code"),
+                (13, "uuid", "account_id"),
+                (14, "timestamptz", "fails_at"),
+                (15, "timestamptz", "created_at")
+            ),
+            ") ",
+            usage::add_days_sql!($form, (16, "integer", "day"), (17, "bigint", "cost"), (18, "bigint", "list"))
+        )
+    };
+}
+
+const INSERT_ONE: &str = insert_sql!(one);
+const INSERT_MANY: &str = insert_sql!(many);
 
 /// Top-ups of one key that are not written yet, as columns.
 #[derive(Default)]
@@ -200,6 +224,7 @@ pub struct NewTopUps {
     account_id: Vec<Option<pgrx::Uuid>>,
     fails_at: Vec<Option<TimestampWithTimeZone>>,
     created_at: Vec<TimestampWithTimeZone>,
+    days: Days,
 }
 
 /// What a reply does not show of a new top-up.
@@ -226,13 +251,16 @@ impl NewTopUps {
         self.account_id.push(unshown.account_id.map(pg_uuid));
         self.fails_at.push(unshown.fails_at.map(Instant::datum));
         self.created_at.push(unshown.created_at.datum());
+        self.days.add(unshown.created_at, data.cost_cents, data.amount_cents);
     }
 
-    /// Writes them.
+    /// Writes them, and counts them towards the key's days.
     pub fn write(self, caller: &Caller) -> DbResult<()> {
         if self.transaction_id.is_empty() {
             return Ok(());
         }
+        let (days, costs, lists) = self.days.columns();
+        let sql = if self.transaction_id.len() == 1 { INSERT_ONE } else { INSERT_MANY };
         let arguments = args![
             caller.tenant_id,
             caller.environment.as_str(),
@@ -249,7 +277,10 @@ impl NewTopUps {
             self.account_id,
             self.fails_at,
             self.created_at,
+            days,
+            costs,
+            lists,
         ];
-        db::write_by_key(INSERT, arguments, |_| Ok(())).map(drop)
+        db::write_by_key(sql, arguments, |_| Ok(())).map(drop)
     }
 }

@@ -34,7 +34,7 @@ const USAGE: &str = "
 /// Reads the key's figures as they stand.
 pub fn of_key(caller: &Caller) -> DbResult<Usage> {
     let arguments = args![caller.tenant_id, caller.key.id, caller.key.cap_period.as_str()];
-    let rows = db::read(USAGE, arguments, |row| {
+    let rows = db::read_by_key(USAGE, arguments, |row| {
         Ok(Usage {
             cap_used: Cents(row.get(1)?),
             month_volume: Cents(row.get(2)?),
@@ -101,26 +101,30 @@ pub fn add(
 pub struct Days(BTreeMap<i32, (Cents, Cents)>);
 
 impl Days {
+    /// As columns: days since 2000, cost, list price.
+    pub fn columns(&self) -> (Vec<i32>, Vec<i64>, Vec<i64>) {
+        let days = self.0.keys().copied().collect();
+        let costs = self.0.values().map(|(cost, _)| cost.0).collect();
+        let lists = self.0.values().map(|(_, list)| list.0).collect();
+        (days, costs, lists)
+    }
+
     pub fn add(&mut self, sent_at: Instant, cost: Cents, list: Cents) {
         let day = self.0.entry(sent_at.utc_day()).or_default();
         *day = (Cents(day.0.0.saturating_add(cost.0)), Cents(day.1.0.saturating_add(list.0)));
     }
 }
 
-const ADD_DAYS: &str = "
-    insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
-    select $1, $2, date '2000-01-01' + d.day, d.cost_cents, d.list_cents
-      from unnest($3::integer[], $4::bigint[], $5::bigint[]) as d (day, cost_cents, list_cents)
-    on conflict (tenant_id, key_id, day) do update
-       set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents";
-
-/// Counts top-ups towards their days.
-pub fn add_days(book: &Book, key_id: Uuid, days: &Days) -> DbResult<()> {
-    if days.0.is_empty() {
-        return Ok(());
-    }
-    let numbers: Vec<i32> = days.0.keys().copied().collect();
-    let costs: Vec<i64> = days.0.values().map(|(cost, _)| cost.0).collect();
-    let lists: Vec<i64> = days.0.values().map(|(_, list)| list.0).collect();
-    db::write_by_key(ADD_DAYS, args![book.tenant_id, key_id, numbers, costs, lists], |_| Ok(())).map(drop)
+/// Counts top-ups of key `$3` of tenant `$1` towards their days, given as [`Days::columns`].
+macro_rules! add_days_sql {
+    ($form:ident, $day:tt, $cost:tt, $list:tt) => {
+        concat!(
+            "insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
+             select $1, $3, date '2000-01-01' + day, cost, list from ",
+            $crate::db::rows!($form, $day, $cost, $list),
+            " on conflict (tenant_id, key_id, day) do update
+                 set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents"
+        )
+    };
 }
+pub(crate) use add_days_sql;

@@ -54,19 +54,19 @@ async fn an_account_without_grants_pays_nothing_for_their_existence() {
 #[tokio::test]
 async fn a_send_runs_few_statements() {
     let bank = Bank::open().await;
-    // Who calls, the platform, the wallet, the postings, whom to tell, the top-up, the key's use.
+    // Who calls, the platform and whom to tell, the wallet, the postings, the top-up with the key's use.
     let send = statements(&bank, "send('claude', 1000)");
-    assert_eq!((send.len(), touch_credit(&send)), (7, 0), "{send:#?}");
+    assert_eq!((send.len(), touch_credit(&send)), (5, 0), "{send:#?}");
     // And the recipient, whose account is locked with the wallet.
     let to_customer = statements(&bank, "send('claude', 1000, 'ann@example.com')");
-    assert_eq!((to_customer.len(), touch_credit(&to_customer)), (8, 0), "{to_customer:#?}");
+    assert_eq!((to_customer.len(), touch_credit(&to_customer)), (6, 0), "{to_customer:#?}");
     // And the reply under its key, looked for and kept.
     let keyed = statements(&bank, "send('claude', 1000, idempotency_key => 'order-1')");
-    assert_eq!(keyed.len(), 9, "{keyed:#?}");
+    assert_eq!(keyed.len(), 7, "{keyed:#?}");
     // And the event, with its deliveries and their effects.
     call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
     let told = statements(&bank, "send('claude', 1000)");
-    assert_eq!(told.len(), 8, "{told:#?}");
+    assert_eq!(told.len(), 6, "{told:#?}");
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_batch_of_100_sends_runs_as_many_statements_as_one() {
         format!("send_many('[{}]')", vec![send; sends].join(","))
     };
     let (one, hundred) = (statements(&bank, &batch(1)), statements(&bank, &batch(100)));
-    assert!(one.len() == 9 && hundred.len() == 9, "{one:#?}\n{hundred:#?}");
+    assert!(one.len() == 7 && hundred.len() == 7, "{one:#?}\n{hundred:#?}");
     bank.database.check().await;
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::amount::Amount;
 use crate::book::Book;
-use crate::db::{self, args, pg_uuid};
+use crate::db::{self, args, pg_uuid, rows};
 use crate::instant::Instant;
 use crate::reply::Failure;
 
@@ -49,20 +49,47 @@ pub struct Running {
     pub version: i64,
 }
 
-const WRITE: &str = "
-    with header as (
-        insert into topup.transaction (tenant_id, transaction_id, environment, kind, top_up_id, reference, detail, created_at)
-        select $1, t.transaction_id, $2::topup.environment, t.kind, t.top_up_id, t.reference, t.detail::jsonb, t.created_at
-          from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::timestamptz[])
-               as t (transaction_id, kind, top_up_id, reference, detail, created_at)),
-    moved as (
-        update topup.balance b set balance = r.balance::numeric, version = r.version
-          from unnest($9::uuid[], $10::text[], $11::bigint[]) as r (account_id, balance, version)
-         where b.tenant_id = $1 and b.account_id = r.account_id)
-    insert into topup.entry (tenant_id, transaction_id, account_id, amount, account_version, balance_after)
-    select $1, e.transaction_id, e.account_id, e.amount::numeric, e.account_version, e.balance_after::numeric
-      from unnest($12::uuid[], $13::uuid[], $14::text[], $15::bigint[], $16::text[])
-           as e (transaction_id, account_id, amount, account_version, balance_after)";
+/// `one`: of one transaction that moves one running balance.
+macro_rules! write_sql {
+    ($form:ident) => {
+        concat!(
+            "with header as (
+                insert into topup.transaction
+                       (tenant_id, transaction_id, environment, kind, top_up_id, reference, detail, created_at)
+                select $1, transaction_id, $2::topup.environment, kind, top_up_id, reference, detail::jsonb, created_at
+                  from ",
+            rows!(
+                $form,
+                (3, "uuid", "transaction_id"),
+                (4, "text", "kind"),
+                (5, "uuid", "top_up_id"),
+                (6, "text", "reference"),
+                (7, "text", "detail"),
+                (8, "timestamptz", "created_at")
+            ),
+            "),
+            moved as (
+                update topup.balance b set balance = r.balance::numeric, version = r.version
+                  from ",
+            rows!($form, (9, "uuid", "account_id"), (10, "text", "balance"), (11, "bigint", "version")),
+            "    where b.tenant_id = $1 and b.account_id = r.account_id)
+            insert into topup.entry (tenant_id, transaction_id, account_id, amount, account_version, balance_after)
+            select $1, transaction_id, account_id, amount::numeric, account_version, balance_after::numeric
+              from ",
+            rows!(
+                many,
+                (12, "uuid", "transaction_id"),
+                (13, "uuid", "account_id"),
+                (14, "text", "amount"),
+                (15, "bigint", "account_version"),
+                (16, "text", "balance_after")
+            )
+        )
+    };
+}
+
+const WRITE_ONE: &str = write_sql!(one);
+const WRITE_MANY: &str = write_sql!(many);
 
 /// Transactions with their entries, as columns: one statement writes however many there are.
 #[derive(Default)]
@@ -115,6 +142,7 @@ impl Lines {
             self.running.iter().map(|account| pg_uuid(account.account_id)).collect();
         let balances: Vec<String> = self.running.iter().map(|account| account.balance.to_string()).collect();
         let versions: Vec<i64> = self.running.iter().map(|account| account.version).collect();
+        let is_one = self.transaction_id.len() == 1 && running.len() == 1;
         let arguments = args![
             book.tenant_id,
             book.environment.as_str(),
@@ -133,7 +161,7 @@ impl Lines {
             self.account_version,
             self.balance_after,
         ];
-        db::write_by_key(WRITE, arguments, |_| Ok(()))?;
+        db::write_by_key(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
         Ok(())
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, platforms, quote};
+use super::{Ending, Facts, NAME, Quote, SendRequest, Spent, open_recipient, quote};
 use crate::account::{self, System, USD};
 use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
-use crate::event::Events;
+use crate::event::{Endpoint, Events};
 use crate::handler::Terms;
 use crate::id;
 use crate::idempotency::{self, Namespace, Replies};
@@ -20,7 +20,6 @@ use crate::ledger::{self, Header, Journal, Posting};
 use crate::reply::{Failure, Refusal, Rendered};
 use crate::request;
 use crate::top_up::{self, NewTopUps, Status, TopUpData, Unshown};
-use crate::usage::{self, Days};
 use crate::voucher;
 
 /// After that a staging top-up fails that asked to.
@@ -48,8 +47,8 @@ pub fn send_all(
     terms: Terms,
     asks: &[Ask],
 ) -> Result<Vec<Result<Rendered, Refusal>>, Failure> {
-    let orders = read(caller, terms, asks)?;
-    let mut batch = Batch::begin(caller, &orders)?;
+    let (orders, facts) = read(caller, terms, asks)?;
+    let mut batch = Batch::begin(caller, &orders, facts.endpoints)?;
     let mut replies = Vec::with_capacity(orders.len());
     for order in orders {
         replies.push(match order.map_err(Failure::from).and_then(|order| batch.play(order)) {
@@ -63,27 +62,30 @@ pub fn send_all(
 }
 
 /// Reads the requests, and judges of each what does not depend on the wallet.
-fn read(caller: &Caller, terms: Terms, asks: &[Ask]) -> Result<Vec<Result<Order, Refusal>>, Failure> {
+fn read(
+    caller: &Caller,
+    terms: Terms,
+    asks: &[Ask],
+) -> Result<(Vec<Result<Order, Refusal>>, Facts), Failure> {
     caller.require(terms.scope)?;
     let read: Vec<_> = asks.iter().map(read_one).collect();
     let mut names: Vec<String> = read.iter().flatten().map(|(request, _)| request.platform.clone()).collect();
     names.sort_unstable();
     names.dedup();
-    let platforms = if names.is_empty() { HashMap::new() } else { platforms(names)? };
+    let facts = if names.is_empty() { Facts::default() } else { Facts::read(caller, names)? };
     let judge = |(request, keyed): (SendRequest, Option<String>)| {
         let keyed = match keyed {
             Some(key) => Some((key, idempotency::fingerprint(NAME, &request)?)),
             None => None,
         };
-        let quote = quote(caller, &request, &platforms);
+        let quote = quote(caller, &request, &facts);
         Ok(Order { request, keyed, quote })
     };
-    read.into_iter()
-        .map(|read| match read.map(judge) {
-            Ok(order) => order.map(Ok),
-            Err(refusal) => Ok(Err(refusal)),
-        })
-        .collect()
+    let orders = read.into_iter().map(|read| match read.map(judge) {
+        Ok(order) => order.map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    });
+    Ok((orders.collect::<Result<_, Failure>>()?, facts))
 }
 
 fn read_one(ask: &Ask) -> Result<(SendRequest, Option<String>), Refusal> {
@@ -102,13 +104,16 @@ struct Batch<'a> {
     /// By address as a request writes it.
     customers: HashMap<String, Uuid>,
     top_ups: NewTopUps,
-    days: Days,
     events: Events,
 }
 
 impl<'a> Batch<'a> {
     /// Locks the wallet, and with it the accounts that the batch may credit; unless all are refused anyway.
-    fn begin(caller: &'a Caller, orders: &[Result<Order, Refusal>]) -> Result<Self, Failure> {
+    fn begin(
+        caller: &'a Caller,
+        orders: &[Result<Order, Refusal>],
+        endpoints: Vec<Endpoint>,
+    ) -> Result<Self, Failure> {
         let mut batch = Batch {
             caller,
             journal: Journal::open(Vec::new()),
@@ -116,8 +121,7 @@ impl<'a> Batch<'a> {
             replies: Replies::of(Namespace::Key),
             customers: HashMap::new(),
             top_ups: NewTopUps::default(),
-            days: Days::default(),
-            events: Events::default(),
+            events: Events::for_endpoints(endpoints),
         };
         let orders: Vec<&Order> = orders.iter().flatten().collect();
         if !orders.iter().any(|order| order.keyed.is_some() || order.quote.is_ok()) {
@@ -195,7 +199,6 @@ impl<'a> Batch<'a> {
         let metadata = request.metadata.as_ref().map(|metadata| metadata.as_str());
         let unshown = Unshown { metadata, account_id, created_at, fails_at };
         self.top_ups.add(transaction_id, status, &data, &unshown);
-        self.days.add(created_at, quote.cost, request.amount_cents);
         self.spent.add(quote.cost);
         let reply = top_up::reply(status, transaction_id, data);
         self.events.add(caller, status.event_type(), Some(transaction_id), &reply.envelope)?;
@@ -248,7 +251,6 @@ impl<'a> Batch<'a> {
     fn write(mut self, terms: Terms) -> Result<(), Failure> {
         self.journal.write(self.caller)?;
         self.top_ups.write(self.caller)?;
-        usage::add_days(self.caller, self.caller.key.id, &self.days)?;
         self.events.write(self.caller)?;
         self.replies.write(self.caller, terms.keeps)
     }
