@@ -26,7 +26,7 @@ const SETTLEMENTS_WAITING_MAX: usize = 1024;
 /// With few places free, those that become free so soon are filled by the same claim: one for many costs little more
 /// than one for one.
 const GATHER_PAUSE: Duration = Duration::from_millis(5);
-const POLL_AWAKE: Duration = Duration::from_millis(20);
+const POLL_AWAKE: Duration = Duration::from_millis(10);
 const DUE_INTERVAL_AWAKE: Duration = Duration::from_millis(100);
 /// Without work for so long, the worker says that it sleeps, and goes on polling as long again:
 /// transactions already under way could not see that it does.
