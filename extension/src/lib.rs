@@ -96,7 +96,8 @@ extension_sql_file!("../../sql/payment_refund.sql", name = "payment_refund", req
 extension_sql_file!(
     "../../sql/auto_top_up.sql",
     name = "auto_top_up",
-    requires = ["payment", payment::auto::fire::begin_auto_top_up]
+    requires =
+        ["payment", payment::auto::fire::begin_auto_top_up, payment::auto::fire::auto_top_up_not_begun,]
 );
 extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"]);
