@@ -151,6 +151,10 @@ comment on function topup.customer_account_id is 'The account that a customer ha
 comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_cents.';
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
+comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
+comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints are switched on.';
+comment on function topup.forget_cached is 'Announces a change of what sessions keep.';
+comment on function topup.invalidate_cached is 'Makes all sessions forget, when the transaction commits, what they keep of keys and platforms.';
 comment on function topup.refuse_drop is 'Refuses to drop the extension while the ledger has entries.';
 
 -- A queue that was empty when it was last analysed must not be read from end to end when it is long.

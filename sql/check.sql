@@ -58,6 +58,14 @@ create view topup.ledger_fault as
                 where e.tenant_id = b.tenant_id and e.account_id = b.account_id and e.amount < 0
                 order by e.account_version desc limit 1)
     union all
+    select 'entries and balances are such as there can be', format('transaction %s', topup.format_id('txn', e.transaction_id))
+      from topup.entry e
+     where e.amount = 0 or (e.account_version is null) <> (e.balance_after is null)
+    union all
+    select 'entries and balances are such as there can be', format('account %s: limit %s', b.account_id, b.credit_limit)
+      from topup.balance b
+     where b.credit_limit < 0
+    union all
     select 'credit from outside is remembered', format('transaction %s', topup.format_id('txn', t.transaction_id))
       from topup.transaction t
       left join topup.idempotency i on i.tenant_id = t.tenant_id and i.environment = t.environment
@@ -112,6 +120,16 @@ create view topup.top_up_fault as
         or (t.account_id is not null and not t.delivered)
         or (t.voucher_code is not null) <> t.delivered
     union all
+    select 'top-ups and deliveries are such as there can be', format('top-up %s', topup.format_id('txn', t.transaction_id))
+      from topup.top_up t
+     where t.status not in ('pending', 'delivered', 'failed', 'cancelled')
+        or t.amount_cents <= 0 or t.cost_cents not between 0 and t.amount_cents
+    union all
+    select 'top-ups and deliveries are such as there can be', format('delivery %s', topup.format_id('dlv', d.delivery_id))
+      from topup.delivery d
+      left join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
+     where d.status not in ('pending', 'succeeded', 'failed') or f.kind <> 'webhook'
+    union all
     select 'top-ups cost what their discount says', format('top-up %s', topup.format_id('txn', t.transaction_id))
       from topup.top_up t
      cross join lateral (select t.amount_cents * (10000 - t.discount_bps) as exact) p
@@ -147,6 +165,10 @@ create view topup.top_up_fault as
         or d.attempts <> (select count(*) from topup.attempt a
                            where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id)
     union all
+    select 'environments know their webhooks', format('%s of %s', n.environment, topup.format_id('acct', n.tenant_id))
+      from topup.tenant_environment n
+     where n.webhooks is distinct from topup.webhooks_of(n.tenant_id, n.environment)
+    union all
     select 'live endpoints have a secret', format('webhook %s', topup.format_id('whk', w.endpoint_id))
       from topup.webhook_endpoint w
      where w.deleted_at is null and not exists (
@@ -165,6 +187,8 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'top-ups cost what their discount says', 'top-ups belong to a key of their environment',
             'key usage is the sum of standing top-ups', 'deliveries are pending exactly while they are queued',
             'deliveries have their event, endpoint and attempts', 'live endpoints have a secret',
+            'environments know their webhooks', 'entries and balances are such as there can be',
+            'top-ups and deliveries are such as there can be',
             'grants have left what their uses leave', 'grants have their credit in the journal',
             'grants burn while they last', 'grants burn no more than was posted', 'debits are given back once',
             'accounts cover their grants', 'accounts know when they change next', 'what is held is in grants and holds',

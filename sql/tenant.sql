@@ -19,6 +19,9 @@ create table topup.tenant_environment (
     spending_limit_cents    bigint check (spending_limit_cents > 0),
     spending_limit_duration text check (spending_limit_duration in ('daily', 'weekly', 'monthly')),
     spending_limit_strategy text check (spending_limit_strategy in ('fixed', 'sliding')),
+    -- Who is told of what happens, as JSON: its endpoints that are switched on, from topup.webhooks_of(). Whoever calls
+    -- knows them with the key. null: nobody.
+    webhooks                text,
     primary key (tenant_id, environment),
     check (num_nulls(spending_limit_cents, spending_limit_duration, spending_limit_strategy) in (0, 3))
 );

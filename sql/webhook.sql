@@ -22,6 +22,32 @@ create index webhook_endpoint_on on topup.webhook_endpoint (tenant_id, environme
 comment on table topup.webhook_endpoint is
     'A URL that is told about events. retry_schedule_s: seconds after the first attempt at which each attempt is due.';
 
+create function topup.webhooks_of(tenant_id uuid, environment topup.environment) returns text
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select json_agg(json_build_object('endpoint_id', w.endpoint_id, 'types', w.events, 'retry_schedule_s', w.retry_schedule_s)
+                    order by w.endpoint_id)::text
+      from topup.webhook_endpoint w
+     where w.tenant_id = webhooks_of.tenant_id and w.environment = webhooks_of.environment
+       and w.deleted_at is null and w.disabled_at is null
+$$;
+
+-- The lock comes first, and the endpoints are read by a statement of their own: of two changes at once, the second sees both.
+create function topup.keep_webhooks() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    changed topup.webhook_endpoint := coalesce(new, old);
+begin
+    perform from topup.tenant_environment e
+      where e.tenant_id = changed.tenant_id and e.environment = changed.environment for no key update;
+    update topup.tenant_environment e set webhooks = topup.webhooks_of(changed.tenant_id, changed.environment)
+     where e.tenant_id = changed.tenant_id and e.environment = changed.environment;
+    return null;
+end
+$$;
+create trigger keep_webhooks after insert or update or delete on topup.webhook_endpoint
+    for each row execute function topup.keep_webhooks();
+alter table topup.webhook_endpoint enable always trigger keep_webhooks;
+
 -- The secret itself is kept, since it signs; no role reads this table, and it leaves only as a signature.
 create table topup.webhook_secret (
     tenant_id   uuid not null,
@@ -52,7 +78,8 @@ create table topup.delivery (
     delivery_id uuid not null,
     event_id    uuid not null,
     endpoint_id uuid not null,
-    status      text not null default 'pending' check (status in ('pending', 'succeeded', 'failed')),
+    -- pending, succeeded or failed.
+    status      text not null default 'pending',
     attempts    integer not null default 0,
     created_at  timestamptz not null default clock_timestamp(),
     primary key (tenant_id, environment, delivery_id)
@@ -81,7 +108,8 @@ create table topup.effect (
     tenant_id         uuid not null,
     effect_id         uuid not null,
     environment       topup.environment not null,
-    kind              text not null check (kind in ('webhook')),
+    -- webhook.
+    kind              text not null,
     -- Work of one lane is limited together: an endpoint's.
     lane              uuid not null,
     due_at            timestamptz not null,

@@ -1,6 +1,7 @@
 //! The one door: who is calling, may they, was this asked before, what is asked, and the reply as text.
 
 use std::ops::Deref;
+use std::rc::Rc;
 
 use pg_topup_contract::Code;
 use pgrx::prelude::*;
@@ -20,7 +21,7 @@ const BATCH_MAX: usize = 1000;
 /// Runs an operation by name for whoever `caller` turns out to be. A refusal is a reply; only a fault,
 /// which aborts the caller's statement, is an error.
 pub fn answer(
-    caller: impl FnOnce() -> Result<Caller, Failure>,
+    caller: impl FnOnce() -> Result<Rc<Caller>, Failure>,
     name: &str,
     text: &str,
     idempotency_key: Option<&str>,
@@ -121,10 +122,10 @@ impl WireCall<'_> {
 /// Sends that follow one another. Those of one key are one batch, as long as no other key's come between: two keys may
 /// have one wallet. Several wallets are locked in one order beforehand.
 fn answer_sends(calls: &[WireCall]) -> Result<Vec<Rendered>, Failure> {
-    let mut callers: Vec<(&WireCall, Result<Caller, Failure>)> = Vec::new();
+    let mut callers: Vec<(&WireCall, Result<Rc<Caller>, Failure>)> = Vec::new();
     let mut placed: Vec<(usize, Ask)> = Vec::with_capacity(calls.len());
     for call in calls {
-        let is_callers = |(first, caller): &(&WireCall, Result<Caller, Failure>)| {
+        let is_callers = |(first, caller): &(&WireCall, Result<Rc<Caller>, Failure>)| {
             let from_anywhere = caller.as_ref().is_ok_and(|caller| caller.from_anywhere);
             first.api_key == call.api_key && (from_anywhere || first.client_ip == call.client_ip)
         };
@@ -136,15 +137,15 @@ fn answer_sends(calls: &[WireCall]) -> Result<Vec<Rendered>, Failure> {
     }
     let senders = || callers.iter().filter_map(|(_, caller)| caller.as_ref().ok());
     if senders().any(|caller| senders().any(|other| caller.wallet_id != other.wallet_id)) {
-        let may_send = |caller: &&Caller| caller.require(Scope::Send).is_ok();
-        ledger::lock_wallets(senders().filter(may_send).map(Deref::deref))?;
+        let may_send = |caller: &&Rc<Caller>| caller.require(Scope::Send).is_ok();
+        ledger::lock_wallets(senders().filter(may_send).map(|caller| caller.deref().deref()))?;
     }
     let mut replies = Vec::with_capacity(calls.len());
     for asks in placed.chunk_by(|a, b| a.0 == b.0) {
         let caller = asks.first().and_then(|(place, _)| callers.get(*place));
         let (_, caller) = caller.ok_or_else(|| Failure::Fault("a call without a caller".to_owned()))?;
         let asks: Vec<Ask> = asks.iter().map(|(_, ask)| *ask).collect();
-        replies.extend(answer_batch(caller.as_ref(), &asks)?);
+        replies.extend(answer_batch(caller.as_deref(), &asks)?);
     }
     Ok(replies)
 }

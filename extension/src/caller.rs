@@ -1,6 +1,8 @@
 //! Who is calling: the key in hand, the tenant and environment it speaks for, and what it may do.
 
+use std::cell::RefCell;
 use std::ops::Deref;
+use std::rc::Rc;
 
 use pg_topup_contract::Code;
 use pgrx::pg_sys;
@@ -9,7 +11,9 @@ use uuid::Uuid;
 
 use crate::amount::{Bps, Cents};
 use crate::book::Book;
+use crate::cache::Cache;
 use crate::db::{self, Row, args};
+use crate::event::Endpoint;
 use crate::limit::SpendingLimit;
 use crate::reply::{Failure, Refusal};
 use crate::settings;
@@ -21,6 +25,19 @@ pub struct Caller {
     pub spending_limit: Option<SpendingLimit>,
     /// Whether its key may be used from every address.
     pub from_anywhere: bool,
+    /// Who is told of what happens in its environment, as the environment keeps it.
+    webhooks: Option<String>,
+}
+
+/// How a caller is known.
+#[derive(PartialEq, Eq, Hash)]
+enum Known {
+    ByKey([u8; 32]),
+    ByRole(pg_sys::Oid),
+}
+
+thread_local! {
+    static CALLERS: RefCell<Cache<Known, Caller>> = RefCell::default();
 }
 
 /// What a key must be allowed to.
@@ -78,7 +95,7 @@ macro_rules! select_caller {
                     k.cap_cents, k.cap_period, k.scopes, e.spending_limit_cents, e.spending_limit_duration,
                     e.spending_limit_strategy, ",
             $address_allowed,
-            ", k.allowed_ips is null
+            ", k.allowed_ips is null, e.webhooks
               from topup.key k
               join topup.tenant_environment e on e.tenant_id = k.tenant_id and e.environment = k.environment
               join topup.tier t on t.tier = k.tier ",
@@ -107,19 +124,21 @@ const BY_KEY_HERE: &str = select_caller!(
 impl Caller {
     /// The owner of an API key that calls from an address. A key with allowed addresses is refused
     /// where the address is unknown.
-    pub fn by_key(api_key: &str, client_ip: Option<&str>) -> Result<Caller, Failure> {
-        let hash = Sha256::digest(api_key.as_bytes());
-        judge(db::read_by_key(BY_KEY, args![hash.as_slice(), client_ip], read_caller)?)
+    pub fn by_key(api_key: &str, client_ip: Option<&str>) -> Result<Rc<Caller>, Failure> {
+        kept_by_key(api_key, |hash| db::read_by_key(BY_KEY, args![hash, client_ip], read_caller))
     }
 
     /// Who calls the typed SQL functions: the key in `topup.api_key`, else the key bound to the role.
-    pub fn of_session() -> Result<Caller, Failure> {
+    pub fn of_session() -> Result<Rc<Caller>, Failure> {
         if let Some(api_key) = settings::api_key() {
-            let hash = Sha256::digest(api_key.as_bytes());
-            return judge(db::read_by_key(BY_KEY_HERE, args![hash.as_slice()], read_caller)?);
+            return kept_by_key(&api_key, |hash| db::read_by_key(BY_KEY_HERE, args![hash], read_caller));
         }
-        let found = db::read_by_key(BY_ROLE, &[session_role().into()], read_caller)?;
-        found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
+        let role = session_role();
+        let read = || {
+            let found = db::read_by_key(BY_ROLE, &[role.into()], read_caller)?;
+            found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
+        };
+        Cache::get(&CALLERS, Known::ByRole(role), read, |_| true)
     }
 
     /// Somebody who was let in without a key, and has no scope: it gets no further than to the handlers that it is
@@ -134,7 +153,12 @@ impl Caller {
             cap_period: String::new(),
             scopes: Vec::new(),
         };
-        Caller { book, key, spending_limit: None, from_anywhere: true }
+        Caller { book, key, spending_limit: None, from_anywhere: true, webhooks: None }
+    }
+
+    /// The endpoints of its environment that are switched on.
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>, Failure> {
+        Ok(Endpoint::parse_all(self.webhooks.as_deref())?)
     }
 
     /// Refuses what the key's scopes leave out.
@@ -175,8 +199,18 @@ fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
         },
         spending_limit: SpendingLimit::read(row, 11)?,
         from_anywhere: row.get(15)?,
+        webhooks: row.maybe(16)?,
     };
     Ok((caller, row.get(14)?))
+}
+
+/// The caller of a key, looked up if it is not known. Where the key is bound to addresses, each call is judged anew.
+fn kept_by_key(
+    api_key: &str,
+    look_up: impl FnOnce(&[u8]) -> db::DbResult<Vec<(Caller, bool)>>,
+) -> Result<Rc<Caller>, Failure> {
+    let hash: [u8; 32] = Sha256::digest(api_key.as_bytes()).into();
+    Cache::get(&CALLERS, Known::ByKey(hash), || judge(look_up(&hash)?), |caller| caller.from_anywhere)
 }
 
 fn judge(found: Vec<(Caller, bool)>) -> Result<Caller, Failure> {

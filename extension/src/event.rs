@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use pg_topup_contract::{Code, Envelope, timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::amount::{Amount, Cents};
 use crate::book::Book;
-use crate::db::{self, DbResult, Row, args, from_pg, pg_uuid, rows};
+use crate::db::{self, args, from_pg, pg_uuid, rows};
 use crate::id::{self, Kind};
 use crate::reply::Failure;
 
@@ -37,45 +37,29 @@ struct Body<'a, D> {
     data: &'a Envelope<D>,
 }
 
-/// An endpoint that is switched on.
-#[derive(Clone)]
+/// An endpoint that is switched on, as its environment keeps it.
+#[derive(Clone, Deserialize)]
 pub struct Endpoint {
     endpoint_id: Uuid,
     /// None: every type.
     types: Option<Vec<String>>,
-    /// As Postgres writes an array.
-    retry_schedule_s: String,
+    retry_schedule_s: Vec<i32>,
 }
-
-/// The columns that [`Endpoint::read`] expects, of an endpoint `w`, and which endpoints are switched on.
-macro_rules! endpoint_columns {
-    () => {
-        "w.endpoint_id, w.events, w.retry_schedule_s::text"
-    };
-}
-macro_rules! endpoint_is_on {
-    () => {
-        "w.tenant_id = $1 and w.environment = $2::topup.environment and w.disabled_at is null and w.deleted_at is null"
-    };
-}
-pub(crate) use {endpoint_columns, endpoint_is_on};
 
 impl Endpoint {
-    /// Reads one from three columns; none where they are null.
-    pub fn read(row: &Row, first: usize) -> DbResult<Option<Endpoint>> {
-        let Some(endpoint_id) = row.maybe_uuid(first)? else { return Ok(None) };
-        let (types, retry_schedule_s) = (row.maybe(first + 1)?, row.get(first + 2)?);
-        Ok(Some(Endpoint { endpoint_id, types, retry_schedule_s }))
+    /// All of an environment; none where it keeps nothing.
+    pub fn parse_all(webhooks: Option<&str>) -> serde_json::Result<Vec<Endpoint>> {
+        webhooks.map_or_else(|| Ok(Vec::new()), serde_json::from_str)
+    }
+
+    /// As Postgres writes an array.
+    fn retry_schedule(&self) -> String {
+        let seconds: Vec<String> = self.retry_schedule_s.iter().map(i32::to_string).collect();
+        format!("{{{}}}", seconds.join(","))
     }
 }
 
-const ENDPOINTS: &str = concat!(
-    "select ",
-    endpoint_columns!(),
-    " from topup.webhook_endpoint w where ",
-    endpoint_is_on!(),
-    " order by w.endpoint_id"
-);
+const WEBHOOKS: &str = "select webhooks from topup.tenant_environment where tenant_id = $1 and environment = $2::topup.environment";
 
 /// `one`: of one event for one endpoint.
 macro_rules! write_sql {
@@ -180,7 +164,7 @@ impl Events {
             self.delivery_id.push(pg_uuid(id::new()));
             self.delivery_of.push(pg_uuid(event_id));
             self.endpoint_id.push(pg_uuid(endpoint.endpoint_id));
-            self.retry_schedule_s.push(endpoint.retry_schedule_s.clone());
+            self.retry_schedule_s.push(endpoint.retry_schedule());
         }
         Ok(())
     }
@@ -234,9 +218,10 @@ struct BalanceLow {
     currency: &'static str,
 }
 
-fn endpoints(book: &Book) -> DbResult<Vec<Endpoint>> {
+fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
     let arguments = args![book.tenant_id, book.environment.as_str()];
-    Ok(db::write_by_key(ENDPOINTS, arguments, |row| Endpoint::read(row, 1))?.into_iter().flatten().collect())
+    let found = db::write_by_key(WEBHOOKS, arguments, |row| row.maybe::<String>(1))?;
+    Ok(Endpoint::parse_all(found.into_iter().next().flatten().as_deref())?)
 }
 
 /// Tells of a transaction, or of what has none, by its envelope. The event and its deliveries are part of the
@@ -260,7 +245,7 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
     else {
         return Ok(None);
     };
-    let once = Endpoint { retry_schedule_s: "{0}".to_owned(), ..endpoint };
+    let once = Endpoint { retry_schedule_s: vec![0], ..endpoint };
     let mut events = Events::default();
     events.tell(book, "ping", None, &envelope, &[&once])?;
     let delivery_id = events.delivery_id.first().copied().map(from_pg);

@@ -8,6 +8,7 @@
 
 // How an operation comes in and goes out.
 mod book;
+mod cache;
 mod call;
 mod caller;
 mod catalog;
@@ -61,6 +62,7 @@ mod instant;
 mod jsonb;
 mod ledger;
 mod limit;
+mod platform;
 mod price;
 mod settings;
 mod sign;
@@ -100,7 +102,8 @@ extension_sql_file!(
         ["payment", payment::auto::fire::begin_auto_top_up, payment::auto::fire::auto_top_up_not_begun,]
 );
 extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
-extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"]);
+extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["tenant", cache::invalidate_cached]);
+extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache"]);
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",

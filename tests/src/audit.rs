@@ -66,6 +66,22 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ("delete from topup.event", "deliveries have their event, endpoint and attempts"),
     ("update topup.delivery set attempts = 7", "deliveries have their event, endpoint and attempts"),
     ("delete from topup.webhook_secret", "live endpoints have a secret"),
+    ("update topup.tenant_environment set webhooks = null", "environments know their webhooks"),
+    ("update topup.tenant_environment set webhooks = '[]'", "environments know their webhooks"),
+    ("update topup.entry set amount = 0", "entries and balances are such as there can be"),
+    (
+        "update topup.entry set balance_after = null where account_version = 1",
+        "entries and balances are such as there can be",
+    ),
+    ("update topup.balance set credit_limit = -1", "entries and balances are such as there can be"),
+    ("update topup.top_up set status = 'lost'", "top-ups and deliveries are such as there can be"),
+    ("update topup.top_up set amount_cents = -1", "top-ups and deliveries are such as there can be"),
+    (
+        "update topup.top_up set cost_cents = amount_cents + 1",
+        "top-ups and deliveries are such as there can be",
+    ),
+    ("update topup.delivery set status = 'lost'", "top-ups and deliveries are such as there can be"),
+    ("update topup.effect set kind = 'lost'", "top-ups and deliveries are such as there can be"),
     (
         "update topup.credit_grant set remaining = remaining - 0.01 where is_open and not pending",
         "grants have left what their uses leave",

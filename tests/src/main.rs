@@ -12,6 +12,7 @@ mod backup;
 mod bad_fields;
 mod bad_input;
 mod batch;
+mod cache;
 mod charge;
 mod checkout;
 mod checkout_browser;

@@ -7,11 +7,13 @@ use crate::support::{Bank, call};
 const CREDIT_TABLES: [&str; 4] =
     ["topup.credit_grant", "topup.grant_use", "topup.credit_return", "topup.hold"];
 
-/// The statements that a call runs, by Postgres's own account: it explains each, nested ones too.
+/// The statements that a call runs, by Postgres's own account: it explains each, nested ones too. The session has called
+/// before, so that it knows the caller and the platforms.
 fn statements(bank: &Bank, function_call: &str) -> Vec<String> {
     let script = format!(
         "load 'auto_explain'; set auto_explain.log_nested_statements = on; set auto_explain.log_level = 'notice';
-         set topup.api_key = '{}'; set auto_explain.log_min_duration = 0; select topup.{function_call}",
+         set topup.api_key = '{}'; do 'begin perform topup.validate(''claude'', 100); end';
+         set auto_explain.log_min_duration = 0; select topup.{function_call}",
         bank.key
     );
     let mut psql = bank.database.program("psql");
@@ -54,19 +56,19 @@ async fn an_account_without_grants_pays_nothing_for_their_existence() {
 #[tokio::test]
 async fn a_send_runs_few_statements() {
     let bank = Bank::open().await;
-    // Who calls, the platform and whom to tell, the wallet, the postings, the top-up with the key's use.
+    // The wallet, the postings, the top-up with the key's use.
     let send = statements(&bank, "send('claude', 1000)");
-    assert_eq!((send.len(), touch_credit(&send)), (5, 0), "{send:#?}");
+    assert_eq!((send.len(), touch_credit(&send)), (3, 0), "{send:#?}");
     // And the recipient, whose account is locked with the wallet.
     let to_customer = statements(&bank, "send('claude', 1000, 'ann@example.com')");
-    assert_eq!((to_customer.len(), touch_credit(&to_customer)), (6, 0), "{to_customer:#?}");
+    assert_eq!((to_customer.len(), touch_credit(&to_customer)), (4, 0), "{to_customer:#?}");
     // And the reply under its key, looked for and kept.
     let keyed = statements(&bank, "send('claude', 1000, idempotency_key => 'order-1')");
-    assert_eq!(keyed.len(), 7, "{keyed:#?}");
+    assert_eq!(keyed.len(), 5, "{keyed:#?}");
     // And the event, with its deliveries and their effects.
     call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
     let told = statements(&bank, "send('claude', 1000)");
-    assert_eq!(told.len(), 6, "{told:#?}");
+    assert_eq!(told.len(), 4, "{told:#?}");
 }
 
 #[tokio::test]
@@ -78,7 +80,7 @@ async fn a_batch_of_100_sends_runs_as_many_statements_as_one() {
         format!("send_many('[{}]')", vec![send; sends].join(","))
     };
     let (one, hundred) = (statements(&bank, &batch(1)), statements(&bank, &batch(100)));
-    assert!(one.len() == 7 && hundred.len() == 7, "{one:#?}\n{hundred:#?}");
+    assert!(one.len() == 5 && hundred.len() == 5, "{one:#?}\n{hundred:#?}");
     bank.database.check().await;
 }
 

@@ -51,7 +51,7 @@ fn send_many(requests: JsonbText) -> SetOfIterator<'static, JsonbText> {
     let requests: Vec<_> = requests.iter().map(|request| split_idempotency_key(request.get())).collect();
     let asks: Vec<Ask> =
         requests.iter().map(|(text, key)| Ask { text, idempotency_key: key.as_deref() }).collect();
-    let replies = or_error(call::answer_batch(Caller::of_session().as_ref(), &asks));
+    let replies = or_error(call::answer_batch(Caller::of_session().as_deref(), &asks));
     SetOfIterator::new(replies.into_iter().map(|reply| JsonbText(reply.body)))
 }
 

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Ending, Facts, NAME, Quote, SendRequest, Spent, open_recipient, quote};
+use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, quote};
 use crate::account::{self, System, USD};
 use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
-use crate::event::{Endpoint, Events};
+use crate::event::Events;
 use crate::handler::Terms;
 use crate::id;
 use crate::idempotency::{self, Namespace, Replies};
 use crate::instant::Instant;
 use crate::ledger::{self, Header, Journal, Posting};
+use crate::platform;
 use crate::reply::{Failure, Refusal, Rendered};
 use crate::request;
 use crate::top_up::{self, NewTopUps, Status, TopUpData, Unshown};
@@ -47,8 +48,8 @@ pub fn send_all(
     terms: Terms,
     asks: &[Ask],
 ) -> Result<Vec<Result<Rendered, Refusal>>, Failure> {
-    let (orders, facts) = read(caller, terms, asks)?;
-    let mut batch = Batch::begin(caller, &orders, facts.endpoints)?;
+    let orders = read(caller, terms, asks)?;
+    let mut batch = Batch::begin(caller, &orders)?;
     let mut replies = Vec::with_capacity(orders.len());
     for order in orders {
         replies.push(match order.map_err(Failure::from).and_then(|order| batch.play(order)) {
@@ -62,30 +63,22 @@ pub fn send_all(
 }
 
 /// Reads the requests, and judges of each what does not depend on the wallet.
-fn read(
-    caller: &Caller,
-    terms: Terms,
-    asks: &[Ask],
-) -> Result<(Vec<Result<Order, Refusal>>, Facts), Failure> {
+fn read(caller: &Caller, terms: Terms, asks: &[Ask]) -> Result<Vec<Result<Order, Refusal>>, Failure> {
     caller.require(terms.scope)?;
-    let read: Vec<_> = asks.iter().map(read_one).collect();
-    let mut names: Vec<String> = read.iter().flatten().map(|(request, _)| request.platform.clone()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let facts = if names.is_empty() { Facts::default() } else { Facts::read(caller, names)? };
+    let platforms = platform::all()?;
     let judge = |(request, keyed): (SendRequest, Option<String>)| {
         let keyed = match keyed {
             Some(key) => Some((key, idempotency::fingerprint(NAME, &request)?)),
             None => None,
         };
-        let quote = quote(caller, &request, &facts);
+        let quote = quote(caller, &request, &platforms);
         Ok(Order { request, keyed, quote })
     };
-    let orders = read.into_iter().map(|read| match read.map(judge) {
+    let read = |ask| match read_one(ask).map(judge) {
         Ok(order) => order.map(Ok),
         Err(refusal) => Ok(Err(refusal)),
-    });
-    Ok((orders.collect::<Result<_, Failure>>()?, facts))
+    };
+    asks.iter().map(read).collect()
 }
 
 fn read_one(ask: &Ask) -> Result<(SendRequest, Option<String>), Refusal> {
@@ -109,11 +102,7 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Locks the wallet, and with it the accounts that the batch may credit; unless all are refused anyway.
-    fn begin(
-        caller: &'a Caller,
-        orders: &[Result<Order, Refusal>],
-        endpoints: Vec<Endpoint>,
-    ) -> Result<Self, Failure> {
+    fn begin(caller: &'a Caller, orders: &[Result<Order, Refusal>]) -> Result<Self, Failure> {
         let mut batch = Batch {
             caller,
             journal: Journal::open(Vec::new()),
@@ -121,7 +110,7 @@ impl<'a> Batch<'a> {
             replies: Replies::of(Namespace::Key),
             customers: HashMap::new(),
             top_ups: NewTopUps::default(),
-            events: Events::for_endpoints(endpoints),
+            events: Events::for_endpoints(caller.endpoints()?),
         };
         let orders: Vec<&Order> = orders.iter().flatten().collect();
         if !orders.iter().any(|order| order.keyed.is_some() || order.quote.is_ok()) {

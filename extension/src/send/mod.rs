@@ -6,8 +6,6 @@
 
 mod batch;
 
-use std::collections::HashMap;
-
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,10 +16,10 @@ use crate::amount::Cents;
 use crate::book::{Book, Environment};
 use crate::caller::Caller;
 use crate::customer::{self, Email};
-use crate::db::{self, DbResult, args};
-use crate::event::{self, Endpoint};
+use crate::db::DbResult;
 use crate::handler::Terms;
 use crate::limit;
+use crate::platform::{self, Platforms};
 use crate::price;
 use crate::reply::{Failure, Refusal, Rendered};
 use crate::request::Metadata;
@@ -78,56 +76,14 @@ enum Ending {
     Failing,
 }
 
-/// What may be sent for a platform, and whether it is delivered at once.
-struct Platform {
-    min: Cents,
-    max: Cents,
-    is_instant: bool,
-}
-
-/// What sends need to know whoever makes them: the platforms that they name, and whom to tell.
-#[derive(Default)]
-struct Facts {
-    platforms: HashMap<String, Platform>,
-    endpoints: Vec<Endpoint>,
-}
-
-/// Every platform with every endpoint, and one row at least for each platform.
-const FACTS: &str = concat!(
-    "select p.platform, p.min_cents, p.max_cents, p.delivery = 'instant', ",
-    event::endpoint_columns!(),
-    " from topup.platform p left join topup.webhook_endpoint w on ",
-    event::endpoint_is_on!(),
-    " where p.platform = any ($3) order by p.platform, w.endpoint_id"
-);
-
-impl Facts {
-    fn read(book: &Book, names: Vec<String>) -> DbResult<Facts> {
-        let arguments = args![book.tenant_id, book.environment.as_str(), names];
-        let found = db::read_by_key(FACTS, arguments, |row| {
-            let platform =
-                Platform { min: Cents(row.get(2)?), max: Cents(row.get(3)?), is_instant: row.get(4)? };
-            Ok((row.get::<String>(1)?, platform, Endpoint::read(row, 5)?))
-        })?;
-        let mut facts = Facts::default();
-        let first = found.first().map(|(name, ..)| name.clone());
-        for (name, platform, endpoint) in found {
-            facts.endpoints.extend(endpoint.filter(|_| first.as_ref() == Some(&name)));
-            facts.platforms.insert(name, platform);
-        }
-        Ok(facts)
-    }
-}
-
 /// Judges everything that does not depend on the wallet. Writes nothing.
 pub fn quote_one(caller: &Caller, request: &SendRequest) -> Result<Quote, Failure> {
-    let facts = Facts::read(caller, vec![request.platform.clone()])?;
-    Ok(quote(caller, request, &facts)?)
+    let platforms = platform::all()?;
+    Ok(quote(caller, request, &platforms)?)
 }
 
-fn quote(caller: &Caller, request: &SendRequest, facts: &Facts) -> Result<Quote, Refusal> {
-    let platform = facts
-        .platforms
+fn quote(caller: &Caller, request: &SendRequest, platforms: &Platforms) -> Result<Quote, Refusal> {
+    let platform = platforms
         .get(&request.platform)
         .ok_or_else(|| Refusal::of_field(Code::InvalidPlatform, "platform", "There is no such platform."))?;
     if request.amount_cents < platform.min || request.amount_cents > platform.max {
