@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::caller::{Caller, Scope};
 use crate::catalog;
+use crate::commit;
 use crate::id::Kind;
 use crate::ledger;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
@@ -30,7 +31,9 @@ pub fn answer(
         let caller = caller()?;
         let operation = catalog::find(name)
             .ok_or_else(|| Refusal::new(Code::UnknownEndpoint, format!("There is no operation '{name}'.")))?;
-        (operation.run)(&caller, operation.terms, text, idempotency_key)
+        let reply = (operation.run)(&caller, operation.terms, text, idempotency_key);
+        commit::before_reply(&caller)?;
+        reply
     };
     reply::finish(attempt())
 }

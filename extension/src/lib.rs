@@ -52,6 +52,7 @@ mod fund;
 // What they stand on.
 mod account;
 mod amount;
+mod commit;
 mod credit;
 mod customer;
 mod db;
@@ -283,4 +284,5 @@ extension_sql_file!("../../sql/access.sql", name = "access", finalize);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
+    commit::define();
 }

@@ -8,6 +8,7 @@ use crate::book::Environment;
 
 static API_KEY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ALLOW_PRIVATE_WEBHOOKS: GucSetting<bool> = GucSetting::<bool>::new(false);
+static EARLY_LOCK_RELEASE: GucSetting<bool> = GucSetting::<bool>::new(true);
 static STAGING_CREDIT_CENTS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static PUBLIC_URL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"http://127.0.0.1:8080"));
@@ -40,6 +41,14 @@ pub fn define() {
         &STAGING_CREDIT_CENTS,
         0,
         i32::MAX,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"topup.early_lock_release",
+        c"Lets the next send of a wallet go on while the one before it is written to disk.",
+        c"Replies wait for the disk either way.",
+        &EARLY_LOCK_RELEASE,
         GucContext::Suset,
         GucFlags::default(),
     );
@@ -86,6 +95,11 @@ pub fn api_key() -> Option<String> {
 /// Whether http and private addresses pass at registration.
 pub fn allow_private_webhooks() -> bool {
     ALLOW_PRIVATE_WEBHOOKS.get()
+}
+
+/// Whether others get a wallet before the send that held it is on disk.
+pub fn early_lock_release() -> bool {
+    EARLY_LOCK_RELEASE.get()
 }
 
 /// Play money for a new tenant's staging wallet, in cents.

@@ -7,6 +7,7 @@ use super::due;
 use super::entry::Running;
 use crate::amount::Amount;
 use crate::book::Book;
+use crate::commit;
 use crate::credit::Account;
 use crate::db::{self, DbResult, Row, args, pg_uuid};
 use crate::grant::{self, View};
@@ -75,7 +76,7 @@ impl Locked {
 macro_rules! lock {
     ($which:literal) => {
         concat!(
-            "select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at
+            "select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at, xmin
                from topup.balance where tenant_id = $1 and account_id ",
             $which,
             " for update"
@@ -139,6 +140,7 @@ pub fn lock_wallets<'a>(books: impl Iterator<Item = &'a Book>) -> Result<(), Fai
 }
 
 fn read_locked(row: &Row) -> DbResult<Locked> {
+    commit::under_lock(row.get(7)?);
     Ok(Locked {
         account_id: row.uuid(1)?,
         balance: row.amount(2)?,

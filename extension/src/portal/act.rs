@@ -22,9 +22,8 @@ use crate::wallet::context::Nothing;
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn portal_act(session: &str, action: &str, request: JsonbText) -> Option<JsonbText> {
-    let attempt =
-        || Ok(session::find(session)?.map(|session| reply::finish(act(&session, action, &request.0))));
-    or_error(attempt()).map(|reply| JsonbText(reply.body))
+    let answer = |session: &Session| Ok(reply::finish(act(session, action, &request.0)));
+    or_error(session::answer(session, answer)).map(|reply| JsonbText(reply.body))
 }
 
 fn act(session: &Session, action: &str, text: &str) -> Result<Rendered, Failure> {

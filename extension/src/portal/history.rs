@@ -58,8 +58,7 @@ fn portal_history(
     account_id: &str,
     before: default!(Option<i64>, "NULL"),
 ) -> Option<JsonbText> {
-    let attempt = || session::find(session)?.map(|session| page(&session, account_id, before)).transpose();
-    or_error(attempt())
+    or_error(session::answer(session, |session| page(session, account_id, before)))
 }
 
 fn page(session: &Session, account_id: &str, before: Option<i64>) -> Result<JsonbText, Failure> {
@@ -107,8 +106,8 @@ fn lines(session: &Session, name: &str, asset: &str, before: Option<i64>) -> Res
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn portal_csv(session: &str, period: JsonbText) -> Option<JsonbText> {
-    let attempt = || Ok(session::find(session)?.map(|session| reply::finish(csv(&session, &period.0))));
-    or_error(attempt()).map(|reply| JsonbText(reply.body))
+    let answer = |session: &Session| Ok(reply::finish(csv(session, &period.0)));
+    or_error(session::answer(session, answer)).map(|reply| JsonbText(reply.body))
 }
 
 /// The period names an account, and from when until when. The customer is the session's, whatever it says.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::book::Book;
 use crate::caller::Caller;
+use crate::commit;
 use crate::db::{self, DbResult, Row, args};
 use crate::id::{self, Kind};
 use crate::instant::Instant;
@@ -116,8 +117,19 @@ const TOUCH: &str = "
        set expires_at = least(clock_timestamp() + make_interval(secs => $2), ends_at)
      where session_hash = $1 and expires_at > clock_timestamp()";
 
+/// Answers for the session of a cookie; nothing where it is unknown or over.
+pub fn answer<T>(
+    token: &str,
+    answer: impl FnOnce(&Session) -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    let Some(session) = find(token)? else { return Ok(None) };
+    let answered = answer(&session);
+    commit::before_reply(&session.caller)?;
+    answered.map(Some)
+}
+
 /// The session of a cookie, which lasts anew from now on; nothing where it is unknown or over.
-pub fn find(token: &str) -> Result<Option<Session>, Failure> {
+fn find(token: &str) -> Result<Option<Session>, Failure> {
     let hash = hash(token);
     let read = |row: &Row| {
         let caller = Caller::without_key(Book::read(row)?);

@@ -118,8 +118,7 @@ struct PaymentView {
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn portal_view(session: &str) -> Option<JsonbText> {
-    let attempt = || session::find(session)?.map(|session| view(&session)).transpose();
-    or_error(attempt())
+    or_error(session::answer(session, view))
 }
 
 fn view(session: &Session) -> Result<JsonbText, Failure> {

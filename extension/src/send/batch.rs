@@ -10,6 +10,7 @@ use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, quote};
 use crate::account::{self, System, USD};
 use crate::amount::Amount;
 use crate::caller::Caller;
+use crate::commit;
 use crate::customer;
 use crate::event::Events;
 use crate::handler::Terms;
@@ -48,6 +49,7 @@ pub fn send_all(
     terms: Terms,
     asks: &[Ask],
 ) -> Result<Vec<Result<Rendered, Refusal>>, Failure> {
+    let sends = commit::Sends::begin();
     let orders = read(caller, terms, asks)?;
     let mut batch = Batch::begin(caller, &orders)?;
     let mut replies = Vec::with_capacity(orders.len());
@@ -58,7 +60,9 @@ pub fn send_all(
             Err(fault) => return Err(fault),
         });
     }
+    let moved_wallet = batch.moved_wallet;
     batch.write(terms)?;
+    sends.end(moved_wallet);
     Ok(replies)
 }
 
@@ -92,6 +96,8 @@ fn read_one(ask: &Ask) -> Result<(SendRequest, Option<String>), Refusal> {
 struct Batch<'a> {
     caller: &'a Caller,
     journal: Journal,
+    /// A send that costs nothing leaves the wallet as it is.
+    moved_wallet: bool,
     spent: Spent,
     replies: Replies,
     /// By address as a request writes it.
@@ -106,6 +112,7 @@ impl<'a> Batch<'a> {
         let mut batch = Batch {
             caller,
             journal: Journal::open(Vec::new()),
+            moved_wallet: false,
             spent: Spent::default(),
             replies: Replies::of(Namespace::Key),
             customers: HashMap::new(),
@@ -234,7 +241,9 @@ impl<'a> Batch<'a> {
         ];
         let top_up_id = Some(transaction_id);
         let header = Header { transaction_id, kind: NAME, top_up_id, reference: None, detail: None };
-        self.journal.post(caller, header, &postings, &mut self.events)
+        self.journal.post(caller, header, &postings, &mut self.events)?;
+        self.moved_wallet |= cost != Amount::ZERO;
+        Ok(())
     }
 
     fn write(mut self, terms: Terms) -> Result<(), Failure> {
