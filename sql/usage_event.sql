@@ -53,7 +53,6 @@ create table topup.usage_fee (
     foreign key (tenant_id, environment, event_id) references topup.usage_event,
     check ((quantity is null) = (period_start is null))
 );
-create index usage_fee_of_transaction on topup.usage_fee (tenant_id, environment, transaction_id);
 comment on table topup.usage_fee is
     'What an event cost by one price: amount in major units of the asset, with what it was calculated from.';
 
