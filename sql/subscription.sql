@@ -39,8 +39,9 @@ create table topup.subscription_product (
     foreign key (tenant_id, environment, product_id, version) references topup.product_version,
     check (valid_to is null or valid_to >= valid_from)
 );
-create index subscription_product_of_product on topup.subscription_product (tenant_id, environment, product_id)
-    where valid_to is null;
+-- The subscription is in it, so that one of many of a product is found by this index as well as by the key.
+create index subscription_product_of_product on topup.subscription_product
+    (tenant_id, environment, product_id, subscription_id) where valid_to is null;
 comment on table topup.subscription_product is
     'Which version of a product a subscription had from when (included) to when (not included).';
 
