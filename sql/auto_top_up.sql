@@ -36,6 +36,8 @@ comment on table topup.auto_top_up is
 -- Never two at once for an account, whatever else fails.
 create unique index payment_one_auto on topup.payment (tenant_id, account_id)
     where origin = 'auto' and status in ('initiated', 'pending');
+-- How many there were in the window is asked at every look.
+create index payment_auto on topup.payment (tenant_id, account_id, created_at) where origin = 'auto';
 
 -- Looks when the transaction ends: what counts is the balance that it leaves, not one in between. Whoever brings the
 -- balance down does not fail for it.
