@@ -96,9 +96,10 @@ pub struct AttemptData {
 
 pub struct Log;
 
+/// The queue is looked into row by row: in a join it would be read from end to end.
 const LOG: &str = "
     select d.delivery_id, d.event_id, e.type, d.endpoint_id, w.url, d.status, topup.rfc3339(d.created_at),
-           topup.rfc3339(f.due_at),
+           (select topup.rfc3339(f.due_at) from topup.effect f where f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id),
            array_to_json(array(
                select row_to_json(r) from (
                       select a.number, topup.rfc3339(a.started_at) as attempted_at, a.duration_ms, a.http_status,
@@ -110,7 +111,6 @@ const LOG: &str = "
         on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id
       join topup.webhook_endpoint w
         on w.tenant_id = d.tenant_id and w.environment = d.environment and w.endpoint_id = d.endpoint_id
-      left join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
      where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id < $3
        and ($4::text is null or d.status = $4) and ($5::text is null or e.type = $5)
      order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6";
