@@ -6,11 +6,12 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
-use pgrx::pg_sys::{self, PgOid};
+use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
 use uuid::Uuid;
 
 use crate::amount::Amount;
+use crate::planner::Planning;
 
 /// A value on its way into a statement.
 pub type Arg<'a> = DatumWithOid<'a>;
@@ -25,12 +26,21 @@ thread_local! {
 /// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
 /// statement: what must be seen after a lock was waited for is read with [`write`].
 pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, false, map)
+    run(sql, args, false, Planning::as_they_are(), map)
 }
 
-/// Runs a statement that writes or locks, with a snapshot of its own.
+/// Runs a statement that writes or locks what it finds by keys, with a snapshot of its own.
 pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, true, map)
+    run(sql, args, true, Planning::for_large_tables(), map)
+}
+
+/// [`write`] of what no key names: a queue, a range, a list.
+pub fn write_range<T>(
+    sql: &'static str,
+    args: &[Arg],
+    map: impl Fn(&Row) -> DbResult<T>,
+) -> DbResult<Vec<T>> {
+    run(sql, args, true, Planning::as_they_are(), map)
 }
 
 /// Runs a statement that writes and gives nothing back.
@@ -44,8 +54,7 @@ pub fn read_by_key<T>(
     args: &[Arg],
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
-    let _generic = GenericPlan::wanted();
-    run(sql, args, false, map)
+    run(sql, args, false, Planning::once_for_all(), map)
 }
 
 /// [`write`] by a plan that is made once for all, likewise.
@@ -54,8 +63,7 @@ pub fn write_by_key<T>(
     args: &[Arg],
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
-    let _generic = GenericPlan::wanted();
-    run(sql, args, true, map)
+    run(sql, args, true, Planning::once_for_all(), map)
 }
 
 /// The rows that a statement takes as columns, each an array: `(3, "uuid", "account_id")` is a column of `$3`, of that
@@ -77,31 +85,11 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// As long as it lives, plans do not depend on arguments. Left to itself Postgres plans anew at each call whatever takes
-/// an array, which costs more than the statement: it always hopes for a shorter array than it must plan for.
-struct GenericPlan(std::ffi::c_int);
-
-impl GenericPlan {
-    fn wanted() -> GenericPlan {
-        let wanted = pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN as std::ffi::c_int;
-        // SAFETY: a setting that only this backend has, and whose every value is good at any time.
-        unsafe {
-            GenericPlan(std::mem::replace(&mut *std::ptr::addr_of_mut!(pg_sys::plan_cache_mode), wanted))
-        }
-    }
-}
-
-impl Drop for GenericPlan {
-    fn drop(&mut self) {
-        // SAFETY: as above. An error unwinds through here.
-        unsafe { pg_sys::plan_cache_mode = self.0 }
-    }
-}
-
 fn run<T>(
     sql: &'static str,
     args: &[Arg],
     writes: bool,
+    _planning: Planning,
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
     Spi::connect_mut(|client| {

@@ -257,7 +257,7 @@ impl Handler for ReplayRange {
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
-        let replayed = db::write(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
+        let replayed = db::write_range(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
         Ok(Reply::new(Code::Success, ReplayRangeData { replayed }))
     }
 }

@@ -111,7 +111,7 @@ fn claim_effects(
     let (batch_max, lane_max) = (batch_max.clamp(1, CLAIM_MAX), lane_max.clamp(1, CLAIM_MAX));
     let lease_s = lease_s.clamp(1, LEASE_S_MAX);
     let arguments = args![i64::from(batch_max), i64::from(lane_max), busy_lanes, lease_s];
-    let claimed = or_error(db::write(CLAIM, arguments, read_claimed).map_err(Failure::from));
+    let claimed = or_error(db::write_range(CLAIM, arguments, read_claimed).map_err(Failure::from));
     let rows: Vec<_> = claimed
         .into_iter()
         .map(|effect| {
@@ -213,7 +213,7 @@ fn settle_effects(outcomes: JsonbText) -> i32 {
 }
 
 fn settle(outcomes: JsonbText) -> Result<i32, Failure> {
-    let held = db::write(SETTLE, &[outcomes.into()], |row| {
+    let held = db::write_range(SETTLE, &[outcomes.into()], |row| {
         Ok((row.uuid(1)?, row.get::<String>(2)?, row.uuid(3)?, row.get::<bool>(4)?))
     })?;
     for (tenant_id, environment, endpoint_id, _) in held.iter().filter(|(.., gone)| *gone) {

@@ -207,6 +207,6 @@ const PURGE: &str = "
 
 /// Forgets replies that are past their time; returns how many.
 pub fn purge(batch_max: i32) -> Result<i32, Failure> {
-    let purged = db::write(PURGE, args![batch_max], |_| Ok(()))?;
+    let purged = db::write_range(PURGE, args![batch_max], |_| Ok(()))?;
     Ok(i32::try_from(purged.len()).unwrap_or(i32::MAX))
 }

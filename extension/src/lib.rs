@@ -63,6 +63,7 @@ mod instant;
 mod jsonb;
 mod ledger;
 mod limit;
+mod planner;
 mod platform;
 mod price;
 mod settings;
@@ -284,5 +285,6 @@ extension_sql_file!("../../sql/access.sql", name = "access", finalize);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
+    planner::install();
     commit::define();
 }

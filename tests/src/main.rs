@@ -63,6 +63,7 @@ mod payment;
 mod payment_crash;
 mod payment_refund;
 mod payment_work;
+mod planner;
 mod portal;
 mod portal_browser;
 mod portal_door;

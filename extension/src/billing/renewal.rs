@@ -309,5 +309,5 @@ const RENEW_DUE: &str = "select topup.renew_due()";
 
 /// Does for one subscription, of any tenant, what is due; false where nothing is.
 pub fn run_due() -> Result<bool, Failure> {
-    Ok(db::write(RENEW_DUE, args![], |row: &Row| row.get(1))?.into_iter().any(|found| found))
+    Ok(db::write_range(RENEW_DUE, args![], |row: &Row| row.get(1))?.into_iter().any(|found| found))
 }

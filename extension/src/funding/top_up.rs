@@ -148,7 +148,7 @@ fn repeated(book: &Book, amount: Cents, card: Option<&Card>) -> Result<Option<St
     let amount = Amount::from_cents(amount).to_string();
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
     let arguments = args![tenant_id, environment, amount, card.method_id, REPEATED_WITHIN_S];
-    let found: Vec<Uuid> = db::write(REPEATED, arguments, |row| row.uuid(1))?;
+    let found: Vec<Uuid> = db::write_range(REPEATED, arguments, |row| row.uuid(1))?;
     Ok(found.into_iter().next().map(|id| row::text_id(None, id)))
 }
 

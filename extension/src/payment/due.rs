@@ -13,6 +13,6 @@ const EXPIRING: &str = select_payment!(
 
 /// Ends the checkout that is longest over; false where none is.
 pub fn expire_due() -> Result<bool, Failure> {
-    let Some(payment) = db::write(EXPIRING, args![], read_payment)?.pop() else { return Ok(false) };
+    let Some(payment) = db::write_range(EXPIRING, args![], read_payment)?.pop() else { return Ok(false) };
     ending::expire(&payment)
 }

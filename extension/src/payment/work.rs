@@ -68,7 +68,7 @@ fn claim_payments(
 /// Charges and look-ups first, refunds with what room is left.
 fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Order)>, Failure> {
     let arguments = args![i64::from(batch_max), lease_s, REPEAT_S];
-    let mut claimed = db::write(CLAIM, arguments, read_claimed)?;
+    let mut claimed = db::write_range(CLAIM, arguments, read_claimed)?;
     let room = batch_max - i32::try_from(claimed.len()).unwrap_or(batch_max);
     if room > 0 {
         claimed.extend(refund::work::claim(room, lease_s)?);

@@ -93,7 +93,7 @@ fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Time)
     let one_more = i64::try_from(ENTRIES_MAX + 1).unwrap_or(i64::MAX);
     let (from, to_text) = (request.from.map(Time::text), to.text());
     let arguments = args![caller.tenant_id, account_id, from, to_text, one_more];
-    let lines = db::write(LINES, arguments, |row| {
+    let lines = db::write_range(LINES, arguments, |row| {
         Ok(Line {
             at: row.maybe(1)?,
             kind: row.get(2)?,

@@ -36,7 +36,7 @@ const CLAIM: &str = "
 
 /// Leases refunds that are due; tenant, payment, fence and request of each.
 pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, Order)>> {
-    db::write(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
+    db::write_range(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
 }
 
 fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {

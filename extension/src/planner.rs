@@ -1,0 +1,130 @@
+//! What goes by key is planned for tables that have grown large, whatever they hold now. A plan is kept for the session, and
+//! one that is made while a table is empty may read it from end to end, or by an index that has nothing but the tenant in
+//! common with the key: as good as any while there are few rows, and slower with each row of a first import.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::sync::OnceLock;
+
+use pgrx::prelude::*;
+use pgrx::{PgList, PgRelation, pg_sys};
+
+/// The least that a table counts as: so many rows that a key of three columns is worth more than its first two even
+/// where nothing is known of their values, and each is taken to be one of 200.
+const ROWS_MIN: f64 = 1e9;
+const ROWS_PER_PAGE: f64 = 50.0;
+const ENTRIES_PER_PAGE: f64 = 200.0;
+
+/// What tables count as while something is planned.
+#[derive(Clone, Copy, PartialEq)]
+enum Count {
+    /// What Postgres takes them for: the statement is not ours.
+    Foreign,
+    /// Large where Postgres has never looked at them, or found them empty.
+    LargeIfUnknown,
+    Large,
+}
+
+thread_local! {
+    static COUNT: Cell<Count> = const { Cell::new(Count::Foreign) };
+}
+
+/// Another library's hook, which is asked first.
+static OTHER: OnceLock<pg_sys::get_relation_info_hook_type> = OnceLock::new();
+
+/// Called once, when the library is loaded.
+pub fn install() {
+    // SAFETY: the backend is single-threaded, and hooks are put in a chain by each library when it is loaded.
+    unsafe {
+        OTHER.get_or_init(|| (*std::ptr::addr_of_mut!(pg_sys::get_relation_info_hook)).replace(as_if_large));
+    }
+}
+
+/// How statements are planned as long as it lives.
+pub struct Planning {
+    count_before: Count,
+    jit: bool,
+    cache_mode: c_int,
+}
+
+impl Planning {
+    /// For tables as they are, once Postgres has looked at them: what a page of a list costs depends on how many rows there
+    /// are of each kind.
+    pub fn as_they_are() -> Planning {
+        // SAFETY: settings that only this backend has, and whose every value is good at any time.
+        let (jit, cache_mode) = unsafe { (pg_sys::jit_enabled, pg_sys::plan_cache_mode) };
+        // SAFETY: as above. What has to read a table that only counts as large would look worth compiling.
+        unsafe { pg_sys::jit_enabled = false };
+        Planning { count_before: COUNT.replace(Count::LargeIfUnknown), jit, cache_mode }
+    }
+
+    /// For tables that have grown large.
+    pub fn for_large_tables() -> Planning {
+        let planning = Planning::as_they_are();
+        COUNT.set(Count::Large);
+        planning
+    }
+
+    /// The same, and independently of arguments. Left to itself Postgres plans anew at each call whatever takes an array,
+    /// which costs more than the statement: it always hopes for a shorter array than it must plan for.
+    pub fn once_for_all() -> Planning {
+        let planning = Planning::for_large_tables();
+        let generic = pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN as c_int;
+        // SAFETY: as above.
+        unsafe { pg_sys::plan_cache_mode = generic };
+        planning
+    }
+}
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        COUNT.set(self.count_before);
+        // SAFETY: as above. An error unwinds through here.
+        unsafe {
+            pg_sys::jit_enabled = self.jit;
+            pg_sys::plan_cache_mode = self.cache_mode;
+        }
+    }
+}
+
+/// Postgres asks here what it should make of a table and its indexes, after it has looked itself.
+#[pg_guard]
+extern "C-unwind" fn as_if_large(
+    root: *mut pg_sys::PlannerInfo,
+    table: pg_sys::Oid,
+    is_parent: bool,
+    info: *mut pg_sys::RelOptInfo,
+) {
+    // SAFETY: Postgres passes a table that it has described, with the list of its indexes, and keeps both while it plans.
+    unsafe {
+        if let Some(Some(other)) = OTHER.get() {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| other(root, table, is_parent, info));
+        }
+        let count = COUNT.get();
+        // Its own tables are what they are.
+        if count == Count::Foreign || table.to_u32() < pg_sys::FirstNormalObjectId {
+            return;
+        }
+        if count == Count::LargeIfUnknown && is_known(table) {
+            return;
+        }
+        let info = &mut *info;
+        enlarge(&mut info.tuples, &mut info.pages, ROWS_PER_PAGE);
+        for index in PgList::<pg_sys::IndexOptInfo>::from_pg(info.indexlist).iter_ptr() {
+            let index = &mut *index;
+            enlarge(&mut index.tuples, &mut index.pages, ENTRIES_PER_PAGE);
+        }
+    }
+}
+
+/// Whether Postgres has ever found rows when it analysed a table, which is open and locked.
+fn is_known(table: pg_sys::Oid) -> bool {
+    // SAFETY: who plans for a table has it open. A table that was never looked at has -1 rows.
+    let found = unsafe { PgRelation::open(table) };
+    found.reltuples().is_some_and(|rows| rows >= 0.0)
+}
+
+fn enlarge(rows: &mut f64, pages: &mut pg_sys::BlockNumber, rows_per_page: f64) {
+    *rows = rows.max(ROWS_MIN);
+    *pages = (*pages).max((ROWS_MIN / rows_per_page) as pg_sys::BlockNumber);
+}
