@@ -24,11 +24,3 @@ create function bench.batch(events int, name text) returns jsonb language sql im
                                         'data', jsonb_build_object('tokens', 100 + n, 'model', 'opus')))
       from generate_series(1, events) n
 $$;
-
--- As in a ledger that is in use: something was used, and Postgres knows how the tables look.
-do $$
-begin
-    perform bench.accept(topup.record_usage(id, bench.batch(100, 'before/' || n || '/'))) from bench.customer where n <= 10;
-end
-$$;
-vacuum analyze;
