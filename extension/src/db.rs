@@ -26,21 +26,22 @@ thread_local! {
 /// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
 /// statement: what must be seen after a lock was waited for is read with [`write`].
 pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, false, Planning::as_they_are(), map)
+    run(sql, args, false, Some(Planning::as_they_are()), map)
 }
 
 /// Runs a statement that writes or locks what it finds by keys, with a snapshot of its own.
 pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, true, Planning::for_large_tables(), map)
+    run(sql, args, true, Some(Planning::for_large_tables()), map)
 }
 
-/// [`write`] of what no key names: a queue, a range, a list.
+/// [`write`] of what no key names: a queue, a range. Postgres plans it as it sees fit: a queue is empty at one moment and
+/// long at another, and a plan that suits both is worth more than one for a large table.
 pub fn write_range<T>(
     sql: &'static str,
     args: &[Arg],
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
-    run(sql, args, true, Planning::as_they_are(), map)
+    run(sql, args, true, None, map)
 }
 
 /// Runs a statement that writes and gives nothing back.
@@ -54,7 +55,7 @@ pub fn read_by_key<T>(
     args: &[Arg],
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
-    run(sql, args, false, Planning::once_for_all(), map)
+    run(sql, args, false, Some(Planning::once_for_all()), map)
 }
 
 /// [`write`] by a plan that is made once for all, likewise.
@@ -63,7 +64,7 @@ pub fn write_by_key<T>(
     args: &[Arg],
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
-    run(sql, args, true, Planning::once_for_all(), map)
+    run(sql, args, true, Some(Planning::once_for_all()), map)
 }
 
 /// The rows that a statement takes as columns, each an array: `(3, "uuid", "account_id")` is a column of `$3`, of that
@@ -89,7 +90,7 @@ fn run<T>(
     sql: &'static str,
     args: &[Arg],
     writes: bool,
-    _planning: Planning,
+    _planning: Option<Planning>,
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
     Spi::connect_mut(|client| {

@@ -1,9 +1,12 @@
 //! Sessions keep who calls and what may be sent; whatever changes of that holds for the next call of every session.
 
-use crate::support::{Database, Tenant, call, wire};
+use crate::support::{Database, LIMIT, Tenant, call, wait_until, wire};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+/// Whether a session waits for another.
+const WAITING: &str = "select exists (select from pg_stat_activity
+                                       where datname = current_database() and wait_event_type = 'Lock')";
 const SEND: &str = "topup.send('claude', 100)";
 
 async fn tier(session: &Client) -> String {
@@ -87,6 +90,7 @@ async fn an_address_a_name_and_a_tier_are_judged_as_they_are_now() {
     assert_eq!(wire(&gateway, &key, "balance", &json!({})).await.0, 200);
     // The binding goes by the role's name.
     let role: String = bound.query_one("select current_user::text", &[]).await.unwrap().get(0);
+    assert_eq!(tier(&bound).await, "standard");
     admin.batch_execute(&format!("alter role {role} rename to {role}_renamed")).await.unwrap();
     assert_eq!(tier(&bound).await, "2001");
     admin.batch_execute(&format!("alter role {role}_renamed rename to {role}")).await.unwrap();
@@ -131,6 +135,39 @@ async fn webhooks_registered_at_once_are_all_told() {
     call(&app, SEND).await;
     let deliveries = "select count(*) from topup.delivery";
     assert_eq!(database.admin().await.query_one(deliveries, &[]).await.unwrap().get::<_, i64>(0), 3);
+    database.check().await;
+}
+
+/// The second waits for the first, whose change it could not see when it began.
+#[tokio::test]
+async fn webhooks_deleted_at_once_are_both_gone() {
+    let database = Database::new().await;
+    let key = database.staging_key().await;
+    let (admin, first, second) = (database.admin().await, database.app(&key).await, database.app(&key).await);
+    let mut ids = Vec::new();
+    for n in 0..2 {
+        let webhook = call(&first, &format!("topup.webhook_register('https://example.com/{n}')")).await;
+        ids.push(webhook["data"]["id"].as_str().unwrap().to_owned());
+    }
+    let delete = |id: &str| format!("topup.webhook_delete('{id}')");
+    first.batch_execute("begin").await.unwrap();
+    assert_eq!(call(&first, &delete(&ids[0])).await["code"], 1000);
+    let waiting = delete(&ids[1]);
+    let waits = call(&second, &waiting);
+    let commits = async {
+        wait_until(LIMIT, "the second waits", async || {
+            let found = admin.query_one(WAITING, &[]).await.unwrap();
+            found.get::<_, bool>(0).then_some(())
+        })
+        .await;
+        first.batch_execute("commit").await.unwrap();
+    };
+    let (deleted, ()) = tokio::join!(waits, commits);
+    assert_eq!(deleted["code"], 1000);
+    let app = database.app(&key).await;
+    call(&app, SEND).await;
+    let events = "select count(*) from topup.event";
+    assert_eq!(admin.query_one(events, &[]).await.unwrap().get::<_, i64>(0), 0);
     database.check().await;
 }
 
