@@ -54,7 +54,9 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         }
         let value = Rc::new(with_fresh_snapshot(read)?);
         // An announcement that came meanwhile may be of what was just read, and an old snapshot has not seen those before.
-        if GENERATION.get() == generation && is_fresh() && may(&value) {
+        // Without a marker, as in a schema that is older than the library, none would be heard.
+        let is_heard = MARKER_OID.get() != Oid::INVALID;
+        if is_heard && GENERATION.get() == generation && is_fresh() && may(&value) {
             cache.with_borrow_mut(|cache| cache.of(generation).insert(key, Rc::clone(&value)));
         }
         Ok(value)

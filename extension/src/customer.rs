@@ -118,7 +118,7 @@ const FIND_BY_EMAILS: &str = "
 /// The customers of those addresses that there are already, each by its address as it is written here.
 pub fn find_many(book: &Book, emails: Vec<String>) -> DbResult<HashMap<String, Uuid>> {
     let arguments = args![book.tenant_id, book.environment.as_str(), emails];
-    let found = db::write_by_key(FIND_BY_EMAILS, arguments, |row| Ok((row.get(1)?, row.uuid(2)?)))?;
+    let found = db::write(FIND_BY_EMAILS, arguments, |row| Ok((row.get(1)?, row.uuid(2)?)))?;
     Ok(found.into_iter().collect())
 }
 

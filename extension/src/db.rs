@@ -29,9 +29,10 @@ pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T
     run(sql, args, false, Some(Planning::as_they_are()), map)
 }
 
-/// Runs a statement that writes or locks what it finds by keys, with a snapshot of its own.
+/// Runs a statement that writes or locks what it finds by keys, with a snapshot of its own, by a plan that is made once
+/// for all.
 pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, true, Some(Planning::for_large_tables()), map)
+    run(sql, args, true, Some(Planning::once_for_all()), map)
 }
 
 /// [`write`] of what no key names: a queue, a range. Postgres plans it as it sees fit: a queue is empty at one moment and
@@ -56,15 +57,6 @@ pub fn read_by_key<T>(
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
     run(sql, args, false, Some(Planning::once_for_all()), map)
-}
-
-/// [`write`] by a plan that is made once for all, likewise.
-pub fn write_by_key<T>(
-    sql: &'static str,
-    args: &[Arg],
-    map: impl Fn(&Row) -> DbResult<T>,
-) -> DbResult<Vec<T>> {
-    run(sql, args, true, Some(Planning::once_for_all()), map)
 }
 
 /// The rows that a statement takes as columns, each an array: `(3, "uuid", "account_id")` is a column of `$3`, of that

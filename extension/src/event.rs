@@ -205,7 +205,7 @@ impl Events {
             told.endpoint_id,
             told.retry_schedule_s,
         ];
-        db::write_by_key(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
+        db::write(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
         self.endpoints = told.endpoints;
         Ok(())
     }
@@ -220,7 +220,7 @@ struct BalanceLow {
 
 fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
     let arguments = args![book.tenant_id, book.environment.as_str()];
-    let found = db::write_by_key(WEBHOOKS, arguments, |row| row.maybe::<String>(1))?;
+    let found = db::write(WEBHOOKS, arguments, |row| row.maybe::<String>(1))?;
     Ok(Endpoint::parse_all(found.into_iter().next().flatten().as_deref())?)
 }
 

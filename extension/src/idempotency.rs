@@ -87,7 +87,7 @@ impl Replies {
         }
         let namespace = self.namespace.as_str();
         let arguments = args![book.tenant_id, book.environment.as_str(), namespace, keys];
-        let kept = db::write_by_key(FIND, arguments, |row| {
+        let kept = db::write(FIND, arguments, |row| {
             let reply = Rendered { http_status: row.get(3)?, body: row.get(4)?, replayed: true };
             Ok((row.get(1)?, (row.get(2)?, reply)))
         })?;
@@ -129,7 +129,7 @@ impl Replies {
             (book.tenant_id, book.environment.as_str(), self.namespace.as_str());
         let kept_s = (keeps == Keeps::ADay).then_some(KEPT_S);
         let arguments = args![tenant_id, environment, namespace, keys, hashes, statuses, bodies, kept_s];
-        if db::write_by_key(KEEP, arguments, |_| Ok(()))?.len() != count {
+        if db::write(KEEP, arguments, |_| Ok(()))?.len() != count {
             return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
         }
         Ok(())

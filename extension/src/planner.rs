@@ -58,17 +58,12 @@ impl Planning {
         Planning { count_before: COUNT.replace(Count::LargeIfUnknown), jit, cache_mode }
     }
 
-    /// For tables that have grown large.
-    pub fn for_large_tables() -> Planning {
+    /// For tables that have grown large, and independently of arguments. Left to itself Postgres plans anew at each call
+    /// whatever takes an array, which costs more than the statement: it always hopes for a shorter array than it must
+    /// plan for.
+    pub fn once_for_all() -> Planning {
         let planning = Planning::as_they_are();
         COUNT.set(Count::Large);
-        planning
-    }
-
-    /// The same, and independently of arguments. Left to itself Postgres plans anew at each call whatever takes an array,
-    /// which costs more than the statement: it always hopes for a shorter array than it must plan for.
-    pub fn once_for_all() -> Planning {
-        let planning = Planning::for_large_tables();
         let generic = pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN as c_int;
         // SAFETY: as above.
         unsafe { pg_sys::plan_cache_mode = generic };

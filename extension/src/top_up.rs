@@ -281,6 +281,6 @@ impl NewTopUps {
             costs,
             lists,
         ];
-        db::write_by_key(sql, arguments, |_| Ok(())).map(drop)
+        db::write(sql, arguments, |_| Ok(())).map(drop)
     }
 }

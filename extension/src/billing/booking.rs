@@ -231,7 +231,7 @@ fn read_meters(
     let prices: Vec<String> = prices.into_iter().collect();
     let periods: Vec<String> = periods.into_iter().collect();
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, prices, periods];
-    let readings = db::write_by_key(METERS, arguments, |row| {
+    let readings = db::write(METERS, arguments, |row| {
         let key = MeterKey { price_id: row.get(1)?, dimensions: row.get(2)?, period_start: row.get(3)? };
         Ok((key, row.amount(4)?))
     })?;

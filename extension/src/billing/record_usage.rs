@@ -127,7 +127,7 @@ fn unseen<'a>(
     let ids: Vec<String> = batch.iter().map(|(_, event)| event.id.clone()).collect();
     let arguments = args![book.tenant_id, book.environment.as_str(), ids];
     let seen: BTreeMap<String, String> =
-        db::write_by_key(SEEN, arguments, |row| Ok((row.get(1)?, row.get(2)?)))?.into_iter().collect();
+        db::write(SEEN, arguments, |row| Ok((row.get(1)?, row.get(2)?)))?.into_iter().collect();
     let mut unseen = Vec::with_capacity(batch.len());
     for (n, event) in batch {
         match seen.get(&event.id) {
@@ -179,6 +179,6 @@ fn keep_events(book: &Book, customer_id: Uuid, new: &[(usize, &UsageEvent)]) -> 
     if kept.len() == new.len() {
         return Ok(true);
     }
-    db::write_by_key(TAKE_BACK, args![tenant_id, environment, kept], |_| Ok(()))?;
+    db::write(TAKE_BACK, args![tenant_id, environment, kept], |_| Ok(()))?;
     Ok(false)
 }

@@ -161,7 +161,7 @@ impl Lines {
             self.account_version,
             self.balance_after,
         ];
-        db::write_by_key(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
+        db::write(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
         Ok(())
     }
 }

@@ -109,8 +109,8 @@ pub fn lock_present(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Fa
 
 fn lock_present_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usize), Failure> {
     let mut locked = match account_ids {
-        [account_id] => db::write_by_key(LOCK_ONE, args![book.tenant_id, *account_id], read_locked)?,
-        _ => db::write_by_key(LOCK, args![book.tenant_id, account_ids], read_locked)?,
+        [account_id] => db::write(LOCK_ONE, args![book.tenant_id, *account_id], read_locked)?,
+        _ => db::write(LOCK, args![book.tenant_id, account_ids], read_locked)?,
     };
     let now = Instant::now();
     let mut changes = 0;
@@ -135,7 +135,7 @@ const LOCK_WALLETS: &str = "
 pub fn lock_wallets<'a>(books: impl Iterator<Item = &'a Book>) -> Result<(), Failure> {
     let (tenants, wallets): (Vec<_>, Vec<_>) =
         books.map(|book| (pg_uuid(book.tenant_id), pg_uuid(book.wallet_id))).unzip();
-    db::write_by_key(LOCK_WALLETS, args![tenants, wallets], |_| Ok(()))?;
+    db::write(LOCK_WALLETS, args![tenants, wallets], |_| Ok(()))?;
     Ok(())
 }
 
