@@ -53,7 +53,7 @@ exception when others then
 end
 $$;
 -- An account that is not watched has no threshold and pays for no more than this comparison.
-create constraint trigger auto_top_up_when_low after update of balance, auto_top_up_below on topup.balance
+create constraint trigger auto_top_up_when_low after update on topup.balance
     deferrable initially deferred for each row when (new.balance < new.auto_top_up_below)
     execute function topup.auto_top_up_when_low();
 

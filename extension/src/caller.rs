@@ -6,17 +6,19 @@ use std::rc::Rc;
 
 use pg_topup_contract::Code;
 use pgrx::pg_sys;
+use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::amount::{Bps, Cents};
-use crate::book::Book;
+use crate::book::{Book, Environment};
 use crate::cache::Cache;
-use crate::db::{self, Row, args};
+use crate::db::{self, Row, args, from_pg};
 use crate::event::Endpoint;
 use crate::limit::SpendingLimit;
 use crate::reply::{Failure, Refusal};
 use crate::settings;
+use crate::table::{self, By, Found, row};
 
 /// A key, judged and known, and the book it opens.
 pub struct Caller {
@@ -38,6 +40,8 @@ enum Known {
 
 thread_local! {
     static CALLERS: RefCell<Cache<Known, Caller>> = RefCell::default();
+    /// By tier.
+    static DISCOUNTS: RefCell<Cache<String, Bps>> = RefCell::default();
 }
 
 /// What a key must be allowed to.
@@ -204,13 +208,68 @@ fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
     Ok((caller, row.get(14)?))
 }
 
+/// The caller of a key that any address may use, in an environment without a limit: most callers, found without a
+/// statement.
+fn find_plain(hash: [u8; 32]) -> Result<Found<Caller>, Failure> {
+    let key = match table::find(c"key", By::Index(c"key_secret_hash_key"), &row![hash]) {
+        Found::Row(key) => key,
+        Found::NoRow => return Ok(Found::NoRow),
+        Found::ByStatement => return Ok(Found::ByStatement),
+    };
+    if !key.is_null("revoked_at") {
+        return Ok(Found::NoRow);
+    }
+    let (tenant_id, environment) = (from_pg(key.get("tenant_id")?), key.text("environment"));
+    let place = row![tenant_id, environment.clone()];
+    let home = match table::find(c"tenant_environment", By::PrimaryKey, &place) {
+        Found::Row(home) if key.is_null("allowed_ips") && home.is_null("spending_limit_cents") => home,
+        _ => return Ok(Found::ByStatement),
+    };
+    let environment = environment.as_deref().and_then(Environment::parse);
+    let tier: String = key.get("tier")?;
+    Ok(Found::Row(Caller {
+        book: Book {
+            tenant_id,
+            environment: environment.ok_or(SpiError::InvalidPosition)?,
+            wallet_id: from_pg(home.get("wallet_id")?),
+        },
+        key: Key {
+            id: from_pg(key.get("key_id")?),
+            name: key.get("name")?,
+            discount: discount(&tier)?,
+            tier,
+            cap: key.maybe("cap_cents").map(Cents),
+            cap_period: key.get("cap_period")?,
+            scopes: key.get("scopes")?,
+        },
+        spending_limit: None,
+        from_anywhere: true,
+        webhooks: home.maybe("webhooks"),
+    }))
+}
+
+const DISCOUNT: &str = "select discount_bps from topup.tier where tier = $1";
+
+fn discount(tier: &str) -> Result<Bps, Failure> {
+    let read = || {
+        let found = db::read_by_key(DISCOUNT, args![tier], |row| row.get(1))?.pop();
+        found.map(Bps).ok_or_else(|| Failure::Fault(format!("there is no tier {tier}")))
+    };
+    Cache::get(&DISCOUNTS, tier.to_owned(), read, |_| true).map(|discount| *discount)
+}
+
 /// The caller of a key, looked up if it is not known. Where the key is bound to addresses, each call is judged anew.
 fn kept_by_key(
     api_key: &str,
     look_up: impl FnOnce(&[u8]) -> db::DbResult<Vec<(Caller, bool)>>,
 ) -> Result<Rc<Caller>, Failure> {
     let hash: [u8; 32] = Sha256::digest(api_key.as_bytes()).into();
-    Cache::get(&CALLERS, Known::ByKey(hash), || judge(look_up(&hash)?), |caller| caller.from_anywhere)
+    let read = || match find_plain(hash)? {
+        Found::Row(caller) => Ok(caller),
+        Found::NoRow => Err(no_such_key()),
+        Found::ByStatement => judge(look_up(&hash)?),
+    };
+    Cache::get(&CALLERS, Known::ByKey(hash), read, |caller| caller.from_anywhere)
 }
 
 fn judge(found: Vec<(Caller, bool)>) -> Result<Caller, Failure> {

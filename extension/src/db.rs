@@ -60,19 +60,12 @@ pub fn read_by_key<T>(
 }
 
 /// The rows that a statement takes as columns, each an array: `(3, "uuid", "account_id")` is a column of `$3`, of that
-/// type and name. `many` takes all; `one` takes the first, and saves the function that would make rows of them.
+/// type and name.
 macro_rules! rows {
-    (many, ($n:literal, $type:literal, $name:literal) $(, ($more_n:literal, $more_type:literal, $more_name:literal))*) => {
+    (($n:literal, $type:literal, $name:literal) $(, ($more_n:literal, $more_type:literal, $more_name:literal))*) => {
         concat!(
             "unnest($", $n, "::", $type, "[]" $(, ", $", $more_n, "::", $more_type, "[]")*,
             ") as r (", $name $(, ", ", $more_name)*, ")"
-        )
-    };
-    (one, ($n:literal, $type:literal, $name:literal) $(, ($more_n:literal, $more_type:literal, $more_name:literal))*) => {
-        concat!(
-            "(select ($", $n, "::", $type, "[])[1] as ", $name
-            $(, ", ($", $more_n, "::", $more_type, "[])[1] as ", $more_name)*,
-            ") as r"
         )
     };
 }

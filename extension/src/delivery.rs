@@ -13,6 +13,7 @@ use crate::id::Kind;
 use crate::page;
 use crate::reply::{Outcome, Refusal, Reply};
 use crate::time::Time;
+use crate::wake;
 use crate::webhook;
 
 /// One call replays no more than this.
@@ -189,11 +190,8 @@ macro_rules! reopen {
                 on conflict (tenant_id, effect_id) do update
                    set failures = 0, first_attempt_at = null,
                        due_at = case when e.leased and e.due_at > clock_timestamp() then e.due_at else clock_timestamp() end
-                returning true),
-            wake as (
-                select pg_notify('topup_effects', '') from topup.sleeper
-                 where sleeps_until > clock_timestamp() and exists (select from effect) limit 1)
-            select count(*), (select count(*) from wake) from effect"
+                returning true)
+            select count(*) from effect"
         )
     };
 }
@@ -218,6 +216,7 @@ impl Handler for Replay {
         let (endpoint_id, event_id) = found.into_iter().next().ok_or_else(not_found)?;
         webhook::require_on(caller, endpoint_id)?;
         db::execute(REOPEN_ONE, args![tenant_id, environment, id])?;
+        wake::workers();
         let data = ReplayData { delivery_id: request.id.clone(), event_id: Kind::Event.text(event_id) };
         Ok(Reply::new(Code::Success, data))
     }
@@ -258,6 +257,7 @@ impl Handler for ReplayRange {
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
         let replayed = db::write_range(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
+        wake::workers();
         Ok(Reply::new(Code::Success, ReplayRangeData { replayed }))
     }
 }

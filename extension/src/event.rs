@@ -1,16 +1,19 @@
 //! What happened, told to every endpoint that wants to know: one event, its deliveries and their effects.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
-use pg_topup_contract::{Code, Envelope, timestamp};
+use pg_topup_contract::{Code, Envelope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::amount::{Amount, Cents};
 use crate::book::Book;
-use crate::db::{self, args, from_pg, pg_uuid, rows};
+use crate::db::{self, args};
 use crate::id::{self, Kind};
+use crate::instant::Instant;
 use crate::reply::Failure;
+use crate::table::{NewRow, Table, row};
+use crate::wake;
 
 /// The types of events that endpoints can ask for.
 pub const TYPES: &[&str] = &[
@@ -52,6 +55,11 @@ impl Endpoint {
         webhooks.map_or_else(|| Ok(Vec::new()), serde_json::from_str)
     }
 
+    fn first_attempt_after(&self) -> Duration {
+        let seconds = self.retry_schedule_s.first().copied().unwrap_or(0);
+        Duration::from_secs(seconds.try_into().unwrap_or(0))
+    }
+
     /// As Postgres writes an array.
     fn retry_schedule(&self) -> String {
         let seconds: Vec<String> = self.retry_schedule_s.iter().map(i32::to_string).collect();
@@ -61,54 +69,49 @@ impl Endpoint {
 
 const WEBHOOKS: &str = "select webhooks from topup.tenant_environment where tenant_id = $1 and environment = $2::topup.environment";
 
-/// `one`: of one event for one endpoint.
-macro_rules! write_sql {
-    ($form:ident) => {
-        concat!(
-            "with event as (
-                insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body)
-                select $1, $2::topup.environment, event_id, type, transaction_id, body from ",
-            rows!(
-                $form,
-                (3, "uuid", "event_id"),
-                (4, "text", "type"),
-                (5, "uuid", "transaction_id"),
-                (6, "text", "body")
-            ),
-            "),
-            delivery as (
-                insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id)
-                select $1, $2::topup.environment, delivery_id, event_id, endpoint_id from ",
-            rows!($form, (7, "uuid", "delivery_id"), (8, "uuid", "event_id"), (9, "uuid", "endpoint_id")),
-            "),
-            effect as (
-                insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
-                select $1, delivery_id, $2::topup.environment, 'webhook', endpoint_id,
-                       clock_timestamp() + make_interval(secs => (retry_schedule_s::integer[])[1]),
-                       retry_schedule_s::integer[] from ",
-            rows!($form, (7, "uuid", "delivery_id"), (9, "uuid", "endpoint_id"), (10, "text", "retry_schedule_s")),
-            ")
-            select pg_notify('topup_effects', '') from topup.sleeper where sleeps_until > clock_timestamp() limit 1"
-        )
-    };
-}
+const EVENT: Table<7> = Table {
+    name: c"event",
+    columns: ["tenant_id", "environment", "event_id", "type", "transaction_id", "body", "created_at"],
+};
 
-const WRITE_ONE: &str = write_sql!(one);
-const WRITE_MANY: &str = write_sql!(many);
+const DELIVERY: Table<8> = Table {
+    name: c"delivery",
+    columns: [
+        "tenant_id",
+        "environment",
+        "delivery_id",
+        "event_id",
+        "endpoint_id",
+        "status",
+        "attempts",
+        "created_at",
+    ],
+};
+
+const EFFECT: Table<10> = Table {
+    name: c"effect",
+    columns: [
+        "tenant_id",
+        "effect_id",
+        "environment",
+        "kind",
+        "lane",
+        "due_at",
+        "leased",
+        "fence",
+        "failures",
+        "retry_schedule_s",
+    ],
+};
 
 /// Events of one book that are not written yet, with a delivery for each endpoint that wants to know.
 #[derive(Default)]
 pub struct Events {
     /// Read when the first event comes.
     endpoints: Option<Vec<Endpoint>>,
-    event_id: Vec<pgrx::Uuid>,
-    event_type: Vec<String>,
-    transaction_id: Vec<Option<pgrx::Uuid>>,
-    body: Vec<String>,
-    delivery_id: Vec<pgrx::Uuid>,
-    delivery_of: Vec<pgrx::Uuid>,
-    endpoint_id: Vec<pgrx::Uuid>,
-    retry_schedule_s: Vec<String>,
+    events: Vec<NewRow<7>>,
+    deliveries: Vec<NewRow<8>>,
+    effects: Vec<NewRow<10>>,
 }
 
 impl Events {
@@ -121,7 +124,7 @@ impl Events {
     pub fn add<D: Serialize>(
         &mut self,
         book: &Book,
-        event_type: &str,
+        event_type: &'static str,
         transaction_id: Option<Uuid>,
         envelope: &Envelope<D>,
     ) -> Result<(), Failure> {
@@ -135,38 +138,61 @@ impl Events {
         let subscribers: Vec<&Endpoint> = endpoints.iter().filter(wants).collect();
         let told = self.tell(book, event_type, transaction_id, envelope, &subscribers);
         self.endpoints = Some(endpoints);
-        told
+        told.map(drop)
     }
 
+    /// Returns the deliveries.
     fn tell<D: Serialize>(
         &mut self,
         book: &Book,
-        event_type: &str,
+        event_type: &'static str,
         transaction_id: Option<Uuid>,
         envelope: &Envelope<D>,
         subscribers: &[&Endpoint],
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Uuid>, Failure> {
         if subscribers.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let event_id = id::new();
-        self.body.push(serde_json::to_string(&Body {
+        let (event_id, at) = (id::new(), Instant::now());
+        let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+        let body = serde_json::to_string(&Body {
             id: Kind::Event.text(event_id),
             event_type,
-            created_at: timestamp(SystemTime::now()),
-            environment: book.environment.as_str(),
+            created_at: at.rfc3339(),
+            environment,
             data: envelope,
-        })?);
-        self.event_id.push(pg_uuid(event_id));
-        self.event_type.push(event_type.to_owned());
-        self.transaction_id.push(transaction_id.map(pg_uuid));
+        })?;
+        self.events.push(row![tenant_id, environment, event_id, event_type, transaction_id, body, at]);
+        let mut deliveries = Vec::with_capacity(subscribers.len());
         for endpoint in subscribers {
-            self.delivery_id.push(pg_uuid(id::new()));
-            self.delivery_of.push(pg_uuid(event_id));
-            self.endpoint_id.push(pg_uuid(endpoint.endpoint_id));
-            self.retry_schedule_s.push(endpoint.retry_schedule());
+            let (delivery_id, endpoint_id) = (id::new(), endpoint.endpoint_id);
+            deliveries.push(delivery_id);
+            let (due_at, fence) = (at.plus(endpoint.first_attempt_after()), at.unix_us());
+            let schedule = endpoint.retry_schedule();
+            self.deliveries.push(row![
+                tenant_id,
+                environment,
+                delivery_id,
+                event_id,
+                endpoint_id,
+                "pending",
+                0,
+                at
+            ]);
+            self.effects.push(row![
+                tenant_id,
+                delivery_id,
+                environment,
+                "webhook",
+                endpoint_id,
+                due_at,
+                false,
+                fence,
+                0,
+                schedule,
+            ]);
         }
-        Ok(())
+        Ok(deliveries)
     }
 
     /// The warning that a wallet fell below its threshold.
@@ -187,26 +213,14 @@ impl Events {
     }
 
     /// Writes what was told so far, and wakes a worker that sleeps.
-    pub fn write(&mut self, book: &Book) -> Result<(), Failure> {
-        if self.event_id.is_empty() {
+    pub fn write(&mut self) -> Result<(), Failure> {
+        if self.events.is_empty() {
             return Ok(());
         }
-        let told = std::mem::take(self);
-        let is_one = told.event_id.len() == 1 && told.delivery_id.len() == 1;
-        let arguments = args![
-            book.tenant_id,
-            book.environment.as_str(),
-            told.event_id,
-            told.event_type,
-            told.transaction_id,
-            told.body,
-            told.delivery_id,
-            told.delivery_of,
-            told.endpoint_id,
-            told.retry_schedule_s,
-        ];
-        db::write(if is_one { WRITE_ONE } else { WRITE_MANY }, arguments, |_| Ok(()))?;
-        self.endpoints = told.endpoints;
+        EVENT.insert(&std::mem::take(&mut self.events))?;
+        DELIVERY.insert(&std::mem::take(&mut self.deliveries))?;
+        EFFECT.insert(&std::mem::take(&mut self.effects))?;
+        wake::workers();
         Ok(())
     }
 }
@@ -228,13 +242,13 @@ fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
 /// running transaction: they are there exactly if it commits.
 pub fn emit<D: Serialize>(
     book: &Book,
-    event_type: &str,
+    event_type: &'static str,
     transaction_id: impl Into<Option<Uuid>>,
     envelope: &Envelope<D>,
 ) -> Result<(), Failure> {
     let mut events = Events::default();
     events.add(book, event_type, transaction_id.into(), envelope)?;
-    events.write(book)
+    events.write()
 }
 
 /// Sends one endpoint a `ping`, tried once. Returns the delivery; nothing where the endpoint is switched off.
@@ -247,10 +261,9 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
     };
     let once = Endpoint { retry_schedule_s: vec![0], ..endpoint };
     let mut events = Events::default();
-    events.tell(book, "ping", None, &envelope, &[&once])?;
-    let delivery_id = events.delivery_id.first().copied().map(from_pg);
-    events.write(book)?;
-    Ok(delivery_id)
+    let deliveries = events.tell(book, "ping", None, &envelope, &[&once])?;
+    events.write()?;
+    Ok(deliveries.first().copied())
 }
 
 /// The warning that a wallet fell below its threshold.
@@ -262,5 +275,5 @@ pub fn balance_low(
 ) -> Result<(), Failure> {
     let mut events = Events::default();
     events.balance_low(book, transaction_id, balance, threshold)?;
-    events.write(book)
+    events.write()
 }

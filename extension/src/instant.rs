@@ -38,7 +38,12 @@ impl Instant {
 
     /// Milliseconds since 1970.
     pub fn unix_ms(self) -> i64 {
-        self.0.saturating_add(EPOCH_US).div_euclid(1000)
+        self.unix_us().div_euclid(1000)
+    }
+
+    /// Microseconds since 1970.
+    pub fn unix_us(self) -> i64 {
+        self.0.saturating_add(EPOCH_US)
     }
 
     /// The days since 2000 that have passed in UTC.

@@ -69,10 +69,12 @@ mod price;
 mod settings;
 mod sign;
 mod standing;
+mod table;
 mod time;
 mod top_up;
 mod usage;
 mod voucher;
+mod wake;
 
 use pgrx::prelude::*;
 

@@ -10,11 +10,12 @@ use uuid::Uuid;
 use crate::amount::{Bps, Cents};
 use crate::book::Book;
 use crate::caller::Caller;
-use crate::db::{self, DbResult, Row, args, pg_uuid, rows};
+use crate::db::{self, DbResult, Row, args};
 use crate::id::Kind;
 use crate::instant::Instant;
 use crate::reply::{Failure, Refusal, Reply};
-use crate::usage::{self, Days};
+use crate::table::{NewRow, Table, row};
+use crate::usage::Days;
 
 /// Where a top-up stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -173,57 +174,32 @@ pub fn must_change(changed: Vec<()>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// With what they count towards the days of the key. `one`: of one top-up, hence of one day.
-macro_rules! insert_sql {
-    ($form:ident) => {
-        concat!(
-            "with top_up as (
-                insert into topup.top_up
-                       (tenant_id, environment, transaction_id, key_id, status, platform, amount_cents, cost_cents,
-                        discount_bps, recipient_email, metadata, voucher_code, account_id, fails_at, created_at, ended_at)
-                select $1, $2::topup.environment, transaction_id, $3, status, platform, amount_cents, cost_cents,
-                       discount_bps, recipient_email, metadata::jsonb, voucher_code, account_id, fails_at, created_at,
-                       case when status = 'delivered' then created_at end
-                  from ",
-            rows!(
-                $form,
-                (4, "uuid", "transaction_id"),
-                (5, "text", "status"),
-                (6, "text", "platform"),
-                (7, "bigint", "amount_cents"),
-                (8, "bigint", "cost_cents"),
-                (9, "integer", "discount_bps"),
-                (10, "text", "recipient_email"),
-                (11, "text", "metadata"),
-                (12, "text", "voucher_code"),
-                (13, "uuid", "account_id"),
-                (14, "timestamptz", "fails_at"),
-                (15, "timestamptz", "created_at")
-            ),
-            ") ",
-            usage::add_days_sql!($form, (16, "integer", "day"), (17, "bigint", "cost"), (18, "bigint", "list"))
-        )
-    };
-}
+const TOP_UP: Table<16> = Table {
+    name: c"top_up",
+    columns: [
+        "tenant_id",
+        "environment",
+        "transaction_id",
+        "key_id",
+        "status",
+        "platform",
+        "amount_cents",
+        "cost_cents",
+        "discount_bps",
+        "recipient_email",
+        "metadata",
+        "voucher_code",
+        "account_id",
+        "fails_at",
+        "created_at",
+        "ended_at",
+    ],
+};
 
-const INSERT_ONE: &str = insert_sql!(one);
-const INSERT_MANY: &str = insert_sql!(many);
-
-/// Top-ups of one key that are not written yet, as columns.
+/// Top-ups of one key that are not written yet.
 #[derive(Default)]
 pub struct NewTopUps {
-    transaction_id: Vec<pgrx::Uuid>,
-    status: Vec<String>,
-    platform: Vec<String>,
-    amount_cents: Vec<i64>,
-    cost_cents: Vec<i64>,
-    discount_bps: Vec<i32>,
-    recipient_email: Vec<Option<String>>,
-    metadata: Vec<Option<String>>,
-    voucher_code: Vec<Option<String>>,
-    account_id: Vec<Option<pgrx::Uuid>>,
-    fails_at: Vec<Option<TimestampWithTimeZone>>,
-    created_at: Vec<TimestampWithTimeZone>,
+    rows: Vec<NewRow<16>>,
     days: Days,
 }
 
@@ -238,49 +214,39 @@ pub struct Unshown<'a> {
 }
 
 impl NewTopUps {
-    pub fn add(&mut self, transaction_id: Uuid, status: Status, data: &TopUpData, unshown: &Unshown) {
-        self.transaction_id.push(pg_uuid(transaction_id));
-        self.status.push(status.as_str().to_owned());
-        self.platform.push(data.platform.clone());
-        self.amount_cents.push(data.amount_cents.0);
-        self.cost_cents.push(data.cost_cents.0);
-        self.discount_bps.push(data.discount_bps.0);
-        self.recipient_email.push(data.recipient_email.clone());
-        self.metadata.push(unshown.metadata.map(str::to_owned));
-        self.voucher_code.push(data.voucher_code.clone());
-        self.account_id.push(unshown.account_id.map(pg_uuid));
-        self.fails_at.push(unshown.fails_at.map(Instant::datum));
-        self.created_at.push(unshown.created_at.datum());
-        self.days.add(unshown.created_at, data.cost_cents, data.amount_cents);
+    pub fn add(
+        &mut self,
+        caller: &Caller,
+        transaction_id: Uuid,
+        status: Status,
+        data: &TopUpData,
+        unshown: &Unshown,
+    ) {
+        let created_at = unshown.created_at;
+        self.rows.push(row![
+            caller.tenant_id,
+            caller.environment.as_str(),
+            transaction_id,
+            caller.key.id,
+            status.as_str(),
+            data.platform.clone(),
+            data.amount_cents.0,
+            data.cost_cents.0,
+            data.discount_bps.0,
+            data.recipient_email.clone(),
+            unshown.metadata.map(str::to_owned),
+            data.voucher_code.clone(),
+            unshown.account_id,
+            unshown.fails_at,
+            created_at,
+            (status == Status::Delivered).then_some(created_at),
+        ]);
+        self.days.add(created_at, data.cost_cents, data.amount_cents);
     }
 
     /// Writes them, and counts them towards the key's days.
     pub fn write(self, caller: &Caller) -> DbResult<()> {
-        if self.transaction_id.is_empty() {
-            return Ok(());
-        }
-        let (days, costs, lists) = self.days.columns();
-        let sql = if self.transaction_id.len() == 1 { INSERT_ONE } else { INSERT_MANY };
-        let arguments = args![
-            caller.tenant_id,
-            caller.environment.as_str(),
-            caller.key.id,
-            self.transaction_id,
-            self.status,
-            self.platform,
-            self.amount_cents,
-            self.cost_cents,
-            self.discount_bps,
-            self.recipient_email,
-            self.metadata,
-            self.voucher_code,
-            self.account_id,
-            self.fails_at,
-            self.created_at,
-            days,
-            costs,
-            lists,
-        ];
-        db::write(sql, arguments, |_| Ok(())).map(drop)
+        TOP_UP.insert(&self.rows)?;
+        self.days.write(caller, caller.key.id)
     }
 }

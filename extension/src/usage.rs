@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use pg_topup_contract::Code;
 use pgrx::datum::TimestampWithTimeZone;
+use pgrx::spi::SpiError;
 use uuid::Uuid;
 
 use crate::amount::Cents;
 use crate::book::Book;
 use crate::caller::Caller;
-use crate::db::{self, DbResult, args};
+use crate::db::{self, DbResult, args, rows};
 use crate::instant::Instant;
 use crate::reply::Refusal;
+use crate::table::{self, Found, Value, row};
 
 /// The key's figures of today's periods.
 pub struct Usage {
@@ -96,35 +98,48 @@ pub fn add(
     db::execute(ADD, args![book.tenant_id, key_id, sent_at, cost.0, list.0])
 }
 
+const ADD_DAYS: &str = concat!(
+    "insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
+     select $1, $2, date '2000-01-01' + day, cost, list from ",
+    rows!((3, "integer", "day"), (4, "bigint", "cost"), (5, "bigint", "list")),
+    " on conflict (tenant_id, key_id, day) do update
+         set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents"
+);
+
 /// Cost and list price of top-ups, by the UTC day they were sent on.
 #[derive(Default)]
 pub struct Days(BTreeMap<i32, (Cents, Cents)>);
 
 impl Days {
-    /// As columns: days since 2000, cost, list price.
-    pub fn columns(&self) -> (Vec<i32>, Vec<i64>, Vec<i64>) {
-        let days = self.0.keys().copied().collect();
-        let costs = self.0.values().map(|(cost, _)| cost.0).collect();
-        let lists = self.0.values().map(|(_, list)| list.0).collect();
-        (days, costs, lists)
-    }
-
     pub fn add(&mut self, sent_at: Instant, cost: Cents, list: Cents) {
         let day = self.0.entry(sent_at.utc_day()).or_default();
         *day = (Cents(day.0.0.saturating_add(cost.0)), Cents(day.1.0.saturating_add(list.0)));
     }
+
+    /// Counts them towards a key's days.
+    pub fn write(&self, book: &Book, key_id: Uuid) -> DbResult<()> {
+        match self.0.iter().next() {
+            None => return Ok(()),
+            Some((day, sent)) if self.0.len() == 1 && add_to_row(book, key_id, *day, *sent)? => return Ok(()),
+            _ => {}
+        }
+        let days: Vec<i32> = self.0.keys().copied().collect();
+        let costs: Vec<i64> = self.0.values().map(|(cost, _)| cost.0).collect();
+        let lists: Vec<i64> = self.0.values().map(|(_, list)| list.0).collect();
+        db::execute(ADD_DAYS, args![book.tenant_id, key_id, days, costs, lists])
+    }
 }
 
-/// Counts top-ups of key `$3` of tenant `$1` towards their days, given as [`Days::columns`].
-macro_rules! add_days_sql {
-    ($form:ident, $day:tt, $cost:tt, $list:tt) => {
-        concat!(
-            "insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
-             select $1, $3, date '2000-01-01' + day, cost, list from ",
-            $crate::db::rows!($form, $day, $cost, $list),
-            " on conflict (tenant_id, key_id, day) do update
-                 set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents"
-        )
+/// Adds to a day's row, if it is there and without a statement; tells whether it did.
+fn add_to_row(book: &Book, key_id: Uuid, day: i32, (cost, list): (Cents, Cents)) -> DbResult<bool> {
+    let Found::Row(row) = table::lock(c"key_usage", &row![book.tenant_id, key_id, Value::Day(day)]) else {
+        return Ok(false);
     };
+    let sum = |column, Cents(more): Cents| -> DbResult<Value> {
+        let before: i64 = row.get(column)?;
+        before.checked_add(more).map(Value::from).ok_or(SpiError::InvalidPosition)
+    };
+    let changes = [("cost_cents", sum("cost_cents", cost)?), ("list_cents", sum("list_cents", list)?)];
+    row.update(&changes);
+    Ok(true)
 }
-pub(crate) use add_days_sql;

@@ -82,6 +82,7 @@ mod stripe;
 mod stripe_event;
 mod subscription;
 mod subscription_edge;
+mod table;
 mod tenant;
 mod top_up;
 mod transaction;

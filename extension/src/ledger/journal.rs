@@ -49,7 +49,7 @@ impl Journal {
         } else {
             // Grants are read and written one transaction at a time.
             self.write(book)?;
-            events.write(book)?;
+            events.write()?;
             post::post_locked(book, header, &before, postings, &[])?
         };
         for account in after {
@@ -79,7 +79,7 @@ impl Journal {
             }
         }
         let running: Vec<Running> = after.iter().map(Locked::running).collect();
-        self.lines.push(header, at, &running, &postings);
+        self.lines.push(book, header, at, &running, &postings);
         for (before, after) in before.iter().zip(&after) {
             if let Some(threshold) = post::low_threshold(before, after.balance) {
                 events.balance_low(book, transaction_id, after.balance, threshold)?;

@@ -1,18 +1,20 @@
 //! Accounts under lock, and up to date: what has begun or expired by then is booked. Whoever locks an account
 //! does that first; the worker does it for accounts that nobody touches. Balances are right without it.
 
+use pgrx::datum::TimestampWithTimeZone;
 use uuid::Uuid;
 
 use super::due;
-use super::entry::Running;
+use super::entry::{BALANCE, Running};
 use crate::amount::Amount;
 use crate::book::Book;
 use crate::commit;
 use crate::credit::Account;
-use crate::db::{self, DbResult, Row, args, pg_uuid};
+use crate::db::{self, DbResult, Row, args, from_pg, pg_uuid};
 use crate::grant::{self, View};
 use crate::instant::Instant;
 use crate::reply::Failure;
+use crate::table::{self, Found, LockedRow, row};
 
 /// A running balance, locked until the transaction ends, and up to date: what had begun or expired by then is booked.
 #[derive(Clone, Debug)]
@@ -73,19 +75,9 @@ impl Locked {
     }
 }
 
-macro_rules! lock {
-    ($which:literal) => {
-        concat!(
-            "select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at, xmin
-               from topup.balance where tenant_id = $1 and account_id ",
-            $which,
-            " for update"
-        )
-    };
-}
-
-const LOCK_ONE: &str = lock!("= $2");
-const LOCK: &str = lock!("= any ($2) order by account_id");
+const LOCK: &str = "
+    select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at, xmin
+      from topup.balance where tenant_id = $1 and account_id = any ($2) order by account_id for update";
 
 /// Locks running balances in id order, reads them as they are once the locks are held, and brings those with
 /// grants or holds up to date. The accounts of one operation are locked together.
@@ -108,16 +100,25 @@ pub fn lock_present(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Fa
 }
 
 fn lock_present_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usize), Failure> {
-    let mut locked = match account_ids {
-        [account_id] => db::write(LOCK_ONE, args![book.tenant_id, *account_id], read_locked)?,
-        _ => db::write(LOCK, args![book.tenant_id, account_ids], read_locked)?,
-    };
+    let mut locked = read_under_lock(book, account_ids)?;
     let now = Instant::now();
     let mut changes = 0;
     for account in &mut locked {
         changes += account.bring_up_to_date(book, now)?;
     }
     Ok((locked, changes))
+}
+
+fn read_under_lock(book: &Book, account_ids: &[Uuid]) -> DbResult<Vec<Locked>> {
+    let found = match account_ids {
+        [account_id] => table::lock(BALANCE, &row![book.tenant_id, *account_id]),
+        _ => Found::ByStatement,
+    };
+    match found {
+        Found::Row(row) => Ok(vec![Locked::of_row(&row)?]),
+        Found::NoRow => Ok(Vec::new()),
+        Found::ByStatement => db::write(LOCK, args![book.tenant_id, account_ids], read_locked),
+    }
 }
 
 /// Locks the tenant's own wallet.
@@ -151,6 +152,22 @@ fn read_locked(row: &Row) -> DbResult<Locked> {
         next_due_at: Instant::maybe(row, 6)?,
         credit: None,
     })
+}
+
+impl Locked {
+    fn of_row(row: &LockedRow) -> DbResult<Locked> {
+        commit::under_lock(row.writer());
+        Ok(Locked {
+            account_id: from_pg(row.get("account_id")?),
+            balance: row.amount("balance")?,
+            version: row.get("version")?,
+            credit_limit: row.amount("credit_limit")?,
+            low_balance_threshold: row.maybe_amount("low_balance_threshold")?,
+            as_of: Instant::BEGINNING,
+            next_due_at: row.maybe::<TimestampWithTimeZone>("next_due_at").map(Instant::from),
+            credit: None,
+        })
+    }
 }
 
 /// An account that a transaction holds is passed over, for who knows how long.

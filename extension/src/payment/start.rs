@@ -14,6 +14,7 @@ use crate::id;
 use crate::instant::Instant;
 use crate::reply::Failure;
 use crate::settings;
+use crate::wake;
 
 /// How long a checkout can be paid: 24 hours.
 const CHECKOUT_S: u64 = 86_400;
@@ -52,20 +53,13 @@ pub struct Started {
     pub redirect_url: Option<String>,
 }
 
-/// A worker that sleeps is woken for a charge.
 const INSERT: &str = "
-    with payment as (
-        insert into topup.payment
-               (tenant_id, environment, payment_id, customer_id, account_id, account_name, asset, currency, amount, credit,
-                exchange_rate, method, origin, status, description, metadata, credit_expires_at, return_url, failure_url,
-                provider, method_id, token_hash, expires_at, due_at)
-        values ($1, $2::topup.environment, $3, $4, $5, $6, $7, $8, $9::numeric, $10::numeric, $11::numeric, $12, $13, $14, $15,
-                $16::jsonb, $17, $18, $19, $20, $21, $22, $23, case when $12 = 'off_session' then clock_timestamp() end)
-        returning due_at),
-    wake as (
-        select pg_notify('topup_effects', '') from topup.sleeper
-         where sleeps_until > clock_timestamp() and exists (select from payment where due_at is not null) limit 1)
-    select count(*) from payment, (select count(*) from wake) woken";
+    insert into topup.payment
+           (tenant_id, environment, payment_id, customer_id, account_id, account_name, asset, currency, amount, credit,
+            exchange_rate, method, origin, status, description, metadata, credit_expires_at, return_url, failure_url,
+            provider, method_id, token_hash, expires_at, due_at)
+    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, $8, $9::numeric, $10::numeric, $11::numeric, $12, $13, $14, $15,
+            $16::jsonb, $17, $18, $19, $20, $21, $22, $23, case when $12 = 'off_session' then clock_timestamp() end)";
 
 /// Starts a payment. Refused where no provider takes money in this environment.
 pub fn start(book: &Book, new: &NewPayment) -> Result<Started, Failure> {
@@ -104,7 +98,10 @@ pub fn start(book: &Book, new: &NewPayment) -> Result<Started, Failure> {
         token_hash.as_ref().map(<[u8; 32]>::as_slice),
         token.as_ref().map(|_| ends_at)
     ];
-    db::write(INSERT, arguments, |_| Ok(()))?;
+    db::execute(INSERT, arguments)?;
+    if method == Method::OffSession {
+        wake::workers();
+    }
     let missing = || Failure::Fault("the payment was not written".to_owned());
     let payment = row::find(book, payment_id)?.ok_or_else(missing)?;
     let redirect_url = token.map(|token| format!("{}/checkout/{token}", settings::public_url()));

@@ -194,7 +194,7 @@ impl<'a> Batch<'a> {
         let fails_at = (quote.ending == Ending::Failing).then(|| created_at.plus(FAILS_AFTER));
         let metadata = request.metadata.as_ref().map(|metadata| metadata.as_str());
         let unshown = Unshown { metadata, account_id, created_at, fails_at };
-        self.top_ups.add(transaction_id, status, &data, &unshown);
+        self.top_ups.add(caller, transaction_id, status, &data, &unshown);
         self.spent.add(quote.cost);
         let reply = top_up::reply(status, transaction_id, data);
         self.events.add(caller, status.event_type(), Some(transaction_id), &reply.envelope)?;
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
     fn write(mut self, terms: Terms) -> Result<(), Failure> {
         self.journal.write(self.caller)?;
         self.top_ups.write(self.caller)?;
-        self.events.write(self.caller)?;
+        self.events.write()?;
         self.replies.write(self.caller, terms.keeps)
     }
 }

@@ -11,6 +11,7 @@ use crate::id;
 use crate::instant::Instant;
 use crate::payment::row::Payment;
 use crate::reply::Failure;
+use crate::wake;
 use crate::wallet::asset;
 
 /// Who wanted a refund.
@@ -63,20 +64,14 @@ pub struct Booked {
     pub created_at: Instant,
 }
 
-/// A worker that sleeps is woken to send the money back.
 const INSERT: &str = "
-    with refund as (
-        insert into topup.payment_refund (tenant_id, environment, refund_id, payment_id, amount, credit, recovered, origin,
-                                          status, description, transaction_id, ended_at, due_at)
-        values ($1, $2::topup.environment, $3, $4, $5::numeric, $6::numeric, $7::numeric, $8,
-                case $8 when 'api' then 'pending' else 'succeeded' end, $9, $10,
-                case $8 when 'api' then null else clock_timestamp() end,
-                case $8 when 'api' then clock_timestamp() end)
-        returning created_at, due_at),
-    wake as (
-        select pg_notify('topup_effects', '') from topup.sleeper
-         where sleeps_until > clock_timestamp() and exists (select from refund where due_at is not null) limit 1)
-    select created_at, (select count(*) from wake) from refund";
+    insert into topup.payment_refund (tenant_id, environment, refund_id, payment_id, amount, credit, recovered, origin,
+                                      status, description, transaction_id, ended_at, due_at)
+    values ($1, $2::topup.environment, $3, $4, $5::numeric, $6::numeric, $7::numeric, $8,
+            case $8 when 'api' then 'pending' else 'succeeded' end, $9, $10,
+            case $8 when 'api' then null else clock_timestamp() end,
+            case $8 when 'api' then clock_timestamp() end)
+    returning created_at";
 
 /// Refunds an amount of a payment that is locked and has so much left to refund.
 pub fn write(
@@ -104,6 +99,9 @@ pub fn write(
     let created = db::write(INSERT, arguments, |row| Instant::get(row, 1))?;
     let not_written = || Failure::Fault("the refund was not written".to_owned());
     let created_at = created.into_iter().next().ok_or_else(not_written)?;
+    if origin == Origin::Api {
+        wake::workers();
+    }
     Ok(Booked { refund_id, credit, recovered, created_at })
 }
 

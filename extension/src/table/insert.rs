@@ -1,0 +1,87 @@
+//! New rows.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CStr;
+
+use pgrx::pg_sys::{self, Datum};
+
+use super::value::Value;
+use super::{Change, Column, Open, Writer};
+use crate::db::{self, Arg, DbResult, IntoArg};
+
+/// A row, column by column.
+pub type NewRow<const N: usize> = [Value; N];
+
+/// A table of schema topup, and the columns that its new rows give. The others are null.
+pub struct Table<const N: usize> {
+    pub name: &'static CStr,
+    /// In the order in which the table has them.
+    pub columns: [&'static str; N],
+}
+
+impl<const N: usize> Table<N> {
+    /// Puts rows into it.
+    pub fn insert(&self, rows: &[NewRow<N>]) -> DbResult<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let table = Open::to_write(self.name);
+        let columns = table.columns_named(&self.columns);
+        if table.takes_rows(Change::Insert) && !table.fills_others(&columns) {
+            table.put(&columns, rows);
+            return Ok(());
+        }
+        let sql = self.statement(&columns);
+        for row in rows {
+            let texts = row.each_ref().map(Value::text);
+            let arguments: Vec<Arg> = texts.iter().map(|text| text.as_deref().into_arg()).collect();
+            db::execute(sql, &arguments)?;
+        }
+        Ok(())
+    }
+
+    /// The statement that puts a row into it, written once for the session.
+    fn statement(&self, columns: &[Column; N]) -> &'static str {
+        thread_local! {
+            static STATEMENTS: RefCell<HashMap<&'static CStr, &'static str>> = RefCell::default();
+        }
+        let write = || -> &'static str {
+            let cast = |(n, column): (usize, &Column)| format!("${}::{}", n + 1, column.type_name());
+            let casts: Vec<String> = columns.iter().enumerate().map(cast).collect();
+            let (table, names) = (self.name.to_string_lossy(), self.columns.join(", "));
+            format!("insert into topup.{table} ({names}) values ({})", casts.join(", ")).leak()
+        };
+        STATEMENTS.with_borrow_mut(|statements| *statements.entry(self.name).or_insert_with(write))
+    }
+}
+
+impl Open {
+    /// Whether columns that are not given would fill themselves.
+    fn fills_others(&self, given: &[Column]) -> bool {
+        let is_given = |position| given.iter().any(|column| column.position == position);
+        let columns = self.columns();
+        columns.iter().enumerate().any(|(position, column)| column.atthasdef && !is_given(position))
+    }
+
+    fn put<const N: usize>(&self, columns: &[Column; N], rows: &[NewRow<N>]) {
+        // SAFETY: raises an error where nothing may be written.
+        unsafe { pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr()) };
+        let mut writer = Writer::begin(self);
+        for row in rows {
+            let fill = |values: &mut [Datum], nulls: &mut [bool]| {
+                nulls.fill(true);
+                for (column, value) in columns.iter().zip(row) {
+                    if let Some(datum) = value.datum(column) {
+                        (values[column.position], nulls[column.position]) = (datum, false);
+                    }
+                }
+            };
+            // SAFETY: the writer's own, ready.
+            writer.row(fill, |target, state, slot| unsafe {
+                pg_sys::ExecSimpleRelationInsert(target, state, slot);
+            });
+        }
+        writer.end();
+    }
+}

@@ -1,0 +1,225 @@
+//! Rows of tables that every send writes, without statements: to start one costs as much as what it does. Rows are written as
+//! logical replication writes them, with row triggers, constraints and indexes. A table that somebody has made more of
+//! than that is written by statements.
+
+mod insert;
+mod row;
+mod value;
+
+use std::ffi::{CStr, CString};
+
+use pgrx::memcxt::PgMemoryContexts;
+use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
+use pgrx::{PgList, PgRelation, PgTupleDesc};
+
+pub use insert::{NewRow, Table};
+pub use row::{By, Found, LockedRow, find, lock};
+pub use value::Value;
+pub(crate) use value::row;
+
+/// A table of schema topup that is open. Its lock stays until the transaction ends, as after a statement.
+pub struct Open(PgRelation);
+
+/// How a table is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Change {
+    Insert,
+    Update,
+}
+
+impl Open {
+    pub fn to_read(name: &CStr) -> Open {
+        Open::by_name(name, pg_sys::AccessShareLock)
+    }
+
+    fn to_write(name: &CStr) -> Open {
+        Open::by_name(name, pg_sys::RowExclusiveLock)
+    }
+
+    fn by_name(name: &CStr, lock: u32) -> Open {
+        // SAFETY: raises an error where there is no such table.
+        unsafe {
+            let schema = pg_sys::get_namespace_oid(c"topup".as_ptr(), false);
+            let oid = pg_sys::get_relname_relid(name.as_ptr(), schema);
+            Open(PgRelation::from_pg_owned(pg_sys::table_open(oid, lock as LOCKMODE)))
+        }
+    }
+
+    /// Postgres's own description of it.
+    pub fn as_ptr(&self) -> pg_sys::Relation {
+        self.0.as_ptr()
+    }
+
+    pub fn columns(&self) -> PgTupleDesc<'_> {
+        self.0.tuple_desc()
+    }
+
+    fn column(&self, name: &str) -> Column {
+        let [column] = self.columns_named(&[name]);
+        column
+    }
+
+    /// Columns, given in the order in which the table has them.
+    fn columns_named<const N: usize>(&self, names: &[&str; N]) -> [Column; N] {
+        let columns = self.columns();
+        let mut rest = columns.iter().enumerate();
+        names.map(|name| {
+            let found = rest.find(|(_, column)| column.name() == name);
+            let (position, column) = found.unwrap_or_else(|| pgrx::error!("there is no column {name}"));
+            Column { position, type_oid: column.atttypid }
+        })
+    }
+
+    /// Whether its rows are in it, and for all to see: not where it has parts or row security.
+    fn is_plain(&self) -> bool {
+        // SAFETY: the table is open.
+        let class = unsafe { &*(*self.as_ptr()).rd_rel };
+        class.relkind == pg_sys::RELKIND_RELATION as i8 && !class.relrowsecurity
+    }
+
+    /// Whether rows are all that the table expects: not where rules, row security or triggers expect statements, where
+    /// rows go to its parts, or where Citus has spread it (and watches for truncation).
+    fn takes_rows(&self, change: Change) -> bool {
+        // SAFETY: the table is open, and what describes it stays where it is.
+        let table = unsafe { &*self.as_ptr() };
+        let right = if change == Change::Insert { pg_sys::ACL_INSERT } else { pg_sys::ACL_UPDATE };
+        // SAFETY: asks the catalog for the rights of the role that this runs as.
+        let may = unsafe { pg_sys::pg_class_aclcheck(table.rd_id, pg_sys::GetUserId(), right) };
+        self.is_plain()
+            && table.rd_rules.is_null()
+            // SAFETY: as above.
+            && !unsafe { table.trigdesc.as_ref() }.is_some_and(|triggers| expect_statements(triggers, change))
+            && may == pg_sys::AclResult::ACLCHECK_OK
+    }
+}
+
+/// Whether some of a table's triggers fire for statements, or for the columns that a statement names.
+fn expect_statements(triggers: &pg_sys::TriggerDesc, change: Change) -> bool {
+    triggers.trig_truncate_after_statement
+        || match change {
+            Change::Insert => {
+                triggers.trig_insert_before_statement
+                    || triggers.trig_insert_after_statement
+                    || triggers.trig_insert_new_table
+            }
+            Change::Update => {
+                // SAFETY: so many there are.
+                let all = unsafe {
+                    std::slice::from_raw_parts(triggers.triggers, triggers.numtriggers.max(0) as usize)
+                };
+                triggers.trig_update_before_statement
+                    || triggers.trig_update_after_statement
+                    || triggers.trig_update_old_table
+                    || triggers.trig_update_new_table
+                    || all.iter().any(|trigger| trigger.tgnattr > 0)
+            }
+        }
+}
+
+/// A column as its table has it.
+struct Column {
+    /// Counts from 0.
+    position: usize,
+    type_oid: Oid,
+}
+
+impl Column {
+    /// The value of a text, as the column's type reads it.
+    fn read(&self, text: &str) -> Datum {
+        let text = CString::new(text).unwrap_or_else(|_| pgrx::error!("a text with a zero byte"));
+        let (mut input, mut element) = (Oid::INVALID, Oid::INVALID);
+        // SAFETY: every type of a column has an input function, which takes a C string.
+        unsafe {
+            pg_sys::getTypeInputInfo(self.type_oid, &mut input, &mut element);
+            pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), element, -1)
+        }
+    }
+
+    /// A value as the column's type writes it.
+    fn write(&self, value: Datum) -> String {
+        let (mut output, mut is_varlena) = (Oid::INVALID, false);
+        // SAFETY: every type of a column has an output function, which gives a C string.
+        unsafe {
+            pg_sys::getTypeOutputInfo(self.type_oid, &mut output, &mut is_varlena);
+            CStr::from_ptr(pg_sys::OidOutputFunctionCall(output, value)).to_string_lossy().into_owned()
+        }
+    }
+
+    fn type_name(&self) -> String {
+        // SAFETY: gives a C string for every type.
+        unsafe { CStr::from_ptr(pg_sys::format_type_be_qualified(self.type_oid)) }
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+/// What Postgres needs around the writing of rows. An error leaves all of it to the transaction's end, like whatever else
+/// is open by then.
+struct Writer {
+    state: *mut pg_sys::EState,
+    target: Box<pg_sys::ResultRelInfo>,
+    /// For the row that is written.
+    slot: *mut pg_sys::TupleTableSlot,
+    row_memory: PgMemoryContexts,
+}
+
+impl Writer {
+    fn begin(table: &Open) -> Writer {
+        let mut target = Box::<pg_sys::ResultRelInfo>::default();
+        // SAFETY: the table is open, and stays so until the writer has ended.
+        unsafe {
+            let state = pg_sys::CreateExecutorState();
+            (*state).es_output_cid = pg_sys::GetCurrentCommandId(true);
+            let row_memory = (*pg_sys::MakePerTupleExprContext(state)).ecxt_per_tuple_memory;
+            let slot = PgMemoryContexts::For((*state).es_query_cxt).switch_to(|_| {
+                pg_sys::InitResultRelInfo(&mut *target, table.as_ptr(), 0, std::ptr::null_mut(), 0);
+                // So that triggers find it.
+                let mut targets = PgList::<pg_sys::ResultRelInfo>::new();
+                targets.push(&mut *target);
+                (*state).es_opened_result_relations = targets.into_pg();
+                pg_sys::ExecOpenIndices(&mut *target, false);
+                pg_sys::MakeSingleTupleTableSlot((*table.as_ptr()).rd_att, &pg_sys::TTSOpsVirtual)
+            });
+            pg_sys::AfterTriggerBeginQuery();
+            Writer { state, target, slot, row_memory: PgMemoryContexts::For(row_memory) }
+        }
+    }
+
+    /// Changes the values of the slot, given as they were with their marks for null, and then writes it. Values live until
+    /// then.
+    fn row(
+        &mut self,
+        change: impl FnOnce(&mut [Datum], &mut [bool]),
+        write: impl FnOnce(*mut pg_sys::ResultRelInfo, *mut pg_sys::EState, *mut pg_sys::TupleTableSlot),
+    ) {
+        let (slot, target, state) = (self.slot, &raw mut *self.target, self.state);
+        // SAFETY: a slot has a value and a mark for each column of its table.
+        unsafe {
+            self.row_memory.switch_to(|_| {
+                let count = (*(*slot).tts_tupleDescriptor).natts as usize;
+                pg_sys::ExecClearTuple(slot);
+                change(
+                    std::slice::from_raw_parts_mut((*slot).tts_values, count),
+                    std::slice::from_raw_parts_mut((*slot).tts_isnull, count),
+                );
+                pg_sys::ExecStoreVirtualTuple(slot);
+                write(target, state, slot);
+            });
+            self.row_memory.reset();
+        }
+    }
+
+    /// Fires the triggers. Statements that come later see the rows.
+    fn end(mut self) {
+        // SAFETY: ends what was begun, in the order in which Postgres does.
+        unsafe {
+            pg_sys::ExecCloseIndices(&mut *self.target);
+            pg_sys::AfterTriggerEndQuery(self.state);
+            // Those in which triggers were shown rows.
+            pg_sys::ExecResetTupleTable((*self.state).es_tupleTable, false);
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            pg_sys::FreeExecutorState(self.state);
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+}

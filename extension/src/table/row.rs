@@ -1,0 +1,292 @@
+//! One row, found by a unique index; read, or locked and changed.
+
+use std::ffi::{CStr, c_int};
+use std::ops::Deref;
+
+use pgrx::FromDatum;
+use pgrx::pg_sys::{self, Datum, Oid, TransactionId};
+use pgrx::spi::SpiError;
+
+use super::value::Value;
+use super::{Change, Column, Open, Writer};
+use crate::amount::Amount;
+use crate::db::DbResult;
+
+/// The most columns of an index by which rows are found.
+const KEY_MAX: usize = 3;
+
+/// What came of looking for a row.
+pub enum Found<R> {
+    Row(R),
+    NoRow,
+    /// The table, or a transaction that has one snapshot from its beginning, is to be asked by a statement.
+    ByStatement,
+}
+
+/// Which unique index leads to a row.
+#[derive(Clone, Copy)]
+pub enum By {
+    PrimaryKey,
+    Index(&'static CStr),
+}
+
+/// A row as it was found.
+pub struct Row {
+    slot: *mut pg_sys::TupleTableSlot,
+    table: Open,
+}
+
+/// A row that is locked until the transaction ends, as the last transaction before has left it.
+pub struct LockedRow(Row);
+
+/// Finds the row of a key, as the active snapshot sees it.
+pub fn find(name: &CStr, by: By, key: &[Value]) -> Found<Row> {
+    let table = Open::to_read(name);
+    if !table.is_plain() {
+        return Found::ByStatement;
+    }
+    let row = Row::of(table);
+    // SAFETY: there is an active snapshot while a function runs.
+    let snapshot = unsafe { pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot()) };
+    let search = Search::begin(&row, by, key);
+    let is_found = search.run(snapshot, || ()).is_some();
+    search.end();
+    if is_found { Found::Row(row) } else { Found::NoRow }
+}
+
+/// Locks the row of a primary key, once those who have it locked are done: `select for update`.
+pub fn lock(name: &CStr, key: &[Value]) -> Found<LockedRow> {
+    let table = Open::to_write(name);
+    if has_one_snapshot() || !table.takes_rows(Change::Update) {
+        return Found::ByStatement;
+    }
+    // SAFETY: raises an error where nothing may be locked.
+    unsafe { pg_sys::PreventCommandIfReadOnly(c"SELECT FOR UPDATE".as_ptr()) };
+    let row = Row::of(table);
+    let search = Search::begin(&row, By::PrimaryKey, key);
+    let found = loop {
+        // SAFETY: what is committed by now; the scan registers it.
+        let snapshot = unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) };
+        match search.run(snapshot, || row.lock(snapshot)) {
+            None => break false,
+            Some(pg_sys::TM_Result::TM_Ok) => break true,
+            // It has gone, or moved, while it was waited for.
+            Some(pg_sys::TM_Result::TM_Deleted | pg_sys::TM_Result::TM_Updated) => {}
+            Some(other) => pgrx::error!("a row cannot be locked: {other}"),
+        }
+    };
+    search.end();
+    if found { Found::Row(LockedRow(row)) } else { Found::NoRow }
+}
+
+fn has_one_snapshot() -> bool {
+    // SAFETY: reads a variable that only this backend has.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int }
+}
+
+/// A unique index that is searched for a key.
+struct Search<'a> {
+    row: &'a Row,
+    index: pg_sys::Relation,
+    keys: [pg_sys::ScanKeyData; KEY_MAX],
+    count: usize,
+}
+
+impl<'a> Search<'a> {
+    fn begin(row: &'a Row, by: By, key: &[Value]) -> Search<'a> {
+        let table = row.table.as_ptr();
+        // SAFETY: the table is open; an error is raised where there is no such index.
+        let index = unsafe {
+            let oid = match by {
+                By::PrimaryKey => pg_sys::RelationGetPrimaryKeyIndex(table),
+                By::Index(name) => pg_sys::get_relname_relid(name.as_ptr(), (*(*table).rd_rel).relnamespace),
+            };
+            pg_sys::index_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
+        };
+        let mut keys = [pg_sys::ScanKeyData::default(); KEY_MAX];
+        // SAFETY: as above.
+        unsafe { fill_keys(&mut keys, index, key) };
+        Search { row, index, keys, count: key.len() }
+    }
+
+    /// Puts the row to which the index leads into its slot, and says what `then` makes of it. Takes the snapshot back.
+    fn run<T>(&self, snapshot: pg_sys::Snapshot, then: impl FnOnce() -> T) -> Option<T> {
+        let (table, keys, count) =
+            (self.row.table.as_ptr(), self.keys.as_ptr().cast_mut(), self.count as c_int);
+        // SAFETY: the scan ends before what it reads from; the slot is one of this table.
+        unsafe {
+            let scan = pg_sys::index_beginscan(table, self.index, snapshot, count, 0);
+            pg_sys::index_rescan(scan, keys, count, std::ptr::null_mut(), 0);
+            let forward = pg_sys::ScanDirection::ForwardScanDirection;
+            let result = pg_sys::index_getnext_slot(scan, forward, self.row.slot).then(then);
+            pg_sys::index_endscan(scan);
+            pg_sys::UnregisterSnapshot(snapshot);
+            result
+        }
+    }
+
+    fn end(self) {
+        // SAFETY: it was opened once. Its lock stays.
+        unsafe { pg_sys::index_close(self.index, pg_sys::NoLock as pg_sys::LOCKMODE) };
+    }
+}
+
+impl Row {
+    fn of(table: Open) -> Row {
+        // SAFETY: the table is open, and a slot of its kind goes before it.
+        let slot = unsafe {
+            let columns = (*table.as_ptr()).rd_att;
+            pg_sys::MakeSingleTupleTableSlot(columns, pg_sys::table_slot_callbacks(table.as_ptr()))
+        };
+        Row { slot, table }
+    }
+
+    /// Locks the latest version of the row that was found.
+    fn lock(&self, snapshot: pg_sys::Snapshot) -> pg_sys::TM_Result::Type {
+        // SAFETY: the slot holds a row of the table, which the lock replaces by its latest version.
+        unsafe {
+            let mut place = (*self.slot).tts_tid;
+            let mut failure = pg_sys::TM_FailureData::default();
+            pg_sys::table_tuple_lock(
+                self.table.as_ptr(),
+                &mut place,
+                snapshot,
+                self.slot,
+                pg_sys::GetCurrentCommandId(false),
+                pg_sys::LockTupleMode::LockTupleExclusive,
+                pg_sys::LockWaitPolicy::LockWaitBlock,
+                pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8,
+                &mut failure,
+            )
+        }
+    }
+
+    fn datum(&self, column: &Column) -> Option<Datum> {
+        let mut is_null = false;
+        // SAFETY: the slot holds a row of the table.
+        let datum = unsafe { pg_sys::slot_getattr(self.slot, column.position as c_int + 1, &mut is_null) };
+        (!is_null).then_some(datum)
+    }
+
+    /// What a column holds; none where it is null.
+    pub fn maybe<T: FromDatum>(&self, name: &str) -> Option<T> {
+        let column = self.table.column(name);
+        let datum = self.datum(&column)?;
+        // SAFETY: the value is of the column's type, and not null.
+        unsafe { T::from_polymorphic_datum(datum, false, column.type_oid) }
+    }
+
+    /// What a column holds that is never null.
+    pub fn get<T: FromDatum>(&self, name: &str) -> DbResult<T> {
+        self.maybe(name).ok_or(SpiError::InvalidPosition)
+    }
+
+    pub fn is_null(&self, name: &str) -> bool {
+        self.datum(&self.table.column(name)).is_none()
+    }
+
+    /// What a column holds, as its type writes it; none where it is null.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let column = self.table.column(name);
+        self.datum(&column).map(|datum| column.write(datum))
+    }
+
+    /// An amount; none where it is null.
+    pub fn maybe_amount(&self, name: &str) -> DbResult<Option<Amount>> {
+        let amount = self.text(name).map(|text| text.parse());
+        amount.transpose().map_err(|_| SpiError::InvalidPosition)
+    }
+
+    /// An amount that is never null.
+    pub fn amount(&self, name: &str) -> DbResult<Amount> {
+        self.maybe_amount(name)?.ok_or(SpiError::InvalidPosition)
+    }
+
+    /// Who wrote it.
+    pub fn writer(&self) -> TransactionId {
+        let mut is_null = false;
+        // SAFETY: a row out of a table has this column.
+        let id = unsafe {
+            pg_sys::slot_getsysattr(self.slot, pg_sys::MinTransactionIdAttributeNumber, &mut is_null)
+        };
+        TransactionId::from_inner(id.value() as u32)
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        // SAFETY: made with it, and used by nobody else. The table is closed after this.
+        unsafe { pg_sys::ExecDropSingleTupleTableSlot(self.slot) };
+    }
+}
+
+impl Deref for LockedRow {
+    type Target = Row;
+    fn deref(&self) -> &Row {
+        &self.0
+    }
+}
+
+impl LockedRow {
+    /// Gives columns other values.
+    pub fn update(self, changes: &[(&str, Value)]) {
+        let mut writer = Writer::begin(&self.table);
+        let old = self.slot;
+        let change = |values: &mut [Datum], nulls: &mut [bool]| {
+            // SAFETY: both slots are of this table, and the old one has all values once they are read.
+            unsafe {
+                pg_sys::slot_getallattrs(old);
+                values.copy_from_slice(std::slice::from_raw_parts((*old).tts_values, values.len()));
+                nulls.copy_from_slice(std::slice::from_raw_parts((*old).tts_isnull, nulls.len()));
+            }
+            for (name, value) in changes {
+                let column = self.table.column(name);
+                let datum = value.datum(&column);
+                nulls[column.position] = datum.is_none();
+                values[column.position] = datum.unwrap_or(Datum::from(0));
+            }
+        };
+        // SAFETY: the writer's own, ready; the old row is locked.
+        writer.row(change, |target, state, slot| unsafe {
+            let mut recheck = pg_sys::EPQState::default();
+            pg_sys::EvalPlanQualInit(&mut recheck, state, std::ptr::null_mut(), std::ptr::null_mut(), -1);
+            pg_sys::ExecSimpleRelationUpdate(target, state, &mut recheck, old, slot);
+        });
+        writer.end();
+    }
+}
+
+/// Writes the values by which an index is searched, column by column.
+///
+/// # Safety
+/// The index is open.
+unsafe fn fill_keys(keys: &mut [pg_sys::ScanKeyData; KEY_MAX], index: pg_sys::Relation, key: &[Value]) {
+    // SAFETY: the index describes its columns, and stays open.
+    let columns = unsafe { pgrx::PgTupleDesc::from_pg_unchecked((*index).rd_att) };
+    if columns.len() != key.len() {
+        pgrx::error!("an index of {} columns, of which {} are given", columns.len(), key.len());
+    }
+    for (n, (value, column)) in key.iter().zip(columns.iter()).enumerate() {
+        let type_oid: Oid = column.atttypid;
+        let equals = match type_oid {
+            pg_sys::UUIDOID => pg_sys::F_UUID_EQ,
+            pg_sys::DATEOID => pg_sys::F_DATE_EQ,
+            pg_sys::BYTEAOID => pg_sys::F_BYTEAEQ,
+            // SAFETY: asks the catalog.
+            other if unsafe { pg_sys::type_is_enum(other) } => pg_sys::F_ENUM_EQ,
+            other => pgrx::error!("rows are not found by a key of type {other}"),
+        };
+        let datum = value.datum(&Column { position: n, type_oid });
+        let datum = datum.unwrap_or_else(|| pgrx::error!("a key is never null"));
+        // SAFETY: the entry is there.
+        unsafe {
+            pg_sys::ScanKeyInit(
+                &mut keys[n],
+                n as pg_sys::AttrNumber + 1,
+                pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber,
+                equals.into(),
+                datum,
+            );
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What rows hold, on its way into them.
+
+use std::borrow::Cow;
+
+use pgrx::IntoDatum;
+use pgrx::pg_sys::{self, Datum};
+use uuid::Uuid;
+
+use super::Column;
+use crate::db::pg_uuid;
+use crate::instant::Instant;
+
+/// What a row holds in a column.
+#[derive(Clone, Debug)]
+pub enum Value {
+    Null,
+    Uuid(Uuid),
+    BigInt(i64),
+    Integer(i32),
+    Time(Instant),
+    Bytes([u8; 32]),
+    /// Days since 2000.
+    Day(i32),
+    /// As the column's type reads it.
+    Text(Cow<'static, str>),
+}
+
+macro_rules! value_from {
+    ($($type:ty => |$value:ident| $made:expr),* $(,)?) => { $(
+        impl From<$type> for Value {
+            fn from($value: $type) -> Value { $made }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(value: Option<$type>) -> Value { value.map_or(Value::Null, Value::from) }
+        }
+    )* };
+}
+value_from! {
+    Uuid => |value| Value::Uuid(value),
+    i64 => |value| Value::BigInt(value),
+    i32 => |value| Value::Integer(value),
+    Instant => |value| Value::Time(value),
+    [u8; 32] => |value| Value::Bytes(value),
+    bool => |value| Value::Text(Cow::Borrowed(if value { "true" } else { "false" })),
+    &'static str => |value| Value::Text(Cow::Borrowed(value)),
+    String => |value| Value::Text(Cow::Owned(value)),
+}
+
+impl Value {
+    /// As its type reads it.
+    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Value::Null => return None,
+            Value::Uuid(id) => id.to_string().into(),
+            Value::BigInt(number) => number.to_string().into(),
+            Value::Integer(number) => number.to_string().into(),
+            Value::Time(at) => at.request_text().into(),
+            Value::Bytes(bytes) => {
+                bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")).into()
+            }
+            Value::Day(day) => pgrx::datum::Date::saturating_from_raw(*day).to_string().into(),
+            Value::Text(text) => Cow::Borrowed(text),
+        })
+    }
+
+    /// As the column holds it, in the current memory context.
+    pub(super) fn datum(&self, column: &Column) -> Option<Datum> {
+        match (self, column.type_oid) {
+            (Value::Uuid(id), pg_sys::UUIDOID) => pg_uuid(*id).into_datum(),
+            (Value::BigInt(number), pg_sys::INT8OID) => number.into_datum(),
+            (Value::Integer(number), pg_sys::INT4OID) => number.into_datum(),
+            (Value::Time(at), pg_sys::TIMESTAMPTZOID) => at.datum().into_datum(),
+            (Value::Bytes(bytes), pg_sys::BYTEAOID) => bytes.as_slice().into_datum(),
+            (Value::Day(day), pg_sys::DATEOID) => day.into_datum(),
+            (Value::Text(text), pg_sys::TEXTOID) => text.as_ref().into_datum(),
+            _ => self.text().map(|text| column.read(&text)),
+        }
+    }
+}
+
+/// The values of a row: `row![a, b, c]`.
+macro_rules! row {
+    ($($value:expr),* $(,)?) => { [$($crate::table::Value::from($value)),*] };
+}
+pub(crate) use row;

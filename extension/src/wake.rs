@@ -1,0 +1,55 @@
+//! Waking a worker that sleeps. NOTIFY takes a lock that all commits share, hence only where one does.
+
+use std::num::NonZeroUsize;
+
+use pgrx::htup::heap_getattr;
+use pgrx::prelude::*;
+use pgrx::{IntoDatum, direct_function_call};
+
+use crate::instant::Instant;
+use crate::table::Open;
+
+const CHANNEL: &str = "topup_effects";
+
+/// sleeps_until of topup.sleeper.
+const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// There is work once this transaction commits: a worker that sleeps by then is told.
+pub fn workers() {
+    if is_any_asleep() {
+        let arguments = [CHANNEL.into_datum(), "".into_datum()];
+        // SAFETY: pg_notify(text, text) returns void.
+        unsafe { direct_function_call::<()>(pg_sys::pg_notify, &arguments) };
+    }
+}
+
+/// Read without a statement, as every send that is told to an endpoint asks.
+fn is_any_asleep() -> bool {
+    let table = Open::to_read(c"sleeper");
+    let columns = table.columns();
+    // SAFETY: the table is open, the snapshot is kept while it is read, and tuples are read before the next one comes.
+    unsafe {
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let scan = pg_sys::systable_beginscan(
+            table.as_ptr(),
+            pg_sys::Oid::INVALID,
+            false,
+            snapshot,
+            0,
+            std::ptr::null_mut(),
+        );
+        let mut is_found = false;
+        while !is_found {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let until: Option<TimestampWithTimeZone> =
+                heap_getattr(&PgBox::from_pg(tuple), SLEEPS_UNTIL, &columns);
+            is_found = until.map(Instant::from) > Some(Instant::now());
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::UnregisterSnapshot(snapshot);
+        is_found
+    }
+}

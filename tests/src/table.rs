@@ -1,0 +1,168 @@
+//! What sends write goes into tables row by row; whatever somebody has made of such a table takes part all the same.
+
+use crate::support::{Database, call, sql_state};
+use tokio_postgres::Client;
+
+/// A tenant that tells an endpoint of its sends, and has sent once.
+async fn shop() -> (Database, Client, Client) {
+    let database = Database::new().await;
+    let key = database.staging_key().await;
+    let (admin, app) = (database.admin().await, database.app(&key).await);
+    call(&app, "topup.webhook_register('https://example.com/hook')").await;
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    (database, admin, app)
+}
+
+const SEND: &str = "topup.send('claude', 1000)";
+
+/// What a send writes.
+const WRITTEN: [(&str, i64); 6] =
+    [("transaction", 1), ("entry", 2), ("top_up", 1), ("event", 1), ("delivery", 1), ("effect", 1)];
+
+async fn number(client: &Client, query: &str) -> i64 {
+    client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn row_triggers_see_what_a_send_writes() {
+    let (database, admin, app) = shop().await;
+    admin
+        .batch_execute(
+            "create schema audit; create table audit.seen (relation text, operation text);
+             create function audit.note() returns trigger language plpgsql as $$
+             begin insert into audit.seen values (tg_relname, tg_op); return new; end $$;
+             grant usage on schema audit to public; grant insert on audit.seen to public",
+        )
+        .await
+        .unwrap();
+    let tables = WRITTEN.iter().map(|(table, _)| *table).chain(["balance", "key_usage"]);
+    for (n, table) in tables.enumerate() {
+        let when = if n % 2 == 0 { "before" } else { "after" };
+        let trigger = format!(
+            "create trigger note {when} insert or update on topup.{table} for each row execute function audit.note()"
+        );
+        admin.batch_execute(&trigger).await.unwrap();
+    }
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    for (table, rows) in WRITTEN {
+        let seen =
+            format!("select count(*) from audit.seen where relation = '{table}' and operation = 'INSERT'");
+        assert_eq!(number(&admin, &seen).await, rows, "{table}");
+    }
+    for table in ["balance", "key_usage"] {
+        let seen =
+            format!("select count(*) from audit.seen where relation = '{table}' and operation = 'UPDATE'");
+        assert_eq!(number(&admin, &seen).await, 1, "{table}");
+    }
+    database.check().await;
+}
+
+#[tokio::test]
+async fn statement_triggers_and_those_of_columns_see_what_a_send_writes() {
+    let (database, admin, app) = shop().await;
+    admin
+        .batch_execute(
+            "create schema audit; create table audit.seen (relation text, rows bigint);
+             create function audit.count() returns trigger language plpgsql as $$
+             begin insert into audit.seen select tg_relname, count(*) from written; return null; end $$;
+             create function audit.note() returns trigger language plpgsql as $$
+             begin insert into audit.seen values (tg_relname, 1); return new; end $$;
+             grant usage on schema audit to public; grant insert on audit.seen to public;
+             create trigger note after update of balance on topup.balance for each row execute function audit.note();
+             create trigger count after update on topup.key_usage referencing new table as written
+                 for each statement execute function audit.count()",
+        )
+        .await
+        .unwrap();
+    for (table, _) in WRITTEN {
+        let trigger = format!(
+            "create trigger count after insert on topup.{table} referencing new table as written
+                 for each statement execute function audit.count()"
+        );
+        admin.batch_execute(&trigger).await.unwrap();
+    }
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    for (table, rows) in WRITTEN.into_iter().chain([("balance", 1), ("key_usage", 1)]) {
+        let seen =
+            format!("select coalesce(sum(rows), 0)::bigint from audit.seen where relation = '{table}'");
+        assert_eq!(number(&admin, &seen).await, rows, "{table}");
+    }
+    database.check().await;
+}
+
+#[tokio::test]
+async fn a_table_in_parts_takes_what_a_send_writes() {
+    let (database, admin, app) = shop().await;
+    admin
+        .batch_execute(
+            "alter table topup.effect rename to effect_part;
+             create table topup.effect (like topup.effect_part including defaults) partition by range (tenant_id);
+             alter table topup.effect attach partition topup.effect_part default;
+             alter table topup.event enable row level security",
+        )
+        .await
+        .unwrap();
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    assert_eq!(number(&admin, "select count(*) from topup.effect_part").await, 2);
+    assert_eq!(number(&admin, "select count(*) from topup.event").await, 2);
+    database.check().await;
+}
+
+#[tokio::test]
+async fn a_column_that_fills_itself_is_filled() {
+    let (database, admin, app) = shop().await;
+    admin
+        .batch_execute("alter table topup.top_up add column noted text not null default 'by default'")
+        .await
+        .unwrap();
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    assert_eq!(number(&admin, "select count(*) from topup.top_up where noted = 'by default'").await, 2);
+    database.check().await;
+}
+
+#[tokio::test]
+async fn what_a_table_refuses_is_refused_and_undone() {
+    let (database, admin, app) = shop().await;
+    admin
+        .batch_execute(
+            "alter table topup.effect add constraint none_more check (due_at < '2001-01-01') not valid",
+        )
+        .await
+        .unwrap();
+    let before = database.contents().await;
+    assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "23514");
+    assert_eq!(database.contents().await, before);
+    admin.batch_execute("alter table topup.effect drop constraint none_more").await.unwrap();
+    app.batch_execute("begin read only").await.unwrap();
+    assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "25006");
+    app.batch_execute("rollback").await.unwrap();
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    database.check().await;
+}
+
+#[tokio::test]
+async fn many_sends_in_a_transaction_leave_nothing_open() {
+    let database = Database::new().await;
+    let key = database.staging_key().await;
+    let (admin, app) = (database.admin().await, database.app(&key).await);
+    call(&app, "topup.webhook_register('https://example.com/hook')").await;
+    let script = format!(
+        "set topup.api_key = '{key}';
+         do $$ begin
+             for n in 1..50 loop
+                 begin
+                     perform topup.send('claude', 1000);
+                     if n % 2 = 0 then raise exception 'undone'; end if;
+                 exception when raise_exception then null;
+                 end;
+             end loop;
+         end $$"
+    );
+    let output = database.program("psql").args(["--no-psqlrc", "--quiet", "-c", &script]).output().unwrap();
+    // Postgres warns of whatever a transaction forgets to close.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    for table in ["top_up", "effect"] {
+        assert_eq!(number(&admin, &format!("select count(*) from topup.{table}")).await, 25);
+    }
+    database.check().await;
+}
