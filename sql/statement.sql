@@ -13,12 +13,16 @@ declare
     middle bigint;
     is_before boolean;
 begin
+    if at = '-infinity' then
+        return 0;
+    end if;
     select max(e.account_version) into high
       from topup.entry e
      where e.tenant_id = tenant_id and e.account_id = account_id and e.account_version is not null;
     high := coalesce(high, 0);
+    -- The last one first: most periods end now.
+    middle := high;
     while low < high loop
-        middle := (low + high + 1) / 2;
         -- Two look-ups by whole keys, whatever the planner knows of the tenant.
         select t.created_at < at into strict is_before
           from topup.transaction t
@@ -31,6 +35,7 @@ begin
         else
             high := middle - 1;
         end if;
+        middle := (low + high + 1) / 2;
     end loop;
     return low;
 end
@@ -46,15 +51,15 @@ $$;
 
 -- The balance before a time: as booked, and with what time alone had changed by then, booked or not. Entries
 -- after such a change cannot be there yet, since whoever posts books it first.
-create function topup.balance_before(tenant_id uuid, account_id uuid, at timestamptz) returns numeric
+-- version: of the last entry from before it.
+create function topup.balance_before(tenant_id uuid, account_id uuid, at timestamptz, version bigint) returns numeric
     language sql stable parallel unsafe set search_path = pg_catalog, pg_temp as $$
     select coalesce(
                (select d.balance
                   from topup.due_changes(balance_before.tenant_id, balance_before.account_id,
                                          balance_before.at - interval '1 microsecond') with ordinality d
                  order by d.ordinality desc limit 1),
-               topup.balance_at_version(balance_before.tenant_id, balance_before.account_id,
-                   topup.version_before(balance_before.tenant_id, balance_before.account_id, balance_before.at)))
+               topup.balance_at_version(balance_before.tenant_id, balance_before.account_id, balance_before.version))
 $$;
 
 -- The lines of a statement from a time on (null: from the beginning) until before another, in order: the
@@ -74,7 +79,7 @@ declare
 begin
     return query
     select 0::bigint, nullif(period_from, '-infinity'), 'opening'::text, null::uuid, null::text, null::text, null::numeric,
-           topup.balance_before(tenant_id, account_id, period_from);
+           topup.balance_before(tenant_id, account_id, period_from, before_first);
     return query
     select e.account_version - before_first, t.created_at, t.kind, t.transaction_id,
            coalesce(t.reference, topup.format_id('txn', t.top_up_id), t.detail ->> 'hold_id', t.detail ->> 'grant_id'),
@@ -91,7 +96,7 @@ begin
     get diagnostics found = row_count;
     return query
     select lines + found + 1, period_to, 'closing'::text, null::uuid, null::text, null::text, null::numeric,
-           topup.balance_before(tenant_id, account_id, period_to);
+           topup.balance_before(tenant_id, account_id, period_to, last_one);
 end
 $$;
 
@@ -119,7 +124,8 @@ $$;
 
 create function topup.balance_at(customer_id text, account_id text, at timestamptz) returns numeric
     language sql stable parallel unsafe security definer set search_path = pg_catalog, pg_temp as $$
-    select topup.balance_before(a.tenant_id, a.found_id, coalesce(balance_at.at, now()) + interval '1 microsecond')
+    select topup.balance_before(a.tenant_id, a.found_id, p.at, topup.version_before(a.tenant_id, a.found_id, p.at))
       from topup.visible_account(balance_at.customer_id, balance_at.account_id) a
+     cross join (select coalesce(balance_at.at, now()) + interval '1 microsecond' as at) p
      where a.found_id is not null
 $$;

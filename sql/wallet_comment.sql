@@ -35,6 +35,7 @@ comment on function topup.is_currency is 'Whether a code is one of ISO 4217.';
 comment on function topup.change_customer is 'Changes a customer; gives the name of the unique index where a value is taken.';
 comment on function topup.version_before is 'The number of the account''s last entry from before a time; 0 if there is none.';
 comment on function topup.balance_at_version is 'The balance after the account''s entry of that number, in major units.';
-comment on function topup.balance_before is 'The balance of an account before a time, in major units.';
+comment on function topup.balance_before is
+    'The balance of an account before a time, in major units; version is the number of its last entry from before then.';
 comment on function topup.account_lines is 'The lines of a statement: opening balance, entries (at most entries_max), closing balance.';
 comment on function topup.visible_account is 'The account of that customer and id, where topup.visible() shows it.';
