@@ -97,9 +97,21 @@ pub struct AttemptData {
 
 pub struct Log;
 
-/// The queue is looked into row by row: in a join it would be read from end to end.
-const LOG: &str = "
-    select d.delivery_id, d.event_id, e.type, d.endpoint_id, w.url, d.status, topup.rfc3339(d.created_at),
+macro_rules! event_type {
+    () => {
+        "(select e.type from topup.event e
+           where e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id)"
+    };
+}
+
+/// Planned once for all: what belongs to a delivery is looked up row by row, so that there is but one way to read a page.
+const LOG: &str = concat!(
+    "select d.delivery_id, d.event_id, ",
+    event_type!(),
+    ", d.endpoint_id,
+           (select w.url from topup.webhook_endpoint w
+             where w.tenant_id = d.tenant_id and w.environment = d.environment and w.endpoint_id = d.endpoint_id),
+           d.status, topup.rfc3339(d.created_at),
            (select topup.rfc3339(f.due_at) from topup.effect f where f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id),
            array_to_json(array(
                select row_to_json(r) from (
@@ -108,13 +120,11 @@ const LOG: &str = "
                         from topup.attempt a where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id
                        order by a.number) r))::text
       from topup.delivery d
-      join topup.event e
-        on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id
-      join topup.webhook_endpoint w
-        on w.tenant_id = d.tenant_id and w.environment = d.environment and w.endpoint_id = d.endpoint_id
      where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id < $3
-       and ($4::text is null or d.status = $4) and ($5::text is null or e.type = $5)
-     order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6";
+       and ($4::text is null or d.status = $4) and ($5::text is null or $5 = ",
+    event_type!(),
+    ") order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6"
+);
 
 impl Handler for Log {
     const NAME: &'static str = "delivery_list";
@@ -127,7 +137,7 @@ impl Handler for Log {
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let arguments = args![tenant_id, environment, before, status, request.event.as_deref(), limit + 1];
-        let rows = db::read(LOG, arguments, |row| {
+        let rows = db::read_by_key(LOG, arguments, |row| {
             let attempts =
                 RawValue::from_string(row.get(9)?).map_err(|_| pgrx::spi::SpiError::InvalidPosition)?;
             Ok(DeliveryData {
