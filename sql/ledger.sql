@@ -1,5 +1,5 @@
 -- The ledger: accounts, the journal of balanced transactions, and the running balances of wallets.
--- extension/src/ledger.rs is the only writer. The journal is the truth; topup.check() recomputes the rest.
+-- extension/src/ledger is the only writer. The journal is the truth; topup.check() recomputes the rest.
 
 -- wallet: the tenant's own. customer: one of its customers'. All others are system accounts, which keep
 -- no running balance, so that no two transactions wait for one row: their totals are sums of entries.

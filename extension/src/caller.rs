@@ -209,25 +209,23 @@ fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
 }
 
 /// The caller of a key that any address may use, in an environment without a limit: most callers, found without a
-/// statement.
-fn find_plain(hash: [u8; 32]) -> Result<Found<Caller>, Failure> {
-    let key = match table::find(c"key", By::Index(c"key_secret_hash_key"), &row![hash]) {
-        Found::Row(key) => key,
-        Found::NoRow => return Ok(Found::NoRow),
-        Found::ByStatement => return Ok(Found::ByStatement),
+/// statement. Whoever is not found so may be found by one, which alone refuses.
+fn find_plain(hash: [u8; 32]) -> Result<Option<Caller>, Failure> {
+    let is_plain = |key: &table::Row, home: &table::Row| {
+        key.is_null("revoked_at") && key.is_null("allowed_ips") && home.is_null("spending_limit_cents")
     };
-    if !key.is_null("revoked_at") {
-        return Ok(Found::NoRow);
-    }
+    let Found::Row(key) = table::find(c"key", By::Index(c"key_secret_hash_key"), &row![hash]) else {
+        return Ok(None);
+    };
     let (tenant_id, environment) = (from_pg(key.get("tenant_id")?), key.text("environment"));
     let place = row![tenant_id, environment.clone()];
     let home = match table::find(c"tenant_environment", By::PrimaryKey, &place) {
-        Found::Row(home) if key.is_null("allowed_ips") && home.is_null("spending_limit_cents") => home,
-        _ => return Ok(Found::ByStatement),
+        Found::Row(home) if is_plain(&key, &home) => home,
+        _ => return Ok(None),
     };
     let environment = environment.as_deref().and_then(Environment::parse);
     let tier: String = key.get("tier")?;
-    Ok(Found::Row(Caller {
+    Ok(Some(Caller {
         book: Book {
             tenant_id,
             environment: environment.ok_or(SpiError::InvalidPosition)?,
@@ -238,13 +236,13 @@ fn find_plain(hash: [u8; 32]) -> Result<Found<Caller>, Failure> {
             name: key.get("name")?,
             discount: discount(&tier)?,
             tier,
-            cap: key.maybe("cap_cents").map(Cents),
+            cap: key.maybe("cap_cents")?.map(Cents),
             cap_period: key.get("cap_period")?,
             scopes: key.get("scopes")?,
         },
         spending_limit: None,
         from_anywhere: true,
-        webhooks: home.maybe("webhooks"),
+        webhooks: home.maybe("webhooks")?,
     }))
 }
 
@@ -265,9 +263,8 @@ fn kept_by_key(
 ) -> Result<Rc<Caller>, Failure> {
     let hash: [u8; 32] = Sha256::digest(api_key.as_bytes()).into();
     let read = || match find_plain(hash)? {
-        Found::Row(caller) => Ok(caller),
-        Found::NoRow => Err(no_such_key()),
-        Found::ByStatement => judge(look_up(&hash)?),
+        Some(caller) => Ok(caller),
+        None => judge(look_up(&hash)?),
     };
     Cache::get(&CALLERS, Known::ByKey(hash), read, |caller| caller.from_anywhere)
 }

@@ -267,7 +267,9 @@ impl Handler for ReplayRange {
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
         let replayed = db::write_range(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
-        wake::workers();
+        if replayed > 0 {
+            wake::workers();
+        }
         Ok(Reply::new(Code::Success, ReplayRangeData { replayed }))
     }
 }

@@ -1,6 +1,6 @@
 //! What sends write goes into tables row by row; whatever somebody has made of such a table takes part all the same.
 
-use crate::support::{Database, call, sql_state};
+use crate::support::{Database, LIMIT, call, sql_state, wait_until};
 use tokio_postgres::Client;
 
 /// A tenant that tells an endpoint of its sends, and has sent once.
@@ -112,12 +112,49 @@ async fn a_table_in_parts_takes_what_a_send_writes() {
 async fn a_column_that_fills_itself_is_filled() {
     let (database, admin, app) = shop().await;
     admin
-        .batch_execute("alter table topup.top_up add column noted text not null default 'by default'")
+        .batch_execute(
+            "alter table topup.top_up add column noted text not null default 'by default';
+             alter table topup.transaction add column n bigint generated always as identity",
+        )
         .await
         .unwrap();
     assert_eq!(call(&app, SEND).await["code"], 1001);
     assert_eq!(number(&admin, "select count(*) from topup.top_up where noted = 'by default'").await, 2);
     database.check().await;
+}
+
+#[tokio::test]
+async fn a_narrower_type_is_kept_to() {
+    let (database, admin, app) = shop().await;
+    let narrow = "alter table topup.event alter created_at type timestamptz(0);
+                  alter table topup.event alter body type varchar(10000)";
+    admin.batch_execute(narrow).await.unwrap();
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+    let rounded = "select count(*) from topup.event where created_at = date_trunc('second', created_at)";
+    assert_eq!(number(&admin, rounded).await, 2);
+    admin.batch_execute("alter table topup.event alter body type varchar(3) using 'was'").await.unwrap();
+    assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "22001");
+}
+
+#[tokio::test]
+async fn a_table_that_takes_anothers_place_gets_the_rows_of_whoever_waited() {
+    let (_database, admin, app) = shop().await;
+    admin
+        .batch_execute(
+            "begin; alter table topup.entry rename to entry_before;
+             create table topup.entry (like topup.entry_before including all);
+             alter table topup.entry owner to postgres; insert into topup.entry table topup.entry_before",
+        )
+        .await
+        .unwrap();
+    let sent = tokio::spawn(async move { call(&app, SEND).await });
+    let waiting = "select count(*) from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock'";
+    wait_until(LIMIT, "the send waits", async || (number(&admin, waiting).await == 1).then_some(())).await;
+    admin.batch_execute("commit").await.unwrap();
+    assert_eq!(sent.await.unwrap()["code"], 1001);
+    assert_eq!(number(&admin, "select count(*) from topup.entry_before").await, 4);
+    assert_eq!(number(&admin, "select count(*) from topup.entry").await, 6);
 }
 
 #[tokio::test]

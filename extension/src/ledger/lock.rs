@@ -164,7 +164,7 @@ impl Locked {
             credit_limit: row.amount("credit_limit")?,
             low_balance_threshold: row.maybe_amount("low_balance_threshold")?,
             as_of: Instant::BEGINNING,
-            next_due_at: row.maybe::<TimestampWithTimeZone>("next_due_at").map(Instant::from),
+            next_due_at: row.maybe::<TimestampWithTimeZone>("next_due_at")?.map(Instant::from),
             credit: None,
         })
     }

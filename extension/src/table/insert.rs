@@ -16,12 +16,11 @@ pub type NewRow<const N: usize> = [Value; N];
 /// A table of schema topup, and the columns that its new rows give. The others are null.
 pub struct Table<const N: usize> {
     pub name: &'static CStr,
-    /// In the order in which the table has them.
     pub columns: [&'static str; N],
 }
 
 impl<const N: usize> Table<N> {
-    /// Puts rows into it.
+    /// Puts rows into it. Where it expects statements, each row is one.
     pub fn insert(&self, rows: &[NewRow<N>]) -> DbResult<()> {
         if rows.is_empty() {
             return Ok(());
@@ -57,11 +56,18 @@ impl<const N: usize> Table<N> {
 }
 
 impl Open {
-    /// Whether columns that are not given would fill themselves.
+    /// Whether columns that are not given would fill themselves, or a domain has a say in what they hold.
     fn fills_others(&self, given: &[Column]) -> bool {
-        let is_given = |position| given.iter().any(|column| column.position == position);
         let columns = self.columns();
-        columns.iter().enumerate().any(|(position, column)| column.atthasdef && !is_given(position))
+        let mut others = (0..columns.len()).filter(|n| given.iter().all(|column| column.position != *n));
+        others.any(|n| {
+            columns.get(n).is_some_and(|column| {
+                // SAFETY: asks the catalog.
+                let is_domain =
+                    || unsafe { pg_sys::get_typtype(column.atttypid) } == pg_sys::TYPTYPE_DOMAIN as i8;
+                !column.attisdropped && (column.atthasdef || column.attidentity != 0 || is_domain())
+            })
+        })
     }
 
     fn put<const N: usize>(&self, columns: &[Column; N], rows: &[NewRow<N>]) {

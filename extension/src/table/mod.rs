@@ -13,7 +13,7 @@ use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
 use pgrx::{PgList, PgRelation, PgTupleDesc};
 
 pub use insert::{NewRow, Table};
-pub use row::{By, Found, LockedRow, find, lock};
+pub use row::{By, Found, LockedRow, Row, find, lock};
 pub use value::Value;
 pub(crate) use value::row;
 
@@ -32,16 +32,20 @@ impl Open {
         Open::by_name(name, pg_sys::AccessShareLock)
     }
 
+    fn to_lock(name: &CStr) -> Open {
+        Open::by_name(name, pg_sys::RowShareLock)
+    }
+
     fn to_write(name: &CStr) -> Open {
         Open::by_name(name, pg_sys::RowExclusiveLock)
     }
 
+    /// The table that has the name once the lock is held.
     fn by_name(name: &CStr, lock: u32) -> Open {
-        // SAFETY: raises an error where there is no such table.
+        // SAFETY: raises an error where there is no such table; the names are only read.
         unsafe {
-            let schema = pg_sys::get_namespace_oid(c"topup".as_ptr(), false);
-            let oid = pg_sys::get_relname_relid(name.as_ptr(), schema);
-            Open(PgRelation::from_pg_owned(pg_sys::table_open(oid, lock as LOCKMODE)))
+            let name = pg_sys::makeRangeVar(c"topup".as_ptr().cast_mut(), name.as_ptr().cast_mut(), -1);
+            Open(PgRelation::from_pg_owned(pg_sys::table_openrv(name, lock as LOCKMODE)))
         }
     }
 
@@ -59,22 +63,27 @@ impl Open {
         column
     }
 
-    /// Columns, given in the order in which the table has them.
+    /// Columns, found soonest in the order in which the table has them.
     fn columns_named<const N: usize>(&self, names: &[&str; N]) -> [Column; N] {
         let columns = self.columns();
-        let mut rest = columns.iter().enumerate();
+        let mut next = 0;
         names.map(|name| {
-            let found = rest.find(|(_, column)| column.name() == name);
-            let (position, column) = found.unwrap_or_else(|| pgrx::error!("there is no column {name}"));
-            Column { position, type_oid: column.atttypid }
+            let mut all = (next..columns.len()).chain(0..next);
+            let found = all.find_map(|position| {
+                let column = columns.get(position).filter(|column| column.name() == name)?;
+                Some(Column { position, type_oid: column.atttypid, type_mod: column.atttypmod })
+            });
+            let column = found.unwrap_or_else(|| pgrx::error!("there is no column {name}"));
+            next = column.position + 1;
+            column
         })
     }
 
-    /// Whether its rows are in it, and for all to see: not where it has parts or row security.
-    fn is_plain(&self) -> bool {
+    /// Whether its rows are in it alone, and for all to see: not where it has parts, heirs or row security.
+    pub fn is_plain(&self) -> bool {
         // SAFETY: the table is open.
         let class = unsafe { &*(*self.as_ptr()).rd_rel };
-        class.relkind == pg_sys::RELKIND_RELATION as i8 && !class.relrowsecurity
+        class.relkind == pg_sys::RELKIND_RELATION as i8 && !class.relhassubclass && !class.relrowsecurity
     }
 
     /// Whether rows are all that the table expects: not where rules, row security or triggers expect statements, where
@@ -121,17 +130,19 @@ struct Column {
     /// Counts from 0.
     position: usize,
     type_oid: Oid,
+    /// -1: every value of the type fits as it is.
+    type_mod: i32,
 }
 
 impl Column {
     /// The value of a text, as the column's type reads it.
     fn read(&self, text: &str) -> Datum {
         let text = CString::new(text).unwrap_or_else(|_| pgrx::error!("a text with a zero byte"));
-        let (mut input, mut element) = (Oid::INVALID, Oid::INVALID);
+        let (mut input, mut parameter) = (Oid::INVALID, Oid::INVALID);
         // SAFETY: every type of a column has an input function, which takes a C string.
         unsafe {
-            pg_sys::getTypeInputInfo(self.type_oid, &mut input, &mut element);
-            pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), element, -1)
+            pg_sys::getTypeInputInfo(self.type_oid, &mut input, &mut parameter);
+            pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), parameter, self.type_mod)
         }
     }
 
@@ -157,7 +168,7 @@ impl Column {
 /// is open by then.
 struct Writer {
     state: *mut pg_sys::EState,
-    target: Box<pg_sys::ResultRelInfo>,
+    target: *mut pg_sys::ResultRelInfo,
     /// For the row that is written.
     slot: *mut pg_sys::TupleTableSlot,
     row_memory: PgMemoryContexts,
@@ -165,20 +176,21 @@ struct Writer {
 
 impl Writer {
     fn begin(table: &Open) -> Writer {
-        let mut target = Box::<pg_sys::ResultRelInfo>::default();
         // SAFETY: the table is open, and stays so until the writer has ended.
         unsafe {
             let state = pg_sys::CreateExecutorState();
             (*state).es_output_cid = pg_sys::GetCurrentCommandId(true);
             let row_memory = (*pg_sys::MakePerTupleExprContext(state)).ecxt_per_tuple_memory;
-            let slot = PgMemoryContexts::For((*state).es_query_cxt).switch_to(|_| {
-                pg_sys::InitResultRelInfo(&mut *target, table.as_ptr(), 0, std::ptr::null_mut(), 0);
+            let (target, slot) = PgMemoryContexts::For((*state).es_query_cxt).switch_to(|_| {
+                let target: *mut pg_sys::ResultRelInfo =
+                    pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
+                pg_sys::InitResultRelInfo(target, table.as_ptr(), 0, std::ptr::null_mut(), 0);
                 // So that triggers find it.
                 let mut targets = PgList::<pg_sys::ResultRelInfo>::new();
-                targets.push(&mut *target);
+                targets.push(target);
                 (*state).es_opened_result_relations = targets.into_pg();
-                pg_sys::ExecOpenIndices(&mut *target, false);
-                pg_sys::MakeSingleTupleTableSlot((*table.as_ptr()).rd_att, &pg_sys::TTSOpsVirtual)
+                pg_sys::ExecOpenIndices(target, false);
+                (target, pg_sys::MakeSingleTupleTableSlot((*table.as_ptr()).rd_att, &pg_sys::TTSOpsVirtual))
             });
             pg_sys::AfterTriggerBeginQuery();
             Writer { state, target, slot, row_memory: PgMemoryContexts::For(row_memory) }
@@ -192,7 +204,7 @@ impl Writer {
         change: impl FnOnce(&mut [Datum], &mut [bool]),
         write: impl FnOnce(*mut pg_sys::ResultRelInfo, *mut pg_sys::EState, *mut pg_sys::TupleTableSlot),
     ) {
-        let (slot, target, state) = (self.slot, &raw mut *self.target, self.state);
+        let (slot, target, state) = (self.slot, self.target, self.state);
         // SAFETY: a slot has a value and a mark for each column of its table.
         unsafe {
             self.row_memory.switch_to(|_| {
@@ -210,10 +222,10 @@ impl Writer {
     }
 
     /// Fires the triggers. Statements that come later see the rows.
-    fn end(mut self) {
+    fn end(self) {
         // SAFETY: ends what was begun, in the order in which Postgres does.
         unsafe {
-            pg_sys::ExecCloseIndices(&mut *self.target);
+            pg_sys::ExecCloseIndices(self.target);
             pg_sys::AfterTriggerEndQuery(self.state);
             // Those in which triggers were shown rows.
             pg_sys::ExecResetTupleTable((*self.state).es_tupleTable, false);

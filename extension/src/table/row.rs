@@ -3,9 +3,9 @@
 use std::ffi::{CStr, c_int};
 use std::ops::Deref;
 
-use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum, Oid, TransactionId};
 use pgrx::spi::SpiError;
+use pgrx::{FromDatum, IntoDatum};
 
 use super::value::Value;
 use super::{Change, Column, Open, Writer};
@@ -46,28 +46,30 @@ pub fn find(name: &CStr, by: By, key: &[Value]) -> Found<Row> {
         return Found::ByStatement;
     }
     let row = Row::of(table);
-    // SAFETY: there is an active snapshot while a function runs.
-    let snapshot = unsafe { pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot()) };
     let search = Search::begin(&row, by, key);
-    let is_found = search.run(snapshot, || ()).is_some();
+    // SAFETY: there is an active snapshot while a function runs.
+    let is_found = search.run(unsafe { pg_sys::GetActiveSnapshot() }, |_| ()).is_some();
     search.end();
     if is_found { Found::Row(row) } else { Found::NoRow }
 }
 
 /// Locks the row of a primary key, once those who have it locked are done: `select for update`.
 pub fn lock(name: &CStr, key: &[Value]) -> Found<LockedRow> {
-    let table = Open::to_write(name);
+    let table = Open::to_lock(name);
     if has_one_snapshot() || !table.takes_rows(Change::Update) {
         return Found::ByStatement;
     }
-    // SAFETY: raises an error where nothing may be locked.
-    unsafe { pg_sys::PreventCommandIfReadOnly(c"SELECT FOR UPDATE".as_ptr()) };
+    // SAFETY: raises an error where nothing may be locked. What the transaction reads later is read with snapshots of its
+    // own once it has an id, which a lock that it holds already would not give it.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(c"SELECT FOR UPDATE".as_ptr());
+        pg_sys::GetCurrentTransactionId();
+    }
     let row = Row::of(table);
     let search = Search::begin(&row, By::PrimaryKey, key);
     let found = loop {
-        // SAFETY: what is committed by now; the scan registers it.
-        let snapshot = unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) };
-        match search.run(snapshot, || row.lock(snapshot)) {
+        // SAFETY: what is committed by now.
+        match search.run(unsafe { pg_sys::GetLatestSnapshot() }, |snapshot| row.lock(snapshot)) {
             None => break false,
             Some(pg_sys::TM_Result::TM_Ok) => break true,
             // It has gone, or moved, while it was waited for.
@@ -109,16 +111,17 @@ impl<'a> Search<'a> {
         Search { row, index, keys, count: key.len() }
     }
 
-    /// Puts the row to which the index leads into its slot, and says what `then` makes of it. Takes the snapshot back.
-    fn run<T>(&self, snapshot: pg_sys::Snapshot, then: impl FnOnce() -> T) -> Option<T> {
+    /// Puts the row to which the index leads into its slot, and says what `then` makes of it.
+    fn run<T>(&self, snapshot: pg_sys::Snapshot, then: impl FnOnce(pg_sys::Snapshot) -> T) -> Option<T> {
         let (table, keys, count) =
             (self.row.table.as_ptr(), self.keys.as_ptr().cast_mut(), self.count as c_int);
         // SAFETY: the scan ends before what it reads from; the slot is one of this table.
         unsafe {
+            let snapshot = pg_sys::RegisterSnapshot(snapshot);
             let scan = pg_sys::index_beginscan(table, self.index, snapshot, count, 0);
             pg_sys::index_rescan(scan, keys, count, std::ptr::null_mut(), 0);
             let forward = pg_sys::ScanDirection::ForwardScanDirection;
-            let result = pg_sys::index_getnext_slot(scan, forward, self.row.slot).then(then);
+            let result = pg_sys::index_getnext_slot(scan, forward, self.row.slot).then(|| then(snapshot));
             pg_sys::index_endscan(scan);
             pg_sys::UnregisterSnapshot(snapshot);
             result
@@ -169,16 +172,20 @@ impl Row {
     }
 
     /// What a column holds; none where it is null.
-    pub fn maybe<T: FromDatum>(&self, name: &str) -> Option<T> {
+    pub fn maybe<T: FromDatum + IntoDatum>(&self, name: &str) -> DbResult<Option<T>> {
         let column = self.table.column(name);
-        let datum = self.datum(&column)?;
-        // SAFETY: the value is of the column's type, and not null.
-        unsafe { T::from_polymorphic_datum(datum, false, column.type_oid) }
+        if !T::is_compatible_with(column.type_oid) {
+            return Err(SpiError::InvalidPosition);
+        }
+        // SAFETY: the value is of the column's type, which is as expected, and not null.
+        Ok(self
+            .datum(&column)
+            .and_then(|datum| unsafe { T::from_polymorphic_datum(datum, false, column.type_oid) }))
     }
 
     /// What a column holds that is never null.
-    pub fn get<T: FromDatum>(&self, name: &str) -> DbResult<T> {
-        self.maybe(name).ok_or(SpiError::InvalidPosition)
+    pub fn get<T: FromDatum + IntoDatum>(&self, name: &str) -> DbResult<T> {
+        self.maybe(name)?.ok_or(SpiError::InvalidPosition)
     }
 
     pub fn is_null(&self, name: &str) -> bool {
@@ -230,6 +237,13 @@ impl Deref for LockedRow {
 impl LockedRow {
     /// Gives columns other values.
     pub fn update(self, changes: &[(&str, Value)]) {
+        // SAFETY: as every statement that writes does.
+        unsafe {
+            pg_sys::LockRelationOid(
+                (*self.table.as_ptr()).rd_id,
+                pg_sys::RowExclusiveLock as pg_sys::LOCKMODE,
+            );
+        }
         let mut writer = Writer::begin(&self.table);
         let old = self.slot;
         let change = |values: &mut [Datum], nulls: &mut [bool]| {
@@ -276,7 +290,7 @@ unsafe fn fill_keys(keys: &mut [pg_sys::ScanKeyData; KEY_MAX], index: pg_sys::Re
             other if unsafe { pg_sys::type_is_enum(other) } => pg_sys::F_ENUM_EQ,
             other => pgrx::error!("rows are not found by a key of type {other}"),
         };
-        let datum = value.datum(&Column { position: n, type_oid });
+        let datum = value.datum(&Column { position: n, type_oid, type_mod: -1 });
         let datum = datum.unwrap_or_else(|| pgrx::error!("a key is never null"));
         // SAFETY: the entry is there.
         unsafe {

@@ -65,6 +65,9 @@ impl Value {
 
     /// As the column holds it, in the current memory context.
     pub(super) fn datum(&self, column: &Column) -> Option<Datum> {
+        if column.type_mod != -1 {
+            return self.text().map(|text| column.read(&text));
+        }
         match (self, column.type_oid) {
             (Value::Uuid(id), pg_sys::UUIDOID) => pg_uuid(*id).into_datum(),
             (Value::BigInt(number), pg_sys::INT8OID) => number.into_datum(),
