@@ -5,6 +5,8 @@
 //!      │                          └──────────► event ──► effects ◄─ effect ◄─ the gateway's worker
 //!      └─ caller, request, idempotency, reply
 //! ```
+//!
+//! All reach the database through `db`, by statements; what every send finds and writes, through `table`, without.
 
 // How an operation comes in and goes out.
 mod book;

@@ -23,7 +23,7 @@ class Bar:
 
     def cells(self, values: list[float]) -> tuple[str, str, str, str]:
         ratio = self.ratio(values)
-        limit = f"≥ {self.least:.3g}" if self.least is not None else f"≤ {self.most:.3g}"
+        limit = f"≥ {plain(self.least)}" if self.least is not None else f"≤ {plain(self.most)}"
         is_met = ratio >= self.least if self.least is not None else ratio <= self.most
         against = f"{self.against} ({short(statistics.median(self.others))})" if self.others else ""
         return against, f"{ratio:.2f}" if self.others else "", limit, "met" if is_met else "**missed**"
@@ -52,6 +52,11 @@ def short(number: float) -> str:
     if abs(number) >= 100 or number == int(number):
         return f"{number:,.0f}"
     return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def plain(bar: float) -> str:
+    """A bar as it is written: 1, 1.05, 2,000."""
+    return f"{bar:,.3f}".rstrip("0").rstrip(".")
 
 
 def table(rows: list[Row]) -> str:

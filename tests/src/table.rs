@@ -125,7 +125,7 @@ async fn a_column_that_fills_itself_is_filled() {
 
 #[tokio::test]
 async fn a_narrower_type_is_kept_to() {
-    let (database, admin, app) = shop().await;
+    let (_database, admin, app) = shop().await;
     let narrow = "alter table topup.event alter created_at type timestamptz(0);
                   alter table topup.event alter body type varchar(10000)";
     admin.batch_execute(narrow).await.unwrap();
