@@ -12,7 +12,7 @@ use crate::table::Open;
 const CHANNEL: &str = "topup_effects";
 
 /// sleeps_until of topup.sleeper.
-const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// There is work once this transaction commits: a worker that sleeps by then is told.
 pub fn workers() {
