@@ -81,12 +81,6 @@ pub fn check_cap(caller: &Caller, Cents(used): Cents, cost: Cents) -> Result<(),
     Err(Refusal::of_field(Code::KeyCapExceeded, "amount_cents", message))
 }
 
-const ADD: &str = "
-    insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
-    values ($1, $2, ($3::timestamptz at time zone 'UTC')::date, $4, $5)
-    on conflict (tenant_id, key_id, day) do update
-       set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents";
-
 /// Counts a top-up towards the day it was sent on; negative figures take it out again.
 pub fn add(
     book: &Book,
@@ -95,7 +89,9 @@ pub fn add(
     cost: Cents,
     list: Cents,
 ) -> DbResult<()> {
-    db::execute(ADD, args![book.tenant_id, key_id, sent_at, cost.0, list.0])
+    let mut days = Days::default();
+    days.add(sent_at.into(), cost, list);
+    days.write(book, key_id)
 }
 
 const ADD_DAYS: &str = concat!(
@@ -118,10 +114,10 @@ impl Days {
 
     /// Counts them towards a key's days.
     pub fn write(&self, book: &Book, key_id: Uuid) -> DbResult<()> {
-        match self.0.iter().next() {
-            None => return Ok(()),
-            Some((day, sent)) if self.0.len() == 1 && add_to_row(book, key_id, *day, *sent)? => return Ok(()),
-            _ => {}
+        let only = self.0.first_key_value().filter(|_| self.0.len() == 1);
+        let is_added = only.map(|(day, sent)| add_to_row(book, key_id, *day, *sent)).transpose()?;
+        if self.0.is_empty() || is_added == Some(true) {
+            return Ok(());
         }
         let days: Vec<i32> = self.0.keys().copied().collect();
         let costs: Vec<i64> = self.0.values().map(|(cost, _)| cost.0).collect();
