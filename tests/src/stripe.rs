@@ -146,8 +146,8 @@ async fn a_gateway_killed_between_charge_and_report_charges_nobody_twice() {
     story.save_card(GOOD).await;
     story.stripe.hang(1);
     let charge = story.payer.charge_saved_card("10").await;
-    wait_until(LIMIT, "Stripe has charged", async || (story.intents(&charge).await.len() == 1).then_some(()))
-        .await;
+    wait_until(LIMIT, "Stripe has charged", async || (story.stripe.hanging() == 1).then_some(())).await;
+    assert_eq!(story.intents(&charge).await.len(), 1);
     story.payer.till.shop.gateway.kill_9();
     let database = &story.payer.till.shop.database;
     let successor = Gateway::start_with(database, &flags(&story.stripe.url)).await;

@@ -45,6 +45,8 @@ struct State {
     lose: usize,
     /// So many answers never come, after what was asked is done.
     hang: usize,
+    /// Answers that do not come, though what was asked is done.
+    hanging: usize,
     /// So many requests are refused with 500, before anything is done.
     fail: usize,
     /// Before and after each thing that is done.
@@ -78,6 +80,11 @@ impl StripeStub {
     /// The next answers never come.
     pub fn hang(&self, count: usize) {
         self.state.lock().unwrap().hang = count;
+    }
+
+    /// How many answers do not come, though what was asked is done and kept under its key.
+    pub fn hanging(&self) -> usize {
+        self.state.lock().unwrap().hanging
     }
 
     /// From now on it takes its time, before and after what it does.
@@ -173,6 +180,7 @@ async fn respond(request: hyper::Request<Incoming>, stub: Inner) -> io::Result<R
     let doing = stub.clone();
     let (status, object) = tokio::spawn(async move { doing.answer(&ask).await }).await.unwrap();
     if take(&mut stub.state().hang) {
+        stub.state().hanging += 1;
         std::future::pending::<()>().await;
     }
     if take(&mut stub.state().lose) {
