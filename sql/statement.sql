@@ -1,7 +1,8 @@
 -- Statements: what an account had, what moved it, and what it has. Read from the journal, and flat with its
 -- length: an account's entries are numbered without gaps, and their times rise with their numbers (both are
--- given under the account's lock). So the entry at a time is found by halving, in some 2 × log2 (entries)
--- steps through two unique indexes, and a period is one range of numbers.
+-- given under the account's lock). So the entry at a time is found from the end backwards, in steps that double and
+-- then halve, through two unique indexes: what is asked for is mostly recent, and costs the same however long the
+-- account has been there. A period is one range of numbers.
 
 -- How many entries the account has from before a time: the number of the last of them, 0 if none.
 create function topup.version_before(tenant_id uuid, account_id uuid, at timestamptz) returns bigint
@@ -11,6 +12,7 @@ declare
     low    bigint := 0;
     high   bigint;
     middle bigint;
+    step   bigint := 1;
     is_before boolean;
 begin
     if at = '-infinity' then
@@ -20,9 +22,13 @@ begin
       from topup.entry e
      where e.tenant_id = tenant_id and e.account_id = account_id and e.account_version is not null;
     high := coalesce(high, 0);
-    -- The last one first: most periods end now.
-    middle := high;
     while low < high loop
+        if low = 0 then
+            middle := greatest(high + 1 - step, 1);
+            step := step * 2;
+        else
+            middle := (low + high + 1) / 2;
+        end if;
         -- Two look-ups by whole keys, whatever the planner knows of the tenant.
         select t.created_at < at into strict is_before
           from topup.transaction t
@@ -35,7 +41,6 @@ begin
         else
             high := middle - 1;
         end if;
-        middle := (low + high + 1) / 2;
     end loop;
     return low;
 end

@@ -34,7 +34,7 @@ pub struct Chart {
     pub highest: String,
 }
 
-/// The last entry of a day is found by halving: it takes the same however long the account's history is.
+/// The last entry of a day is searched from the end backwards: it takes the same however long the account's history is.
 const CLOSING: &str = "
     select to_char(d.day, 'YYYY-MM-DD'),
            topup.balance_at_version($1, $2, topup.version_before($1, $2, (d.day + interval '1 day') at time zone 'UTC'))::text
