@@ -70,7 +70,7 @@ impl Open {
         names.map(|name| {
             let mut all = (next..columns.len()).chain(0..next);
             let found = all.find_map(|position| {
-                let column = columns.get(position).filter(|column| column.name() == name)?;
+                let column = columns.get(position).filter(|column| is_named(column, name))?;
                 Some(Column { position, type_oid: column.atttypid, type_mod: column.atttypmod })
             });
             let column = found.unwrap_or_else(|| pgrx::error!("there is no column {name}"));
@@ -100,6 +100,13 @@ impl Open {
             && !unsafe { table.trigdesc.as_ref() }.is_some_and(|triggers| expect_statements(triggers, change))
             && may == pg_sys::AclResult::ACLCHECK_OK
     }
+}
+
+/// Byte by byte, since every row that is written asks for a dozen.
+fn is_named(column: &pg_sys::FormData_pg_attribute, name: &str) -> bool {
+    let bytes = &column.attname.data;
+    bytes.get(name.len()) == Some(&0)
+        && bytes.iter().zip(name.bytes()).all(|(byte, other)| *byte as u8 == other)
 }
 
 /// Whether some of a table's triggers fire for statements, or for the columns that a statement names.
