@@ -35,8 +35,7 @@ pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<
     run(sql, args, true, Some(Planning::once_for_all()), map)
 }
 
-/// [`write`] of what no key names: a queue, a range. Postgres plans it as it sees fit: a queue is empty at one moment and
-/// long at another, and a plan that suits both is worth more than one for a large table.
+/// [`write`] of what no key names, such as a range. Postgres plans it as it sees fit.
 pub fn write_range<T>(
     sql: &'static str,
     args: &[Arg],

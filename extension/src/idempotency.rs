@@ -52,9 +52,12 @@ impl Namespace {
 }
 
 const FIND: &str = "
-    select key, request_hash, http_status, reply from topup.idempotency
-     where tenant_id = $1 and environment = $2::topup.environment and namespace = $3 and key = any ($4)
-       and (expires_at is null or expires_at > now())";
+    select asked.key, kept.request_hash, kept.http_status, kept.reply
+      from unnest($4::text[]) as asked (key)
+     cross join lateral (
+           select i.request_hash, i.http_status, i.reply from topup.idempotency i
+            where i.tenant_id = $1 and i.environment = $2::topup.environment and i.namespace = $3 and i.key = asked.key
+              and (i.expires_at is null or i.expires_at > now()) limit 1) kept";
 
 const KEEP: &str = "
     insert into topup.idempotency (tenant_id, environment, namespace, key, request_hash, http_status, reply, expires_at)

@@ -44,6 +44,8 @@ pub fn install() {
 pub struct Planning {
     count_before: Count,
     jit: bool,
+    seq_scan: bool,
+    bitmap_scan: bool,
     cache_mode: c_int,
 }
 
@@ -52,21 +54,33 @@ impl Planning {
     /// are of each kind.
     pub fn as_they_are() -> Planning {
         // SAFETY: settings that only this backend has, and whose every value is good at any time.
-        let (jit, cache_mode) = unsafe { (pg_sys::jit_enabled, pg_sys::plan_cache_mode) };
+        let planning = unsafe {
+            Planning {
+                count_before: COUNT.replace(Count::LargeIfUnknown),
+                jit: pg_sys::jit_enabled,
+                seq_scan: pg_sys::enable_seqscan,
+                bitmap_scan: pg_sys::enable_bitmapscan,
+                cache_mode: pg_sys::plan_cache_mode,
+            }
+        };
         // SAFETY: as above. What has to read a table that only counts as large would look worth compiling.
         unsafe { pg_sys::jit_enabled = false };
-        Planning { count_before: COUNT.replace(Count::LargeIfUnknown), jit, cache_mode }
+        planning
     }
 
     /// For tables that have grown large, and independently of arguments. Left to itself Postgres plans anew at each call
     /// whatever takes an array, which costs more than the statement: it always hopes for a shorter array than it must
-    /// plan for.
+    /// plan for. By an index in any case: a table whose keys were all alike when Postgres looked would be read to its end.
     pub fn once_for_all() -> Planning {
         let planning = Planning::as_they_are();
         COUNT.set(Count::Large);
         let generic = pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN as c_int;
         // SAFETY: as above.
-        unsafe { pg_sys::plan_cache_mode = generic };
+        unsafe {
+            pg_sys::plan_cache_mode = generic;
+            pg_sys::enable_seqscan = false;
+            pg_sys::enable_bitmapscan = false;
+        }
         planning
     }
 }
@@ -77,6 +91,8 @@ impl Drop for Planning {
         // SAFETY: as above. An error unwinds through here.
         unsafe {
             pg_sys::jit_enabled = self.jit;
+            pg_sys::enable_seqscan = self.seq_scan;
+            pg_sys::enable_bitmapscan = self.bitmap_scan;
             pg_sys::plan_cache_mode = self.cache_mode;
         }
     }
@@ -114,9 +130,9 @@ extern "C-unwind" fn as_if_large(
 
 /// Whether Postgres has ever found rows when it analysed a table, which is open and locked.
 fn is_known(table: pg_sys::Oid) -> bool {
-    // SAFETY: who plans for a table has it open. A table that was never looked at has -1 rows.
+    // SAFETY: who plans for a table has it open. A table that was never looked at has -1 rows, and one that was empty then has 0.
     let found = unsafe { PgRelation::open(table) };
-    found.reltuples().is_some_and(|rows| rows >= 0.0)
+    found.reltuples().is_some_and(|rows| rows > 0.0)
 }
 
 fn enlarge(rows: &mut f64, pages: &mut pg_sys::BlockNumber, rows_per_page: f64) {
