@@ -131,12 +131,12 @@ comment on function topup.set_low_balance is 'Sets the balance, in US cents, bel
 comment on function topup.visible is 'The environments whose rows the views show to this session.';
 comment on function topup.version is 'The installed version of the extension.';
 comment on function topup.claim_effects is
-    'For the worker: leases due webhooks, at most lane_max of an endpoint, signed and ready to send.';
+    'For the worker: fans out the outbox, and leases due webhooks, at most lane_max of an endpoint, signed and ready to send.';
 comment on function topup.settle_effects is
     'For the worker: logs attempts (a JSON array of outcomes) and ends or reschedules their deliveries; returns how many still held their lease.';
 comment on function topup.run_due is 'For the worker: does what is due inside the database; call it until it returns 0.';
 comment on function topup.next_due is 'For the worker: seconds until something is due, null where nothing is open.';
-comment on function topup.worker_sleep is 'For the worker: from now on, and for that many seconds, transactions with effects notify channel topup_effects.';
+comment on function topup.worker_sleep is 'For the worker: from now on, and for that many seconds, transactions with events notify channel topup_effects.';
 comment on function topup.worker_wake is 'For the worker: it polls again and need not be notified.';
 comment on function topup.new_id is 'A new UUIDv7.';
 comment on function topup.format_id is 'An id as clients write it: prefix, underscore, 26 characters.';
@@ -152,14 +152,13 @@ comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
+comment on function topup.deliveries_of is 'The deliveries of an event of the outbox, as they will be.';
 comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints are switched on.';
 comment on function topup.forget_cached is 'Announces a change of what sessions keep.';
 comment on function topup.invalidate_cached is 'Makes all sessions forget, when the transaction commits, what they keep of keys and platforms.';
 comment on function topup.refuse_drop is 'Refuses to drop the extension while the ledger has entries.';
 
 -- A queue that was empty when it was last analysed must not be read from end to end when it is long.
-alter function topup.claim_effects set enable_seqscan = off;
-alter function topup.claim_effects set enable_bitmapscan = off;
 alter function topup.next_due set enable_seqscan = off;
 alter function topup.next_due set enable_bitmapscan = off;
 alter function topup.claim_payments set enable_seqscan = off;
@@ -169,6 +168,7 @@ alter table topup.transaction alter column tenant_id set (n_distinct = 10);
 alter table topup.entry alter column tenant_id set (n_distinct = 10);
 alter table topup.top_up alter column tenant_id set (n_distinct = 10);
 alter table topup.idempotency alter column tenant_id set (n_distinct = 10);
+alter table topup.outbox alter column tenant_id set (n_distinct = 10);
 alter table topup.event alter column tenant_id set (n_distinct = 10);
 alter table topup.delivery alter column tenant_id set (n_distinct = 10);
 alter table topup.attempt alter column tenant_id set (n_distinct = 10);

@@ -165,6 +165,18 @@ create view topup.top_up_fault as
         or d.attempts <> (select count(*) from topup.attempt a
                            where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id)
     union all
+    select 'events in the outbox name their endpoints', format('event %s', topup.format_id('evt', o.event_id))
+      from topup.outbox o
+     where cardinality(o.endpoint_ids) = 0 or cardinality(o.endpoint_ids) <> cardinality(o.delivery_ids)
+        or exists (select from topup.event e
+                    where e.tenant_id = o.tenant_id and e.environment = o.environment and e.event_id = o.event_id)
+        or exists (select from topup.delivery d
+                    where d.tenant_id = o.tenant_id and d.environment = o.environment and d.delivery_id = any (o.delivery_ids))
+        or exists (select from unnest(o.endpoint_ids) told (endpoint_id)
+                    where not exists (select from topup.webhook_endpoint w
+                                       where w.tenant_id = o.tenant_id and w.environment = o.environment
+                                         and w.endpoint_id = told.endpoint_id))
+    union all
     select 'environments know their webhooks', format('%s of %s', n.environment, topup.format_id('acct', n.tenant_id))
       from topup.tenant_environment n
      where n.webhooks is distinct from topup.webhooks_of(n.tenant_id, n.environment)
@@ -187,6 +199,7 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'top-ups cost what their discount says', 'top-ups belong to a key of their environment',
             'key usage is the sum of standing top-ups', 'deliveries are pending exactly while they are queued',
             'deliveries have their event, endpoint and attempts', 'live endpoints have a secret',
+            'events in the outbox name their endpoints',
             'environments know their webhooks', 'entries and balances are such as there can be',
             'top-ups and deliveries are such as there can be',
             'grants have left what their uses leave', 'grants have their credit in the journal',

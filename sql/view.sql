@@ -67,8 +67,16 @@ comment on view topup.webhook_endpoints is 'Webhook endpoints, without their sec
 create view topup.deliveries with (security_barrier) as
     select topup.format_id('acct', d.tenant_id) as tenant_id, d.environment,
            topup.format_id('dlv', d.delivery_id) as delivery_id, topup.format_id('evt', d.event_id) as event_id,
-           topup.format_id('whk', d.endpoint_id) as webhook_id, e.type, d.status, d.attempts, d.created_at
+           topup.format_id('whk', d.endpoint_id) as webhook_id, d.type, d.status, d.attempts, d.created_at
       from topup.visible() v
-      join topup.delivery d on d.tenant_id = v.tenant_id and d.environment = v.environment::topup.environment
-      join topup.event e on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id;
+     cross join lateral (
+           select d.tenant_id, d.environment, d.delivery_id, d.event_id, d.endpoint_id, e.type, d.status, d.attempts, d.created_at
+             from topup.delivery d
+             join topup.event e on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id
+            where d.tenant_id = v.tenant_id and d.environment = v.environment::topup.environment
+           union all
+           select o.tenant_id, o.environment, d.delivery_id, o.event_id, d.endpoint_id, o.type, 'pending', 0, o.created_at
+             from topup.outbox o
+            cross join lateral unnest(o.delivery_ids, o.endpoint_ids) as d (delivery_id, endpoint_id)
+            where o.tenant_id = v.tenant_id and o.environment = v.environment::topup.environment) d;
 comment on view topup.deliveries is 'Events on their way to endpoints.';

@@ -1,5 +1,5 @@
--- Webhooks: who wants to be told (endpoint, secret), what happened (event), each telling (delivery) with
--- every try (attempt), and the queue of work that must be done outside the database (effect).
+-- Webhooks: who wants to be told (endpoint, secret), what is to be told (outbox), what happened (event), each telling
+-- (delivery) with every try (attempt), and the queue of work that must be done outside the database (effect).
 
 create table topup.webhook_endpoint (
     tenant_id        uuid not null,
@@ -24,7 +24,7 @@ comment on table topup.webhook_endpoint is
 
 create function topup.webhooks_of(tenant_id uuid, environment topup.environment) returns text
     language sql stable set search_path = pg_catalog, pg_temp as $$
-    select json_agg(json_build_object('endpoint_id', w.endpoint_id, 'types', w.events, 'retry_schedule_s', w.retry_schedule_s)
+    select json_agg(json_build_object('endpoint_id', w.endpoint_id, 'types', w.events)
                     order by w.endpoint_id)::text
       from topup.webhook_endpoint w
      where w.tenant_id = webhooks_of.tenant_id and w.environment = webhooks_of.environment
@@ -59,6 +59,23 @@ create table topup.webhook_secret (
     primary key (tenant_id, endpoint_id, secret_id)
 );
 comment on table topup.webhook_secret is 'The signing secrets of an endpoint: the current one, and those of a rotation until their overlap ends.';
+
+-- What a transaction has to tell is one row here. The worker's next claim fans it out into the event, its deliveries and their
+-- effects, in one transaction: an event is either here or there.
+create table topup.outbox (
+    tenant_id      uuid not null,
+    environment    topup.environment not null,
+    event_id       uuid not null,
+    type           text not null,
+    transaction_id uuid,
+    body           text not null,
+    created_at     timestamptz not null,
+    -- Who is told, and by which delivery: as many of one as of the other.
+    endpoint_ids   uuid[] not null,
+    delivery_ids   uuid[] not null,
+    primary key (tenant_id, environment, event_id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+comment on table topup.outbox is 'Events that the worker has not seen yet, with the endpoints that are to be told.';
 
 create table topup.event (
     tenant_id      uuid not null,
@@ -102,7 +119,7 @@ create table topup.attempt (
 );
 comment on table topup.attempt is 'One try of a delivery: when, how long, what the receiver said (its first 1 KiB) or what went wrong.';
 
--- The queue. A row is written in the transaction that causes the work, leased by raising due_at, and
+-- The queue. A row comes with its delivery, out of the outbox or by a replay, is leased by raising due_at, and
 -- deleted when the work is settled; fence rises with each claim, so that a lease that was lost settles nothing.
 create table topup.effect (
     tenant_id         uuid not null,
@@ -126,6 +143,22 @@ create table topup.effect (
 create index effect_lane on topup.effect (lane, due_at);
 comment on table topup.effect is 'Open work outside the database. For a webhook, effect_id is the delivery''s.';
 
+-- A ping is tried once.
+create function topup.deliveries_of(
+    tenant_id uuid, environment topup.environment, type text, created_at timestamptz, endpoint_ids uuid[], delivery_ids uuid[])
+    returns table (delivery_id uuid, endpoint_id uuid, retry_schedule_s integer[], due_at timestamptz)
+    language sql stable
+begin atomic
+    select d.delivery_id, d.endpoint_id, r.retry_schedule_s,
+           deliveries_of.created_at + make_interval(secs => coalesce(r.retry_schedule_s[1], 0))
+      from unnest(deliveries_of.delivery_ids, deliveries_of.endpoint_ids) as d (delivery_id, endpoint_id)
+     cross join lateral (
+           select case when deliveries_of.type = 'ping' then '{0}' else coalesce(
+                      (select nullif(w.retry_schedule_s, '{}') from topup.webhook_endpoint w
+                        where w.tenant_id = deliveries_of.tenant_id and w.environment = deliveries_of.environment
+                          and w.endpoint_id = d.endpoint_id), '{0}') end as retry_schedule_s) r;
+end;
+
 -- A worker that found nothing to do says so here, and only then do transactions notify: NOTIFY takes a
 -- lock that all commits share. Unlogged, since a lost row costs no more than one round of polling.
 create unlogged table topup.sleeper (
@@ -136,6 +169,7 @@ comment on table topup.sleeper is 'Workers that wait for a notification on chann
 
 select pg_extension_config_dump('topup.webhook_endpoint', '');
 select pg_extension_config_dump('topup.webhook_secret', '');
+select pg_extension_config_dump('topup.outbox', '');
 select pg_extension_config_dump('topup.event', '');
 select pg_extension_config_dump('topup.delivery', '');
 select pg_extension_config_dump('topup.attempt', '');

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
+use crate::id::{self, Kind};
+use crate::outbox;
 use crate::page;
 use crate::reply::{Outcome, Refusal, Reply};
 use crate::time::Time;
@@ -20,7 +21,7 @@ use crate::webhook;
 const REPLAY_MAX: i64 = 10_000;
 
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryStatus {
     Pending,
@@ -106,24 +107,39 @@ macro_rules! event_type {
 
 /// Planned once for all: what belongs to a delivery is looked up row by row, so that there is but one way to read a page.
 const LOG: &str = concat!(
-    "select d.delivery_id, d.event_id, ",
+    "with sent as (
+        select d.delivery_id, d.event_id, null as type, d.endpoint_id, d.status, d.created_at, null::timestamptz as due_at
+          from topup.delivery d
+         where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id < $3
+           and ($4::text is null or d.status = $4) and ($5::text is null or $5 = ",
     event_type!(),
-    ", d.endpoint_id,
+    ") order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6),
+    waiting as (
+        select d.delivery_id, o.event_id, o.type, d.endpoint_id, 'pending', o.created_at, d.due_at
+          from topup.outbox o
+         cross join lateral topup.deliveries_of(
+                   o.tenant_id, o.environment, o.type, o.created_at, o.endpoint_ids, o.delivery_ids) d
+         where o.tenant_id = $1 and o.environment = $2::topup.environment and o.event_id < $3 and d.delivery_id < $3
+           and ($4::text is null or $4 = 'pending') and ($5::text is null or o.type = $5)
+         order by o.event_id desc, d.delivery_id desc limit $6),
+    page as (
+        select $1::uuid as tenant_id, $2::topup.environment as environment, listed.*
+          from (select * from sent union all select * from waiting) listed order by delivery_id desc limit $6)
+    select d.delivery_id, d.event_id, coalesce(d.type, ",
+    event_type!(),
+    "), d.endpoint_id,
            (select w.url from topup.webhook_endpoint w
              where w.tenant_id = d.tenant_id and w.environment = d.environment and w.endpoint_id = d.endpoint_id),
            d.status, topup.rfc3339(d.created_at),
-           (select topup.rfc3339(f.due_at) from topup.effect f where f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id),
+           topup.rfc3339(coalesce(d.due_at,
+               (select f.due_at from topup.effect f where f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id))),
            array_to_json(array(
                select row_to_json(r) from (
                       select a.number, topup.rfc3339(a.started_at) as attempted_at, a.duration_ms, a.http_status,
                              a.error, a.response
                         from topup.attempt a where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id
                        order by a.number) r))::text
-      from topup.delivery d
-     where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id < $3
-       and ($4::text is null or d.status = $4) and ($5::text is null or $5 = ",
-    event_type!(),
-    ") order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6"
+      from page d order by d.delivery_id desc"
 );
 
 impl Handler for Log {
@@ -174,9 +190,14 @@ pub struct ReplayData {
 
 pub struct Replay;
 
+/// An event that is still in the outbox is found as the one before: its deliveries stand behind it.
 const FIND: &str = "
-    select endpoint_id, event_id from topup.delivery
-     where tenant_id = $1 and environment = $2::topup.environment and delivery_id = $3";
+    select endpoint_id, event_id, false from topup.delivery
+     where tenant_id = $1 and environment = $2::topup.environment and delivery_id = $3
+    union all
+    select endpoint_ids[array_position(delivery_ids, $3)], event_id, true from topup.outbox
+     where tenant_id = $1 and environment = $2::topup.environment and event_id >= $4 and event_id < $3
+       and $3 = any (delivery_ids)";
 
 /// Opens deliveries again. One that an attempt is under way for keeps its lease: the attempt counts as the first.
 macro_rules! reopen {
@@ -221,10 +242,15 @@ impl Handler for Replay {
         let not_found = || Refusal::of_field(Code::WebhookNotFound, "id", "There is no such delivery.");
         let id = Kind::Delivery.parse(&request.id).ok_or_else(not_found)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        let found =
-            db::read(FIND, args![tenant_id, environment, id], |row| Ok((row.uuid(1)?, row.uuid(2)?)))?;
-        let (endpoint_id, event_id) = found.into_iter().next().ok_or_else(not_found)?;
+        let earliest = id::preceding(id, webhook::ENDPOINTS_MAX);
+        let found = db::read(FIND, args![tenant_id, environment, id, earliest], |row| {
+            Ok((row.uuid(1)?, row.uuid(2)?, row.get::<bool>(3)?))
+        })?;
+        let (endpoint_id, event_id, waits) = found.into_iter().next().ok_or_else(not_found)?;
         webhook::require_on(caller, endpoint_id)?;
+        if waits {
+            outbox::fan_out_event(caller, event_id)?;
+        }
         db::execute(REOPEN_ONE, args![tenant_id, environment, id])?;
         wake::workers();
         let data = ReplayData { delivery_id: request.id.clone(), event_id: Kind::Event.text(event_id) };
@@ -265,6 +291,9 @@ impl Handler for ReplayRange {
         let (since, until) = (request.since.text(), request.until.map(Time::text));
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
+        if request.status.is_none_or(|status| status == DeliveryStatus::Pending) {
+            outbox::fan_out_range(caller, endpoint_id, &since, until.as_deref(), REPLAY_MAX)?;
+        }
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
         let replayed = db::write_range(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();
         if replayed > 0 {

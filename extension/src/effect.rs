@@ -13,6 +13,7 @@ use crate::id::Kind;
 use crate::idempotency;
 use crate::jsonb::JsonbText;
 use crate::ledger;
+use crate::outbox;
 use crate::payment;
 use crate::reply::{Failure, or_error};
 use crate::sign;
@@ -34,8 +35,8 @@ struct Claimed {
 
 /// Takes the earliest of each lane, so that a lane with much to do leaves room for the others: as many lanes as there is
 /// room for, those that have waited longest, and of each no more than its share, for a lock that is not used costs as
-/// much as one that is. Lanes are found by stepping through the index, not by reading all that is open. What a
-/// transaction wrote for an endpoint that was deleted or switched off before it committed ends here.
+/// much as one that is. Lanes are found by stepping through the index, not by reading all that is open, and events row by
+/// row, so that the plan is the same however many Postgres expects. What a transaction wrote for an endpoint that was deleted or switched off before it committed ends here.
 const CLAIM: &str = "
     with recursive lane (lane) as (
         (select lane from topup.effect order by lane limit 1)
@@ -83,10 +84,13 @@ const CLAIM: &str = "
                   order by s.secret_id desc),
            floor(extract(epoch from now()))::bigint
       from claimed c
-      join topup.delivery d
-        on d.tenant_id = c.tenant_id and d.environment = c.environment and d.delivery_id = c.effect_id
-      join topup.event v
-        on v.tenant_id = d.tenant_id and v.environment = d.environment and v.event_id = d.event_id";
+     cross join lateral (
+           select v.event_id, v.body
+             from topup.delivery d
+             join topup.event v
+               on v.tenant_id = d.tenant_id and v.environment = d.environment and v.event_id = d.event_id
+            where d.tenant_id = c.tenant_id and d.environment = c.environment and d.delivery_id = c.effect_id
+            limit 1) v";
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
@@ -111,7 +115,8 @@ fn claim_effects(
     let (batch_max, lane_max) = (batch_max.clamp(1, CLAIM_MAX), lane_max.clamp(1, CLAIM_MAX));
     let lease_s = lease_s.clamp(1, LEASE_S_MAX);
     let arguments = args![i64::from(batch_max), i64::from(lane_max), busy_lanes, lease_s];
-    let claimed = or_error(db::write_range(CLAIM, arguments, read_claimed).map_err(Failure::from));
+    or_error(outbox::fan_out_due(CLAIM_MAX));
+    let claimed = or_error(db::write(CLAIM, arguments, read_claimed).map_err(Failure::from));
     let rows: Vec<_> = claimed
         .into_iter()
         .map(|effect| {
@@ -213,7 +218,7 @@ fn settle_effects(outcomes: JsonbText) -> i32 {
 }
 
 fn settle(outcomes: JsonbText) -> Result<i32, Failure> {
-    let held = db::write_range(SETTLE, &[outcomes.into()], |row| {
+    let held = db::write(SETTLE, &[outcomes.into()], |row| {
         Ok((row.uuid(1)?, row.get::<String>(2)?, row.uuid(3)?, row.get::<bool>(4)?))
     })?;
     for (tenant_id, environment, endpoint_id, _) in held.iter().filter(|(.., gone)| *gone) {
@@ -260,6 +265,7 @@ const NEXT_DUE: &str = "
           from lane where lane.lane is not null)
     select greatest(0, extract(epoch from due.at - clock_timestamp()))::double precision
       from (select least(
+               (select created_at from topup.outbox order by tenant_id, environment, event_id limit 1),
                (select min(e.due_at) from lane cross join lateral (
                        select due_at from topup.effect where effect.lane = lane.lane order by due_at limit 1) e),
                (select fails_at from topup.top_up where fails_at is not null and status = 'pending'
@@ -286,7 +292,7 @@ const SLEEP: &str = "
     insert into topup.sleeper (worker_id, sleeps_until) values ($1, clock_timestamp() + make_interval(secs => $2))
     on conflict (worker_id) do update set sleeps_until = excluded.sleeps_until";
 
-/// From the commit of this on, transactions with effects notify channel topup_effects.
+/// From the commit of this on, transactions with events notify channel topup_effects.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn worker_sleep(worker: pgrx::Uuid, seconds: i32) {

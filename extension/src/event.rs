@@ -1,6 +1,4 @@
-//! What happened, told to every endpoint that wants to know: one event, its deliveries and their effects.
-
-use std::time::Duration;
+//! What happened, told to every endpoint that wants to know.
 
 use pg_topup_contract::{Code, Envelope};
 use serde::{Deserialize, Serialize};
@@ -11,9 +9,8 @@ use crate::book::Book;
 use crate::db::{self, args};
 use crate::id::{self, Kind};
 use crate::instant::Instant;
+use crate::outbox::{self, Message, Outbox};
 use crate::reply::Failure;
-use crate::table::{NewRow, Table, row};
-use crate::wake;
 
 /// The types of events that endpoints can ask for.
 pub const TYPES: &[&str] = &[
@@ -46,7 +43,6 @@ pub struct Endpoint {
     endpoint_id: Uuid,
     /// None: every type.
     types: Option<Vec<String>>,
-    retry_schedule_s: Vec<i32>,
 }
 
 impl Endpoint {
@@ -54,64 +50,16 @@ impl Endpoint {
     pub fn parse_all(webhooks: Option<&str>) -> serde_json::Result<Vec<Endpoint>> {
         webhooks.map_or_else(|| Ok(Vec::new()), serde_json::from_str)
     }
-
-    fn first_attempt_after(&self) -> Duration {
-        let seconds = self.retry_schedule_s.first().copied().unwrap_or(0);
-        Duration::from_secs(seconds.try_into().unwrap_or(0))
-    }
-
-    /// As Postgres writes an array.
-    fn retry_schedule(&self) -> String {
-        let seconds: Vec<String> = self.retry_schedule_s.iter().map(i32::to_string).collect();
-        format!("{{{}}}", seconds.join(","))
-    }
 }
 
 const WEBHOOKS: &str = "select webhooks from topup.tenant_environment where tenant_id = $1 and environment = $2::topup.environment";
-
-const EVENT: Table<7> = Table {
-    name: c"event",
-    columns: ["tenant_id", "environment", "event_id", "type", "transaction_id", "body", "created_at"],
-};
-
-const DELIVERY: Table<8> = Table {
-    name: c"delivery",
-    columns: [
-        "tenant_id",
-        "environment",
-        "delivery_id",
-        "event_id",
-        "endpoint_id",
-        "status",
-        "attempts",
-        "created_at",
-    ],
-};
-
-const EFFECT: Table<10> = Table {
-    name: c"effect",
-    columns: [
-        "tenant_id",
-        "effect_id",
-        "environment",
-        "kind",
-        "lane",
-        "due_at",
-        "leased",
-        "fence",
-        "failures",
-        "retry_schedule_s",
-    ],
-};
 
 /// Events of one book that are not written yet, with a delivery for each endpoint that wants to know.
 #[derive(Default)]
 pub struct Events {
     /// Read when the first event comes.
     endpoints: Option<Vec<Endpoint>>,
-    events: Vec<NewRow<7>>,
-    deliveries: Vec<NewRow<8>>,
-    effects: Vec<NewRow<10>>,
+    outbox: Outbox,
 }
 
 impl Events {
@@ -141,7 +89,7 @@ impl Events {
         told.map(drop)
     }
 
-    /// Returns the deliveries.
+    /// Returns the event; none where nobody is to be told.
     fn tell<D: Serialize>(
         &mut self,
         book: &Book,
@@ -149,50 +97,28 @@ impl Events {
         transaction_id: Option<Uuid>,
         envelope: &Envelope<D>,
         subscribers: &[&Endpoint],
-    ) -> Result<Vec<Uuid>, Failure> {
+    ) -> Result<Option<Uuid>, Failure> {
         if subscribers.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let (event_id, at) = (id::new(), Instant::now());
-        let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
         let body = serde_json::to_string(&Body {
             id: Kind::Event.text(event_id),
             event_type,
             created_at: at.rfc3339(),
-            environment,
+            environment: book.environment.as_str(),
             data: envelope,
         })?;
-        self.events.push(row![tenant_id, environment, event_id, event_type, transaction_id, body, at]);
-        let mut deliveries = Vec::with_capacity(subscribers.len());
-        for endpoint in subscribers {
-            let (delivery_id, endpoint_id) = (id::new(), endpoint.endpoint_id);
-            deliveries.push(delivery_id);
-            let (due_at, fence) = (at.plus(endpoint.first_attempt_after()), at.unix_us());
-            let schedule = endpoint.retry_schedule();
-            self.deliveries.push(row![
-                tenant_id,
-                environment,
-                delivery_id,
-                event_id,
-                endpoint_id,
-                "pending",
-                0,
-                at
-            ]);
-            self.effects.push(row![
-                tenant_id,
-                delivery_id,
-                environment,
-                "webhook",
-                endpoint_id,
-                due_at,
-                false,
-                fence,
-                0,
-                schedule,
-            ]);
-        }
-        Ok(deliveries)
+        let message = Message {
+            event_id,
+            event_type,
+            transaction_id,
+            body,
+            created_at: at,
+            endpoint_ids: subscribers.iter().map(|endpoint| endpoint.endpoint_id).collect(),
+        };
+        self.outbox.push(book, message);
+        Ok(Some(event_id))
     }
 
     /// The warning that a wallet fell below its threshold.
@@ -214,14 +140,7 @@ impl Events {
 
     /// Writes what was told so far, and wakes a worker that sleeps.
     pub fn write(&mut self) -> Result<(), Failure> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        EVENT.insert(&std::mem::take(&mut self.events))?;
-        DELIVERY.insert(&std::mem::take(&mut self.deliveries))?;
-        EFFECT.insert(&std::mem::take(&mut self.effects))?;
-        wake::workers();
-        Ok(())
+        Ok(self.outbox.write()?)
     }
 }
 
@@ -238,8 +157,8 @@ fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
     Ok(Endpoint::parse_all(found.into_iter().next().flatten().as_deref())?)
 }
 
-/// Tells of a transaction, or of what has none, by its envelope. The event and its deliveries are part of the
-/// running transaction: they are there exactly if it commits.
+/// Tells of a transaction, or of what has none, by its envelope. The event in the outbox is part of the running
+/// transaction: it is there exactly if that commits.
 pub fn emit<D: Serialize>(
     book: &Book,
     event_type: &'static str,
@@ -259,11 +178,13 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
     else {
         return Ok(None);
     };
-    let once = Endpoint { retry_schedule_s: vec![0], ..endpoint };
     let mut events = Events::default();
-    let deliveries = events.tell(book, "ping", None, &envelope, &[&once])?;
+    let Some(event_id) = events.tell(book, "ping", None, &envelope, &[&endpoint])? else {
+        return Ok(None);
+    };
     events.write()?;
-    Ok(deliveries.first().copied())
+    outbox::fan_out_event(book, event_id)?;
+    Ok(outbox::delivery_ids(event_id, 1).next())
 }
 
 /// The warning that a wallet fell below its threshold.

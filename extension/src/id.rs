@@ -70,6 +70,16 @@ pub fn new() -> Uuid {
     Uuid::now_v7()
 }
 
+/// The nth id after another, for what belongs to it.
+pub fn following(id: Uuid, n: u8) -> Uuid {
+    Uuid::from_u128(id.as_u128().wrapping_add(u128::from(n)))
+}
+
+/// The nth id before another.
+pub fn preceding(id: Uuid, n: u8) -> Uuid {
+    Uuid::from_u128(id.as_u128().wrapping_sub(u128::from(n)))
+}
+
 /// The least id that can be made from a time on, in milliseconds since 1970.
 pub fn first_since(unix_ms: i64) -> Uuid {
     let ms = u128::try_from(unix_ms).unwrap_or(0).min((1 << 48) - 1);

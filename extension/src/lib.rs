@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! face, call ─► catalog ─► send, cancel, … ─► ledger ─► entries and balances
-//!      │                          └──────────► event ──► effects ◄─ effect ◄─ the gateway's worker
+//!      │                          └──► event ──► outbox ──► effects ◄─ effect ◄─ the gateway's worker
 //!      └─ caller, request, idempotency, reply
 //! ```
 //!
@@ -65,12 +65,14 @@ mod instant;
 mod jsonb;
 mod ledger;
 mod limit;
+mod outbox;
 mod planner;
 mod platform;
 mod price;
 mod settings;
 mod sign;
 mod standing;
+mod subtransaction;
 mod table;
 mod time;
 mod top_up;

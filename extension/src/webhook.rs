@@ -16,7 +16,7 @@ use crate::request;
 use crate::settings;
 use crate::sign;
 
-const ENDPOINTS_MAX: i64 = 100;
+pub const ENDPOINTS_MAX: u8 = 100;
 const ATTEMPTS_MAX: usize = 10;
 /// A retry a week later is the last that makes sense.
 const RETRY_AFTER_S_MAX: i32 = 604_800;
@@ -97,7 +97,7 @@ impl Handler for Register {
         lock_environment(caller)?;
         let count: i64 =
             db::write(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
-        if count >= ENDPOINTS_MAX {
+        if count >= i64::from(ENDPOINTS_MAX) {
             let message = format!("An environment has at most {ENDPOINTS_MAX} webhooks; delete one first.");
             return Err(Refusal::new(Code::InvalidRequest, message).into());
         }

@@ -20,6 +20,31 @@ def sizes(database: str) -> dict[str, int]:
     return {name: int(size) for name, size in (line.split("|") for line in server.sql(database, SIZES).splitlines())}
 
 
+def position(database: str) -> str:
+    """Where the journal that is written ahead has come to."""
+    return server.sql(database, "select pg_current_wal_lsn()")
+
+
+def wal_since(database: str, start: str) -> float:
+    return float(server.sql(database, f"select pg_current_wal_lsn() - '{start}'::pg_lsn"))
+
+
+def fan_out(database: str) -> None:
+    """As the worker's claims do, but for all that waits; each claims one."""
+    while server.sql(database, "select exists (select from topup.outbox)") == "t":
+        server.sql(database, "select count(*) from topup.claim_effects(1, 1, '{}', 30)")
+
+
+def measured(bench: Bench, what: str, sends: int, before: dict[str, int], database: str, wal: float) -> list[Row]:
+    after = sizes(database)
+    grown = {key: (after[key] - before.get(key, 0)) / sends for key in after if after[key] > before.get(key, 0)}
+    shares = sorted(grown.items(), key=lambda share: -share[1])
+    listed = ", ".join(f"{key} {size:.0f}" for key, size in shares)
+    bench.note(f"Bytes of {what} ({sends:,} sends): {listed}.")
+    return [Row(f"table and index of {what}", "bytes", [sum(grown.values())]),
+            Row(f"WAL of {what}", "bytes", [wal / sends])]
+
+
 def run(bench: Bench) -> list[Row]:
     rows = []
     for template, said in ((bench.bare(), "no endpoint"), (bench.told(), "an endpoint")):
@@ -28,16 +53,16 @@ def run(bench: Bench) -> list[Row]:
         server.sql(database, f"alter database {database} set synchronous_commit = off")
         # Every wallet has sent before: what the first update of a page costs is no share of the next send.
         server.pgbench(database, SEND_BY_MANY, CLIENTS, SECONDS)
-        sent, wal, before = counts(database), server.sql(database, "select pg_current_wal_lsn()"), sizes(database)
+        fan_out(database)
+        sent, start, before = counts(database), position(database), sizes(database)
         server.pgbench(database, SEND_BY_MANY, CLIENTS, SECONDS)
-        after, sends = sizes(database), counts(database) - sent
-        wal_bytes = float(server.sql(database, f"select pg_current_wal_lsn() - '{wal}'::pg_lsn"))
-        grown = {key: (after[key] - before.get(key, 0)) / sends for key in after if after[key] > before.get(key, 0)}
-        rows.append(Row(f"table and index of a send, {said}", "bytes", [sum(grown.values())]))
-        rows.append(Row(f"WAL of a send, {said}", "bytes", [wal_bytes / sends]))
-        shares = sorted(grown.items(), key=lambda share: -share[1])
-        listed = ", ".join(f"{key} {size:.0f}" for key, size in shares)
-        bench.note(f"Bytes of a send, {said} ({sends:,} sends): {listed}.")
+        sends = counts(database) - sent
+        rows += measured(bench, f"a send, {said}", sends, before, database, wal_since(database, start))
+        if template == bench.told():
+            start, before = position(database), sizes(database)
+            fan_out(database)
+            what = "what the worker makes of a send"
+            rows += measured(bench, what, sends, before, database, wal_since(database, start))
     return rows
 
 

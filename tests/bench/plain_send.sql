@@ -6,9 +6,7 @@ create table plain.transaction (like topup.transaction including defaults includ
 create table plain.entry       (like topup.entry       including defaults including indexes);
 create table plain.top_up      (like topup.top_up      including defaults including indexes);
 create table plain.key_usage   (like topup.key_usage   including defaults including indexes) with (fillfactor = 50);
-create table plain.event       (like topup.event       including defaults including indexes);
-create table plain.delivery    (like topup.delivery    including defaults including indexes) with (fillfactor = 80);
-create table plain.effect      (like topup.effect      including defaults including indexes) with (fillfactor = 70);
+create table plain.outbox      (like topup.outbox      including defaults including indexes);
 
 create table plain.wallet as
     select w.n, e.tenant_id, e.wallet_id, topup.parse_id('key', w.key_id) as key_id, topup.new_id() as endpoint_id,
@@ -52,14 +50,10 @@ begin
         '{"success":true,"code":1001,"transaction_id":"txn_%s","status":"delivered","timestamp":"%s","data":'
         '{"voucher_code":"%s","platform":"claude","amount_cents":%s,"new_balance_cents":%s,"cost_cents":%s,'
         '"discount_bps":0,"recipient_email":null}}', send_id, now, voucher, cents, floor(after * 100), cents);
-    insert into plain.event (tenant_id, environment, event_id, type, transaction_id, body)
+    insert into plain.outbox (tenant_id, environment, event_id, type, transaction_id, body, created_at, endpoint_ids, delivery_ids)
     values (w.tenant_id, 'staging', event_id, 'topup.delivered', send_id, format(
         '{"id":"evt_%s","type":"topup.delivered","created_at":"%s","environment":"staging","data":%s}',
-        event_id, now, reply));
-    insert into plain.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id)
-    values (w.tenant_id, 'staging', dlv_id, event_id, w.endpoint_id);
-    insert into plain.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
-    values (w.tenant_id, dlv_id, 'staging', 'webhook', w.endpoint_id, now, '{0,5,30}');
+        event_id, now, reply), now, array[w.endpoint_id], array[dlv_id]);
     return reply;
 end
 $$;

@@ -23,13 +23,15 @@ REQUESTS = json.dumps([{"platform": "claude", "amount_cents": 100}] * (DELIVERIE
 # By the statistics: to count rows again and again would cost more than to deliver.
 ATTEMPTS = "select coalesce(sum(n_tup_ins), 0) from pg_stat_user_tables where relid = 'topup.attempt'::regclass"
 ALIVE_LEFT = """
-    select count(*) from topup.effect e join topup.webhook_endpoint w on w.endpoint_id = e.lane
-     where w.url not like '%dead'
+    select (select count(*) from topup.outbox)
+         + (select count(*) from topup.effect e join topup.webhook_endpoint w on w.endpoint_id = e.lane
+             where w.url not like '%dead')
 """
 FIRST_ATTEMPTS = """
     select extract(epoch from min(started_at)) * 1000 from topup.attempt group by delivery_id order by delivery_id
 """
-EMPTY = "truncate topup.attempt, topup.delivery, topup.event, topup.effect"
+TABLES = "topup.attempt, topup.delivery, topup.event, topup.effect, topup.outbox"
+EMPTY = f"truncate {TABLES}"
 # From the first attempt to the end of the last, of those that answered.
 PACE = """
     select count(*) / extract(epoch from max(started_at + duration_ms * interval '1 ms') - min(started_at))
@@ -48,7 +50,7 @@ def queue(database: str) -> None:
             end loop;
         end $$""")
     # As a ledger in use has them: the planner knows its tables.
-    server.sql(database, "analyze topup.attempt, topup.delivery, topup.event, topup.effect")
+    server.sql(database, f"analyze {TABLES}")
     server.sql("postgres", "checkpoint")
 
 

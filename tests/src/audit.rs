@@ -65,6 +65,16 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ),
     ("delete from topup.event", "deliveries have their event, endpoint and attempts"),
     ("update topup.delivery set attempts = 7", "deliveries have their event, endpoint and attempts"),
+    ("update topup.outbox set endpoint_ids = '{}'", "events in the outbox name their endpoints"),
+    ("update topup.outbox set delivery_ids = '{}'", "events in the outbox name their endpoints"),
+    (
+        "update topup.outbox set endpoint_ids = array[gen_random_uuid()]",
+        "events in the outbox name their endpoints",
+    ),
+    (
+        "insert into topup.event select tenant_id, environment, event_id, type, transaction_id, body from topup.outbox",
+        "events in the outbox name their endpoints",
+    ),
     ("delete from topup.webhook_secret", "live endpoints have a secret"),
     ("update topup.tenant_environment set webhooks = null", "environments know their webhooks"),
     ("update topup.tenant_environment set webhooks = '[]'", "environments know their webhooks"),
@@ -199,7 +209,7 @@ async fn every_corruption_is_named_and_a_sound_ledger_is_not() {
     assert!(untried.is_empty(), "never seen broken: {untried:?}");
 }
 
-/// A little of everything: an adjustment, a top-up in every state, a webhook with something to deliver.
+/// A little of everything: an adjustment, a top-up in every state, a webhook with something to deliver, claimed and not.
 async fn trade(database: &Database) {
     let tenant = database.tenant("Acme").await;
     let (_, key) = tenant.key("staging", "tier => 'gold'").await;
@@ -213,6 +223,7 @@ async fn trade(database: &Database) {
         }
     }
     let admin = database.admin().await;
+    admin.query("select topup.claim_effects(100, 100, '{}', 30)", &[]).await.unwrap();
     let query = "select customer_id from topup.customers where email = 'ann@example.com'";
     let customer: String = admin.query_one(query, &[]).await.unwrap().get(0);
     let adjust = format!("topup.adjust('a-1', 'USD', 0.5, 'gift', '{customer}')");

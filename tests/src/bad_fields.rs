@@ -209,9 +209,9 @@ async fn almighty_key(shop: &Shop) -> String {
 }
 
 async fn written(shop: &Shop) -> i64 {
-    let query = "select (select count(*) from topup.transaction) + (select count(*) from topup.event)
+    let query = "select (select count(*) from topup.transaction) + (select count(*) from topup.outbox)
                       + (select count(*) from topup.webhook_endpoint) + (select count(*) from topup.idempotency)
-                      + (select count(*) from topup.customer) + (select count(*) from topup.effect)";
+                      + (select count(*) from topup.customer) + (select count(*) from topup.deliveries)";
     shop.database.admin().await.query_one(query, &[]).await.unwrap().get(0)
 }
 

@@ -132,13 +132,13 @@ const ROWS: [&str; 9] = [
     "select concat_ws(' ', k.tier, u.cost_cents, u.list_cents, u.day)
        from topup.key_usage u join topup.key k using (tenant_id, key_id)
       where tenant_id = topup.parse_id('acct', $1) order by 1",
-    "select concat_ws(' ', v.type, v.transaction_id is null, v.body) from topup.event v
-      where v.tenant_id = topup.parse_id('acct', $1) order by v.event_id",
-    "select concat_ws(' ', w.url, v.type, d.status, d.attempts, f.kind, f.retry_schedule_s, f.lane = d.endpoint_id)
-       from topup.delivery d join topup.event v using (tenant_id, environment, event_id)
+    "select concat_ws(' ', o.type, o.transaction_id is null, o.body) from topup.outbox o
+      where o.tenant_id = topup.parse_id('acct', $1) order by o.event_id",
+    "select concat_ws(' ', w.url, o.type, d.retry_schedule_s, d.due_at - o.created_at)
+       from topup.outbox o
+      cross join lateral topup.deliveries_of(tenant_id, environment, type, created_at, endpoint_ids, delivery_ids) d
        join topup.webhook_endpoint w using (tenant_id, environment, endpoint_id)
-       join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
-      where d.tenant_id = topup.parse_id('acct', $1) order by v.event_id, w.endpoint_id",
+      where o.tenant_id = topup.parse_id('acct', $1) order by o.event_id, d.delivery_id",
     "select concat_ws(' ', i.key, i.http_status, i.expires_at, i.request_hash, i.reply) from topup.idempotency i
       where i.tenant_id = topup.parse_id('acct', $1) and i.namespace = 'key' order by 1",
     "select concat_ws(' ', c.email, c.name) from topup.customer c where c.tenant_id = topup.parse_id('acct', $1)

@@ -104,8 +104,9 @@ async fn a_webhook_is_told_from_the_next_send_of_any_session_on_and_not_after_it
     let database = Database::new().await;
     let (key_id, key) = database.tenant("Acme").await.key("staging", "").await;
     let (admin, other) = (database.admin().await, database.app(&key).await);
-    let events =
-        || async { admin.query_one("select count(*) from topup.event", &[]).await.unwrap().get::<_, i64>(0) };
+    let events = || async {
+        admin.query_one("select count(*) from topup.deliveries", &[]).await.unwrap().get::<_, i64>(0)
+    };
     for session in sessions(&database, &key_id, &key).await {
         let before = events().await;
         let webhook = call(&other, "topup.webhook_register('https://example.com/hook')").await;
@@ -133,7 +134,7 @@ async fn webhooks_registered_at_once_are_all_told() {
     assert!([a, b, c].iter().all(|reply| reply["code"] == 1000));
     let app = database.app(&key).await;
     call(&app, SEND).await;
-    let deliveries = "select count(*) from topup.delivery";
+    let deliveries = "select count(*) from topup.deliveries";
     assert_eq!(database.admin().await.query_one(deliveries, &[]).await.unwrap().get::<_, i64>(0), 3);
     database.check().await;
 }
@@ -166,7 +167,7 @@ async fn webhooks_deleted_at_once_are_both_gone() {
     assert_eq!(deleted["code"], 1000);
     let app = database.app(&key).await;
     call(&app, SEND).await;
-    let events = "select count(*) from topup.event";
+    let events = "select count(*) from topup.deliveries";
     assert_eq!(admin.query_one(events, &[]).await.unwrap().get::<_, i64>(0), 0);
     database.check().await;
 }

@@ -59,6 +59,7 @@ mod openapi_hold;
 mod openapi_payment;
 mod operations;
 mod outages;
+mod outbox;
 mod payment;
 mod payment_crash;
 mod payment_refund;

@@ -145,3 +145,35 @@ async fn operations_read_no_more_while_a_new_database_fills_up() {
     session.batch_execute("commit").await.unwrap();
     bank.database.check().await;
 }
+
+#[tokio::test]
+async fn a_key_that_was_everybodys_when_postgres_looked_is_no_reason_to_read_all() {
+    let bank = Bank::open().await;
+    for _ in 0..3 {
+        let app = bank.database.app(&bank.database.staging_key().await).await;
+        assert_eq!(call(&app, "topup.send('claude', 100, idempotency_key => 'welcome')").await["code"], 1001);
+    }
+    bank.database.admin().await.batch_execute("analyze topup.idempotency").await.unwrap();
+    let session = begin(&bank).await;
+    repeat(&session, 50, 4, "topup.send('claude', 100, idempotency_key => 'order-' || n)").await;
+    session.batch_execute("commit").await.unwrap();
+    bank.database.check().await;
+}
+
+/// Events that wait in tables that Postgres found empty when it looked.
+#[tokio::test]
+async fn a_queue_that_fills_is_claimed_by_its_keys() {
+    let bank = Bank::open().await;
+    call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
+    let admin = bank.database.admin().await;
+    admin.batch_execute("analyze").await.unwrap();
+    let session = begin(&bank).await;
+    repeat(&session, 200, 4, "topup.send('claude', 100)").await;
+    session.batch_execute("commit; begin").await.unwrap();
+    let claim =
+        "(select jsonb_build_object('success', count(*) = 10) from topup.claim_effects(10, 10, '{}', 30))";
+    // Entries of rows that this transaction has taken away or changed are stepped over.
+    repeat(&session, 20, 500, claim).await;
+    session.batch_execute("commit").await.unwrap();
+    bank.database.check().await;
+}

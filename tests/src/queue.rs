@@ -10,7 +10,7 @@ async fn claim(admin: &Client) -> usize {
 }
 
 async fn statuses(admin: &Client) -> Vec<String> {
-    let rows = admin.query("select status from topup.delivery order by delivery_id", &[]).await.unwrap();
+    let rows = admin.query("select status from topup.deliveries order by delivery_id", &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 

@@ -65,7 +65,7 @@ async fn a_send_runs_few_statements() {
     // The reply under its key, looked for and kept.
     let keyed = statements(&bank, "send('claude', 1000, idempotency_key => 'order-1')");
     assert_eq!(keyed.len(), 2, "{keyed:#?}");
-    // The event, with its deliveries and their effects, takes none.
+    // The event in the outbox takes none.
     call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
     let told = statements(&bank, "send('claude', 1000)");
     assert_eq!(told, Vec::<String>::new());

@@ -16,8 +16,7 @@ async fn shop() -> (Database, Client, Client) {
 const SEND: &str = "topup.send('claude', 1000)";
 
 /// What a send writes.
-const WRITTEN: [(&str, i64); 6] =
-    [("transaction", 1), ("entry", 2), ("top_up", 1), ("event", 1), ("delivery", 1), ("effect", 1)];
+const WRITTEN: [(&str, i64); 4] = [("transaction", 1), ("entry", 2), ("top_up", 1), ("outbox", 1)];
 
 async fn number(client: &Client, query: &str) -> i64 {
     client.query_one(query, &[]).await.unwrap().get(0)
@@ -95,16 +94,21 @@ async fn a_table_in_parts_takes_what_a_send_writes() {
     let (database, admin, app) = shop().await;
     admin
         .batch_execute(
-            "alter table topup.effect rename to effect_part;
-             create table topup.effect (like topup.effect_part including defaults) partition by range (tenant_id);
-             alter table topup.effect attach partition topup.effect_part default;
-             alter table topup.event enable row level security",
+            "alter table topup.outbox rename to outbox_part;
+             create table topup.outbox (like topup.outbox_part including defaults) partition by list (type);
+             alter table topup.outbox attach partition topup.outbox_part for values in ('topup.delivered');
+             create table topup.outbox_rest partition of topup.outbox default;
+             alter table topup.top_up enable row level security",
         )
         .await
         .unwrap();
     assert_eq!(call(&app, SEND).await["code"], 1001);
-    assert_eq!(number(&admin, "select count(*) from topup.effect_part").await, 2);
-    assert_eq!(number(&admin, "select count(*) from topup.event").await, 2);
+    assert_eq!(number(&admin, "select count(*) from topup.outbox_part").await, 2);
+    assert_eq!(number(&admin, "select count(*) from topup.top_up").await, 2);
+    assert_eq!(call(&app, "topup.send('claude', 1000, 'ann+pending@example.com')").await["code"], 1002);
+    assert_eq!(number(&admin, "select count(*) from topup.outbox_rest").await, 1);
+    assert_eq!(number(&admin, "select count(*) from topup.claim_effects(10, 10, '{}', 30)").await, 3);
+    assert_eq!(number(&admin, "select count(*) from topup.outbox").await, 0);
     database.check().await;
 }
 
@@ -126,13 +130,9 @@ async fn a_column_that_fills_itself_is_filled() {
 #[tokio::test]
 async fn a_narrower_type_is_kept_to() {
     let (_database, admin, app) = shop().await;
-    let narrow = "alter table topup.event alter created_at type timestamptz(0);
-                  alter table topup.event alter body type varchar(10000)";
-    admin.batch_execute(narrow).await.unwrap();
+    admin.batch_execute("alter table topup.outbox alter body type varchar(10000)").await.unwrap();
     assert_eq!(call(&app, SEND).await["code"], 1001);
-    let rounded = "select count(*) from topup.event where created_at = date_trunc('second', created_at)";
-    assert_eq!(number(&admin, rounded).await, 2);
-    admin.batch_execute("alter table topup.event alter body type varchar(3) using 'was'").await.unwrap();
+    admin.batch_execute("alter table topup.outbox alter body type varchar(3) using 'was'").await.unwrap();
     assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "22001");
 }
 
@@ -162,14 +162,14 @@ async fn what_a_table_refuses_is_refused_and_undone() {
     let (database, admin, app) = shop().await;
     admin
         .batch_execute(
-            "alter table topup.effect add constraint none_more check (due_at < '2001-01-01') not valid",
+            "alter table topup.outbox add constraint none_more check (created_at < '2001-01-01') not valid",
         )
         .await
         .unwrap();
     let before = database.contents().await;
     assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "23514");
     assert_eq!(database.contents().await, before);
-    admin.batch_execute("alter table topup.effect drop constraint none_more").await.unwrap();
+    admin.batch_execute("alter table topup.outbox drop constraint none_more").await.unwrap();
     app.batch_execute("begin read only").await.unwrap();
     assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "25006");
     app.batch_execute("rollback").await.unwrap();
@@ -198,7 +198,7 @@ async fn many_sends_in_a_transaction_leave_nothing_open() {
     let output = database.program("psql").args(["--no-psqlrc", "--quiet", "-c", &script]).output().unwrap();
     // Postgres warns of whatever a transaction forgets to close.
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    for table in ["top_up", "effect"] {
+    for table in ["top_up", "outbox"] {
         assert_eq!(number(&admin, &format!("select count(*) from topup.{table}")).await, 25);
     }
     database.check().await;

@@ -33,7 +33,7 @@ async fn a_rolled_back_top_up_leaves_nothing_behind() {
     assert_eq!(call(&app, "topup.send('claude', 1000, 'ann@example.com', 'order-1')").await["code"], 1001);
     assert_eq!(call(&app, "topup.send('claude', 1000, 'bob+pending@example.com')").await["code"], 1002);
     assert_eq!(call(&app, "topup.balance()").await["data"]["balance_cents"], 98_000);
-    assert_eq!(count(&database.admin().await, "topup.event").await, 0, "nobody else sees it yet");
+    assert_eq!(count(&database.admin().await, "topup.deliveries").await, 0, "nobody else sees it yet");
     app.batch_execute("rollback").await.unwrap();
 
     assert!(database.contents().await == before);
@@ -62,7 +62,7 @@ async fn a_committed_top_up_is_there_with_the_order_and_its_webhook_is_sent() {
     assert_eq!(requests[0].json()["data"]["data"], sent["data"]);
     let both = "shop.orders join topup.top_ups using (transaction_id)";
     assert_eq!(count(&app, both).await, 1);
-    assert_eq!(count(&database.admin().await, "topup.event").await, 1);
+    assert_eq!(count(&database.admin().await, "topup.deliveries").await, 1);
     assert_eq!(receiver.requests().len(), 1);
     database.check().await;
 }
@@ -113,7 +113,7 @@ async fn a_savepoint_takes_back_only_what_came_after_it() {
     let amounts =
         app.query("select amount_cents from topup.top_ups order by transaction_id", &[]).await.unwrap();
     assert_eq!(amounts.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [1000, 3000]);
-    assert_eq!(count(&database.admin().await, "topup.event").await, 2);
+    assert_eq!(count(&database.admin().await, "topup.deliveries").await, 2);
     assert_eq!(call(&app, "topup.balance()").await["data"]["key"]["month_volume_cents"], 4000);
     database.check().await;
 }

@@ -15,6 +15,7 @@ use crate::instant::Instant;
 pub enum Value {
     Null,
     Uuid(Uuid),
+    Uuids(Vec<Uuid>),
     BigInt(i64),
     Integer(i32),
     Time(Instant),
@@ -37,6 +38,7 @@ macro_rules! value_from {
 }
 value_from! {
     Uuid => |value| Value::Uuid(value),
+    Vec<Uuid> => |value| Value::Uuids(value),
     i64 => |value| Value::BigInt(value),
     i32 => |value| Value::Integer(value),
     Instant => |value| Value::Time(value),
@@ -52,6 +54,10 @@ impl Value {
         Some(match self {
             Value::Null => return None,
             Value::Uuid(id) => id.to_string().into(),
+            Value::Uuids(ids) => {
+                let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+                format!("{{{}}}", ids.join(",")).into()
+            }
             Value::BigInt(number) => number.to_string().into(),
             Value::Integer(number) => number.to_string().into(),
             Value::Time(at) => at.request_text().into(),
@@ -70,6 +76,9 @@ impl Value {
         }
         match (self, column.type_oid) {
             (Value::Uuid(id), pg_sys::UUIDOID) => pg_uuid(*id).into_datum(),
+            (Value::Uuids(ids), pg_sys::UUIDARRAYOID) => {
+                ids.iter().copied().map(pg_uuid).collect::<Vec<_>>().into_datum()
+            }
             (Value::BigInt(number), pg_sys::INT8OID) => number.into_datum(),
             (Value::Integer(number), pg_sys::INT4OID) => number.into_datum(),
             (Value::Time(at), pg_sys::TIMESTAMPTZOID) => at.datum().into_datum(),

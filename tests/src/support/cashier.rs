@@ -134,7 +134,10 @@ impl Cashier {
 
     /// The events of a type, oldest first: their data.
     pub async fn events(&self, event_type: &str) -> Vec<Value> {
-        let query = "select (body::jsonb) -> 'data' from topup.event where type = $1 order by event_id";
+        let query =
+            "select body::jsonb -> 'data' from (select type, event_id, body from topup.event union all
+                                                        select type, event_id, body from topup.outbox) told
+                      where type = $1 order by event_id";
         let rows = self.bank.admin.query(query, &[&event_type]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }

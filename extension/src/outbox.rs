@@ -1,0 +1,205 @@
+//! What transactions have to tell, one row an event, until it is fanned out: into the event, a delivery for each endpoint and
+//! the effects that perform them. Whoever sends pays for one row, and whoever delivers for the others.
+
+use uuid::Uuid;
+
+use crate::book::Book;
+use crate::db::{self, DbResult, args};
+use crate::id;
+use crate::instant::Instant;
+use crate::reply::Failure;
+use crate::subtransaction;
+use crate::table::{NewRow, Table, row};
+use crate::wake;
+
+const OUTBOX: Table<9> = Table {
+    name: c"outbox",
+    columns: [
+        "tenant_id",
+        "environment",
+        "event_id",
+        "type",
+        "transaction_id",
+        "body",
+        "created_at",
+        "endpoint_ids",
+        "delivery_ids",
+    ],
+};
+
+/// An event, and the endpoints that are to be told.
+pub struct Message {
+    pub event_id: Uuid,
+    pub event_type: &'static str,
+    pub transaction_id: Option<Uuid>,
+    /// As it is sent and signed.
+    pub body: String,
+    pub created_at: Instant,
+    pub endpoint_ids: Vec<Uuid>,
+}
+
+/// The deliveries of an event to so many endpoints: sorted by their ids, they stand behind it and before the next one's.
+pub fn delivery_ids(event_id: Uuid, count: usize) -> impl Iterator<Item = Uuid> {
+    (1..).map(move |n| id::following(event_id, n)).take(count)
+}
+
+impl Message {
+    fn into_row(self, book: &Book) -> NewRow<9> {
+        let delivery_ids: Vec<Uuid> = delivery_ids(self.event_id, self.endpoint_ids.len()).collect();
+        row![
+            book.tenant_id,
+            book.environment.as_str(),
+            self.event_id,
+            self.event_type,
+            self.transaction_id,
+            self.body,
+            self.created_at,
+            self.endpoint_ids,
+            delivery_ids,
+        ]
+    }
+}
+
+/// Messages that are not written yet.
+#[derive(Default)]
+pub struct Outbox(Vec<NewRow<9>>);
+
+impl Outbox {
+    pub fn push(&mut self, book: &Book, message: Message) {
+        self.0.push(message.into_row(book));
+    }
+
+    /// Writes them, and wakes a worker that sleeps.
+    pub fn write(&mut self) -> DbResult<()> {
+        if !self.0.is_empty() {
+            OUTBOX.insert(&std::mem::take(&mut self.0))?;
+            wake::workers();
+        }
+        Ok(())
+    }
+}
+
+/// Fans out what `due` names, its rows locked. Deliveries are made of the rows that are taken away, so that nothing is taken
+/// that is not fanned out.
+macro_rules! fan_out {
+    ($($due:expr),+) => {
+        concat!(
+            "with recursive ",
+            $($due,)+
+            ",
+            told as (
+                delete from topup.outbox o using due
+                 where o.tenant_id = due.tenant_id and o.environment = due.environment and o.event_id = due.event_id
+                returning o.*),
+            event as (
+                insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body, created_at)
+                select tenant_id, environment, event_id, type, transaction_id, body, created_at from told),
+            way as materialized (
+                select t.tenant_id, t.environment, t.event_id, t.created_at, d.*
+                  from told t
+                 cross join lateral topup.deliveries_of(
+                           t.tenant_id, t.environment, t.type, t.created_at, t.endpoint_ids, t.delivery_ids) d),
+            delivery as (
+                insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id, created_at)
+                select tenant_id, environment, delivery_id, event_id, endpoint_id, created_at from way)
+            insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
+            select tenant_id, delivery_id, environment, 'webhook', endpoint_id, due_at, retry_schedule_s from way"
+        )
+    };
+}
+
+/// The first of each environment: they are found by stepping through the index, not by reading all that waits.
+macro_rules! first {
+    () => {
+        "first (tenant_id, environment, event_id, endpoints) as (
+            (select tenant_id, environment, event_id, cardinality(endpoint_ids) from topup.outbox
+              order by tenant_id, environment, event_id limit 1)
+            union all
+            select next.* from first
+             cross join lateral (
+                   select o.tenant_id, o.environment, o.event_id, cardinality(o.endpoint_ids) from topup.outbox o
+                    where (o.tenant_id, o.environment) > (first.tenant_id, first.environment)
+                    order by o.tenant_id, o.environment, o.event_id limit 1) next)"
+    };
+}
+
+/// The earliest of each environment, so that one with much to tell leaves room for the others: of each no more than its
+/// share, counted in deliveries by how many its first event has.
+const FAN_OUT_DUE: &str = fan_out!(
+    first!(),
+    ",
+    turn as (
+        select tenant_id, environment, greatest(1, (($1 - 1) / count(*) over () + 1) / greatest(1, endpoints)) as share
+          from first order by event_id limit $1),
+    due as (
+        select o.* from turn
+         cross join lateral (
+               select o.tenant_id, o.environment, o.event_id from topup.outbox o
+                where o.tenant_id = turn.tenant_id and o.environment = turn.environment
+                order by o.event_id limit turn.share for update skip locked) o)"
+);
+
+const WAITING: &str = concat!(
+    "with recursive ",
+    first!(),
+    " select tenant_id, environment::text from first order by event_id limit $1"
+);
+
+const FAN_OUT_ENVIRONMENT: &str = fan_out!(
+    "due as (
+        select tenant_id, environment, event_id from topup.outbox
+         where tenant_id = $1 and environment = $2::topup.environment order by event_id limit $3 for update skip locked)"
+);
+
+const FAN_OUT_EVENT: &str = fan_out!(
+    "due as (
+        select tenant_id, environment, event_id from topup.outbox
+         where tenant_id = $1 and environment = $2::topup.environment and event_id = $3 for update)"
+);
+
+/// What another has locked is about to be attempted.
+const FAN_OUT_RANGE: &str = fan_out!(
+    "due as (
+        select tenant_id, environment, event_id from topup.outbox
+         where tenant_id = $1 and environment = $2::topup.environment and $3 = any (endpoint_ids)
+           and created_at >= $4::text::timestamptz and created_at < coalesce($5::text::timestamptz, 'infinity')
+         order by event_id limit $6 for update skip locked)"
+);
+
+/// With one environment's events only, when those of all together could not be.
+const DELIVERIES_ALONE: i64 = 100;
+
+/// Fans out what has waited longest, but for what another worker is at. What cannot be fanned out (a trigger or a constraint
+/// that refuses) holds up its own environment alone, and keeps nothing that is queued from being claimed.
+pub fn fan_out_due(deliveries_max: i32) -> Result<(), Failure> {
+    let fan_out = || db::execute(FAN_OUT_DUE, args![i64::from(deliveries_max)]);
+    if subtransaction::attempt("not all of the outbox can be fanned out", fan_out).is_some() {
+        return Ok(());
+    }
+    let environments = db::write(WAITING, args![i64::from(deliveries_max)], |row| {
+        Ok((row.uuid(1)?, row.get::<String>(2)?))
+    })?;
+    for (tenant_id, environment) in &environments {
+        let alone =
+            || db::execute(FAN_OUT_ENVIRONMENT, args![*tenant_id, environment.as_str(), DELIVERIES_ALONE]);
+        subtransaction::attempt(&format!("events of tenant {tenant_id} wait in the outbox"), alone);
+    }
+    Ok(())
+}
+
+/// Fans out one event, for who has to find its deliveries as rows.
+pub fn fan_out_event(book: &Book, event_id: Uuid) -> DbResult<()> {
+    db::execute(FAN_OUT_EVENT, args![book.tenant_id, book.environment.as_str(), event_id])
+}
+
+/// Fans out events of a time for an endpoint.
+pub fn fan_out_range(
+    book: &Book,
+    endpoint_id: Uuid,
+    since: &str,
+    until: Option<&str>,
+    events_max: i64,
+) -> DbResult<()> {
+    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+    db::execute(FAN_OUT_RANGE, args![tenant_id, environment, endpoint_id, since, until, events_max])
+}
