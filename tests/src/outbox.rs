@@ -42,7 +42,7 @@ async fn the_log_has_what_no_worker_has_seen_and_says_the_same_once_one_has() {
     let database = Database::new().await;
     let key = database.staging_key().await;
     let (admin, app) = (database.admin().await, database.app(&key).await);
-    register(&app, "all", ", retry_schedule_s => '{7,60}'").await;
+    register(&app, "all", ", retry_schedule_s => '{900,960}'").await;
     let narrow = register(&app, "cancelled", ", events => '{topup.cancelled}'").await;
     for _ in 0..3 {
         assert_eq!(call(&app, SEND).await["code"], 1001);
@@ -61,7 +61,7 @@ async fn the_log_has_what_no_worker_has_seen_and_says_the_same_once_one_has() {
     assert_eq!((&newest["status"], &newest["attempts"]), (&json!("pending"), &json!([])));
     assert_eq!(newest["url"], "https://example.com/cancelled");
     let time = |field: &str| before[1][field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    assert_eq!((time("next_attempt_at") - time("created_at")).get_seconds(), 7);
+    assert_eq!((time("next_attempt_at") - time("created_at")).get_seconds(), 900);
     for page_size in [1, 2, 5] {
         assert_eq!(log(&app, "", page_size).await, before, "{page_size}");
     }
