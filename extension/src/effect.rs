@@ -36,7 +36,8 @@ struct Claimed {
 /// Takes the earliest of each lane, so that a lane with much to do leaves room for the others: as many lanes as there is
 /// room for, those that have waited longest, and of each no more than its share, for a lock that is not used costs as
 /// much as one that is. Lanes are found by stepping through the index, not by reading all that is open, and events row by
-/// row, so that the plan is the same however many Postgres expects. What a transaction wrote for an endpoint that was deleted or switched off before it committed ends here.
+/// row, so that the plan is the same however many Postgres expects. What a transaction wrote for an endpoint that was
+/// deleted or switched off before it committed ends here.
 const CLAIM: &str = "
     with recursive lane (lane) as (
         (select lane from topup.effect order by lane limit 1)

@@ -166,8 +166,8 @@ const FAN_OUT_RANGE: &str = fan_out!(
          order by event_id limit $6 for update skip locked)"
 );
 
-/// With one environment's events only, when those of all together could not be.
-const DELIVERIES_ALONE: i64 = 100;
+/// Of an environment at a time, when those of all together could not be fanned out.
+const EVENTS_ALONE: i64 = 100;
 
 /// Fans out what has waited longest, but for what another worker is at. What cannot be fanned out (a trigger or a constraint
 /// that refuses) holds up its own environment alone, and keeps nothing that is queued from being claimed.
@@ -181,7 +181,7 @@ pub fn fan_out_due(deliveries_max: i32) -> Result<(), Failure> {
     })?;
     for (tenant_id, environment) in &environments {
         let alone =
-            || db::execute(FAN_OUT_ENVIRONMENT, args![*tenant_id, environment.as_str(), DELIVERIES_ALONE]);
+            || db::execute(FAN_OUT_ENVIRONMENT, args![*tenant_id, environment.as_str(), EVENTS_ALONE]);
         subtransaction::attempt(&format!("events of tenant {tenant_id} wait in the outbox"), alone);
     }
     Ok(())
