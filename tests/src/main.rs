@@ -38,6 +38,7 @@ mod idempotency;
 mod idempotency_replay;
 mod install;
 mod isolation;
+mod jsonb;
 mod keys_over_http;
 mod lifecycle;
 mod limits;

@@ -1,4 +1,7 @@
-//! `jsonb` in and out as text, so that numbers stay exact and no tree is built on the way.
+//! `jsonb` in and out as text, so that numbers stay exact.
+
+mod binary;
+mod document;
 
 use std::ffi::{CStr, CString};
 
@@ -11,6 +14,27 @@ use pgrx::{direct_function_call, direct_function_call_as_datum, impl_sql_transla
 pub struct JsonbText(pub String);
 
 impl_sql_translatable!(JsonbText, "jsonb");
+
+impl JsonbText {
+    /// As Postgres stores it; none for what is left to Postgres: fractions, zero bytes, and what is not JSON.
+    fn binary(&self) -> Option<Vec<u8>> {
+        if self.0.contains("\\u0000") {
+            return None;
+        }
+        binary::write(&serde_json::from_str(&self.0).ok()?)
+    }
+}
+
+/// Copies a value that begins with room for its length.
+fn varlena(bytes: &[u8]) -> pg_sys::Datum {
+    // SAFETY: room for all of it, in the current memory context; its length is set as of a value of four bytes' header.
+    unsafe {
+        let value: *mut pg_sys::varlena = pg_sys::palloc(bytes.len()).cast();
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast(), bytes.len());
+        pgrx::set_varsize_4b(value, bytes.len() as i32);
+        value.into()
+    }
+}
 
 impl FromDatum for JsonbText {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
@@ -25,6 +49,9 @@ impl FromDatum for JsonbText {
 
 impl IntoDatum for JsonbText {
     fn into_datum(self) -> Option<pg_sys::Datum> {
+        if let Some(bytes) = self.binary() {
+            return Some(varlena(&bytes));
+        }
         let text = CString::new(self.0).ok()?;
         // SAFETY: jsonb_in takes a C string, and raises an error where it is not JSON.
         unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) }
