@@ -39,22 +39,32 @@ create unique index payment_one_auto on topup.payment (tenant_id, account_id)
 -- How many there were in the window is asked at every look.
 create index payment_auto on topup.payment (tenant_id, account_id, created_at) where origin = 'auto';
 
+-- Written where a balance is (extension/src/ledger/entry.rs), rather than found by a trigger of topup.balance, whose condition
+-- Postgres would read and compile anew for each balance that changes.
+create table topup.low_account (
+    tenant_id  uuid not null,
+    account_id uuid not null,
+    primary key (tenant_id, account_id)
+);
+comment on table topup.low_account is
+    'Accounts that fell below the threshold of their auto top-up, until the transaction ends: others always see it empty.';
+
 -- Looks when the transaction ends: what counts is the balance that it leaves, not one in between. Whoever brings the
 -- balance down does not fail for it.
 create function topup.auto_top_up_when_low() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    delete from topup.low_account where tenant_id = new.tenant_id and account_id = new.account_id;
     perform topup.begin_auto_top_up(new.tenant_id, new.account_id);
     return null;
 exception when others then
     raise warning 'account %: the auto top-up was not begun: %', new.account_id, sqlerrm;
+    delete from topup.low_account where tenant_id = new.tenant_id and account_id = new.account_id;
     perform topup.auto_top_up_not_begun(new.tenant_id, new.account_id);
     return null;
 end
 $$;
--- An account that is not watched has no threshold and pays for no more than this comparison.
-create constraint trigger auto_top_up_when_low after update on topup.balance
-    deferrable initially deferred for each row when (new.balance < new.auto_top_up_below)
-    execute function topup.auto_top_up_when_low();
+create constraint trigger auto_top_up_when_low after insert on topup.low_account
+    deferrable initially deferred for each row execute function topup.auto_top_up_when_low();
 
 select pg_extension_config_dump('topup.auto_top_up', '');

@@ -1,6 +1,7 @@
-//! What nearly every call reads and few change, kept for the session: callers, and platforms. Whoever changes such a row
-//! announces it by Postgres's own invalidation messages (sql/cache.sql), as changes of roles and rights are: a call that
-//! begins after the change has committed never sees what was before.
+//! What nearly every call reads and few change, kept for the session: callers, platforms, and which tables have the names by
+//! which they are opened. Whoever changes such a row announces it by Postgres's own invalidation messages (sql/cache.sql), as
+//! changes of roles and rights are, and Postgres those of tables: a call that begins after the change has committed never
+//! sees what was before.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -25,6 +26,9 @@ thread_local! {
     /// The marker, once it is known; none after it was dropped with the extension, until there is another.
     static MARKER_OID: Cell<Oid> = const { Cell::new(Oid::INVALID) };
     static LISTENS: Cell<bool> = const { Cell::new(false) };
+    /// Rises with each announcement of any relation.
+    static RELATION_CHANGES: Cell<u64> = const { Cell::new(0) };
+    static TABLES: RefCell<Tables> = const { RefCell::new(Tables { changes: 0, known: Vec::new() }) };
 }
 
 /// Rows by what they are found by, as they were in a generation.
@@ -72,15 +76,54 @@ impl<K: Eq + Hash, V> Cache<K, V> {
     }
 }
 
+/// Tables by the constants that name them, as they were after so many changes. They are few.
+struct Tables {
+    changes: u64,
+    known: Vec<(&'static CStr, Oid)>,
+}
+
+/// How many changes of relations this session has heard of.
+pub fn relation_changes() -> u64 {
+    RELATION_CHANGES.get()
+}
+
+/// The table of a name, if it was kept and no relation has changed since: to look it up costs as much as to insert a row.
+pub fn table(name: &'static CStr) -> Option<Oid> {
+    TABLES.with_borrow(|tables| {
+        let mut known = tables.known.iter().filter(|_| tables.changes == relation_changes());
+        known.find(|(other, _)| std::ptr::eq(*other, name)).map(|(_, table)| *table)
+    })
+}
+
+/// Keeps which table has a name. It is locked, so that the name is its own for now.
+pub fn keep_table(name: &'static CStr, table: Oid) {
+    register();
+    TABLES.with_borrow_mut(|tables| {
+        if tables.changes != relation_changes() {
+            *tables = Tables { changes: relation_changes(), known: Vec::new() };
+        }
+        tables.known.push((name, table));
+    });
+}
+
+/// Has Postgres tell of changes from now on.
+fn register() {
+    if LISTENS.replace(true) {
+        return;
+    }
+    // SAFETY: inside a transaction, where callbacks may be registered.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0));
+        let roles = pg_sys::SysCacheIdentifier::AUTHOID as c_int;
+        pg_sys::CacheRegisterSyscacheCallback(roles, Some(role_changed), Datum::from(0));
+    }
+}
+
 /// The generation by now, all announcements of the others heard.
 fn listen() -> u64 {
-    // SAFETY: inside a transaction, where callbacks may be registered and the catalog may be read.
+    register();
+    // SAFETY: inside a transaction, where the catalog may be read.
     unsafe {
-        if !LISTENS.replace(true) {
-            pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0));
-            let roles = pg_sys::SysCacheIdentifier::AUTHOID as c_int;
-            pg_sys::CacheRegisterSyscacheCallback(roles, Some(role_changed), Datum::from(0));
-        }
         pg_sys::AcceptInvalidationMessages();
         if MARKER_OID.get() == Oid::INVALID {
             let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true);
@@ -96,6 +139,7 @@ fn forget() {
 
 // Called by Postgres while it hears announcements; neither calls it back, nor panics.
 unsafe extern "C-unwind" fn relation_changed(_: Datum, relation: Oid) {
+    RELATION_CHANGES.set(RELATION_CHANGES.get() + 1);
     // No relation stands for all.
     if relation == Oid::INVALID || relation == MARKER_OID.get() {
         MARKER_OID.set(Oid::INVALID);

@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::db::{self, DbResult, args, rows};
 use crate::instant::Instant;
 use crate::reply::Refusal;
-use crate::table::{self, Found, Value, row};
+use crate::table::{self, Found, Table, Value, row};
 
 /// The key's figures of today's periods.
 pub struct Usage {
@@ -94,6 +94,9 @@ pub fn add(
     days.write(book, key_id)
 }
 
+const DAYS: Table<5> =
+    Table { name: c"key_usage", columns: ["tenant_id", "key_id", "day", "cost_cents", "list_cents"] };
+
 const ADD_DAYS: &str = concat!(
     "insert into topup.key_usage as u (tenant_id, key_id, day, cost_cents, list_cents)
      select $1, $2, date '2000-01-01' + day, cost, list from ",
@@ -126,10 +129,16 @@ impl Days {
     }
 }
 
-/// Adds to a day's row, if it is there and without a statement; tells whether it did.
+/// Adds to a day, unless the table expects statements; tells whether it did. Whoever counts holds the wallet's lock.
 fn add_to_row(book: &Book, key_id: Uuid, day: i32, (cost, list): (Cents, Cents)) -> DbResult<bool> {
-    let Found::Row(row) = table::lock(c"key_usage", &row![book.tenant_id, key_id, Value::Day(day)]) else {
-        return Ok(false);
+    let key = row![book.tenant_id, key_id, Value::Day(day)];
+    let row = match table::lock_along(DAYS.name, &key) {
+        Found::Row(row) => row,
+        Found::NoRow => {
+            DAYS.insert(&[row![book.tenant_id, key_id, Value::Day(day), cost.0, list.0]])?;
+            return Ok(true);
+        }
+        Found::ByStatement => return Ok(false),
     };
     let sum = |column, Cents(more): Cents| -> DbResult<Value> {
         let before: i64 = row.get(column)?;

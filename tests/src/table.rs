@@ -139,11 +139,13 @@ async fn a_narrower_type_is_kept_to() {
 #[tokio::test]
 async fn a_table_that_takes_anothers_place_gets_the_rows_of_whoever_waited() {
     let (_database, admin, app) = shop().await;
+    admin.batch_execute("create table topup.entry_after (like topup.entry including all)").await.unwrap();
+    // The session has heard of that, and knows its tables again.
+    assert_eq!(call(&app, SEND).await["code"], 1001);
     admin
         .batch_execute(
             "begin; alter table topup.entry rename to entry_before;
-             create table topup.entry (like topup.entry_before including all);
-             alter table topup.entry owner to postgres; insert into topup.entry table topup.entry_before",
+             alter table topup.entry_after rename to entry; insert into topup.entry table topup.entry_before",
         )
         .await
         .unwrap();
@@ -153,8 +155,29 @@ async fn a_table_that_takes_anothers_place_gets_the_rows_of_whoever_waited() {
     wait_until(LIMIT, "the send waits", async || (number(&admin, waiting).await == 1).then_some(())).await;
     admin.batch_execute("commit").await.unwrap();
     assert_eq!(sent.await.unwrap()["code"], 1001);
-    assert_eq!(number(&admin, "select count(*) from topup.entry_before").await, 4);
-    assert_eq!(number(&admin, "select count(*) from topup.entry").await, 6);
+    assert_eq!(number(&admin, "select count(*) from topup.entry_before").await, 6);
+    assert_eq!(number(&admin, "select count(*) from topup.entry").await, 8);
+}
+
+#[tokio::test]
+async fn a_table_that_takes_anothers_place_has_it_until_that_is_undone() {
+    let database = Database::new().await;
+    let (admin, key) = (database.admin().await, database.staging_key().await);
+    admin.execute("select set_config('topup.api_key', $1, false)", &[&key]).await.unwrap();
+    assert_eq!(call(&admin, SEND).await["code"], 1001);
+    let swap = "alter table topup.entry rename to entry_before;
+                create table topup.entry (like topup.entry_before including all)";
+    for (begin, end) in [("begin", "rollback"), ("begin; savepoint a", "rollback to a; commit")] {
+        let before = number(&admin, "select count(*) from topup.entry").await;
+        admin.batch_execute(&format!("{begin}; {swap}")).await.unwrap();
+        assert_eq!(call(&admin, SEND).await["code"], 1001);
+        assert_eq!(number(&admin, "select count(*) from topup.entry_before").await, before);
+        assert_eq!(number(&admin, "select count(*) from topup.entry").await, 2);
+        admin.batch_execute(end).await.unwrap();
+        assert_eq!(call(&admin, SEND).await["code"], 1001);
+        assert_eq!(number(&admin, "select count(*) from topup.entry").await, before + 2);
+    }
+    database.check().await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::book::Book;
 use crate::db::{self, DbResult, args, pg_uuid, rows};
 use crate::instant::Instant;
 use crate::reply::Failure;
-use crate::table::{self, Found, NewRow, Table, row};
+use crate::table::{self, Found, NewRow, Place, Table, row};
 
 /// What a transaction is called and what it belongs to.
 pub struct Header<'a> {
@@ -49,6 +49,8 @@ pub struct Running {
     pub balance: Amount,
     /// The number of its last entry.
     pub version: i64,
+    /// Where its row was when it was locked.
+    pub(super) place: Option<Place>,
 }
 
 const TRANSACTION: Table<8> = Table {
@@ -73,10 +75,17 @@ const ENTRY: Table<6> = Table {
 pub(super) const BALANCE: &CStr = c"balance";
 
 const MOVE: &str = concat!(
-    "update topup.balance b set balance = r.balance::numeric, version = r.version from ",
+    "with moved as (
+        update topup.balance b set balance = r.balance::numeric, version = r.version from ",
     rows!((2, "uuid", "account_id"), (3, "text", "balance"), (4, "bigint", "version")),
-    " where b.tenant_id = $1 and b.account_id = r.account_id"
+    "    where b.tenant_id = $1 and b.account_id = r.account_id
+        returning b.account_id, b.balance < b.auto_top_up_below as is_low)
+    select account_id from moved where is_low"
 );
+
+/// Has the auto top-up of accounts begin as the transaction ends, if they are below its threshold then.
+const NOTE_LOW: &str = "
+    insert into topup.low_account (tenant_id, account_id) select $1, unnest($2::uuid[]) on conflict do nothing";
 
 /// Transactions with their entries, written together.
 #[derive(Default)]
@@ -139,10 +148,14 @@ impl Lines {
 
 impl Running {
     fn write(&self, book: &Book) -> Result<(), Failure> {
-        match table::lock(BALANCE, &row![book.tenant_id, self.account_id]) {
+        let kept = self.place.and_then(|place| table::locked_at(BALANCE, place)).map(Found::Row);
+        match kept.unwrap_or_else(|| table::lock(BALANCE, &row![book.tenant_id, self.account_id])) {
             Found::Row(row) => {
-                let balance = self.balance.to_string().into();
-                row.update(&[("balance", balance), ("version", self.version.into())]);
+                let threshold = row.maybe_amount("auto_top_up_below")?;
+                row.update(&[("balance", self.balance.to_string().into()), ("version", self.version.into())]);
+                if threshold.is_some_and(|threshold| self.balance < threshold) {
+                    note_low(book, vec![pg_uuid(self.account_id)])?;
+                }
                 Ok(())
             }
             Found::NoRow => Err(Failure::Fault("an account that was locked is gone".to_owned())),
@@ -155,7 +168,12 @@ fn write_running(book: &Book, accounts: &[Running]) -> DbResult<()> {
     let ids: Vec<pgrx::Uuid> = accounts.iter().map(|account| pg_uuid(account.account_id)).collect();
     let balances: Vec<String> = accounts.iter().map(|account| account.balance.to_string()).collect();
     let versions: Vec<i64> = accounts.iter().map(|account| account.version).collect();
-    db::execute(MOVE, args![book.tenant_id, ids, balances, versions])
+    let low = db::write(MOVE, args![book.tenant_id, ids, balances, versions], |row| row.get(1))?;
+    if low.is_empty() { Ok(()) } else { note_low(book, low) }
+}
+
+fn note_low(book: &Book, account_ids: Vec<pgrx::Uuid>) -> DbResult<()> {
+    db::execute(NOTE_LOW, args![book.tenant_id, account_ids])
 }
 
 /// Writes one transaction.

@@ -14,7 +14,7 @@ use crate::db::{self, DbResult, Row, args, from_pg, pg_uuid};
 use crate::grant::{self, View};
 use crate::instant::Instant;
 use crate::reply::Failure;
-use crate::table::{self, Found, LockedRow, row};
+use crate::table::{self, Found, LockedRow, Place, row};
 
 /// A running balance, locked until the transaction ends, and up to date: what had begun or expired by then is booked.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Locked {
     pub account_id: Uuid,
     pub balance: Amount,
     pub(super) version: i64,
+    /// Where its row is, if it was locked without a statement.
+    place: Option<Place>,
     pub(super) credit_limit: Amount,
     pub(super) low_balance_threshold: Option<Amount>,
     /// When the lock was held and the account up to date.
@@ -71,7 +73,8 @@ impl Locked {
     }
 
     pub(super) fn running(&self) -> Running {
-        Running { account_id: self.account_id, balance: self.balance, version: self.version }
+        let (account_id, balance, version) = (self.account_id, self.balance, self.version);
+        Running { account_id, balance, version, place: self.place }
     }
 }
 
@@ -146,6 +149,7 @@ fn read_locked(row: &Row) -> DbResult<Locked> {
         account_id: row.uuid(1)?,
         balance: row.amount(2)?,
         version: row.get(3)?,
+        place: None,
         credit_limit: row.amount(4)?,
         low_balance_threshold: row.maybe_amount(5)?,
         as_of: Instant::BEGINNING,
@@ -161,6 +165,7 @@ impl Locked {
             account_id: from_pg(row.get("account_id")?),
             balance: row.amount("balance")?,
             version: row.get("version")?,
+            place: Some(row.place()),
             credit_limit: row.amount("credit_limit")?,
             low_balance_threshold: row.maybe_amount("low_balance_threshold")?,
             as_of: Instant::BEGINNING,

@@ -12,8 +12,10 @@ use pgrx::memcxt::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
 use pgrx::{PgList, PgRelation, PgTupleDesc};
 
+use crate::cache;
+
 pub use insert::{NewRow, Table};
-pub use row::{By, Found, LockedRow, Row, find, lock};
+pub use row::{By, Found, LockedRow, Place, Row, find, lock, lock_along, locked_at};
 pub use value::Value;
 pub(crate) use value::row;
 
@@ -28,25 +30,39 @@ enum Change {
 }
 
 impl Open {
-    pub fn to_read(name: &CStr) -> Open {
+    pub fn to_read(name: &'static CStr) -> Open {
         Open::by_name(name, pg_sys::AccessShareLock)
     }
 
-    fn to_lock(name: &CStr) -> Open {
+    fn to_lock(name: &'static CStr) -> Open {
         Open::by_name(name, pg_sys::RowShareLock)
     }
 
-    fn to_write(name: &CStr) -> Open {
+    fn to_write(name: &'static CStr) -> Open {
         Open::by_name(name, pg_sys::RowExclusiveLock)
     }
 
     /// The table that has the name once the lock is held.
-    fn by_name(name: &CStr, lock: u32) -> Open {
-        // SAFETY: raises an error where there is no such table; the names are only read.
-        unsafe {
-            let name = pg_sys::makeRangeVar(c"topup".as_ptr().cast_mut(), name.as_ptr().cast_mut(), -1);
-            Open(PgRelation::from_pg_owned(pg_sys::table_openrv(name, lock as LOCKMODE)))
+    fn by_name(name: &'static CStr, lock: u32) -> Open {
+        let (lock, none) = (lock as LOCKMODE, pg_sys::NoLock as LOCKMODE);
+        let changes = cache::relation_changes();
+        if let Some(known) = cache::table(name) {
+            // SAFETY: whoever locks hears what has changed by then. If nothing has, the table is there, and has the name.
+            unsafe {
+                pg_sys::LockRelationOid(known, lock);
+                if cache::relation_changes() == changes {
+                    return Open(PgRelation::from_pg_owned(pg_sys::relation_open(known, none)));
+                }
+                pg_sys::UnlockRelationOid(known, lock);
+            }
         }
+        // SAFETY: raises an error where there is no such table; the names are only read.
+        let table = unsafe {
+            let name = pg_sys::makeRangeVar(c"topup".as_ptr().cast_mut(), name.as_ptr().cast_mut(), -1);
+            PgRelation::from_pg_owned(pg_sys::table_openrv(name, lock))
+        };
+        cache::keep_table(name, table.oid());
+        Open(table)
     }
 
     /// Postgres's own description of it.
@@ -58,25 +74,25 @@ impl Open {
         self.0.tuple_desc()
     }
 
-    fn column(&self, name: &str) -> Column {
-        let [column] = self.columns_named(&[name]);
-        column
-    }
-
     /// Columns, found soonest in the order in which the table has them.
     fn columns_named<const N: usize>(&self, names: &[&str; N]) -> [Column; N] {
-        let columns = self.columns();
         let mut next = 0;
         names.map(|name| {
-            let mut all = (next..columns.len()).chain(0..next);
-            let found = all.find_map(|position| {
-                let column = columns.get(position).filter(|column| is_named(column, name))?;
-                Some(Column { position, type_oid: column.atttypid, type_mod: column.atttypmod })
-            });
-            let column = found.unwrap_or_else(|| pgrx::error!("there is no column {name}"));
+            let column = self.column_from(next, name);
             next = column.position + 1;
             column
         })
+    }
+
+    /// A column, looked for from a position on, and then before it.
+    fn column_from(&self, first: usize, name: &str) -> Column {
+        let columns = self.columns();
+        let mut all = (first..columns.len()).chain(0..first);
+        let found = all.find_map(|position| {
+            let column = columns.get(position).filter(|column| is_named(column, name))?;
+            Some(Column { position, type_oid: column.atttypid, type_mod: column.atttypmod })
+        });
+        found.unwrap_or_else(|| pgrx::error!("there is no column {name}"))
     }
 
     /// Whether its rows are in it alone, and for all to see: not where it has parts, heirs or row security.

@@ -1,5 +1,6 @@
 //! One row, found by a unique index; read, or locked and changed.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 use std::ops::Deref;
 
@@ -34,13 +35,19 @@ pub enum By {
 pub struct Row {
     slot: *mut pg_sys::TupleTableSlot,
     table: Open,
+    /// Where the next column is looked for first.
+    next: Cell<usize>,
 }
 
 /// A row that is locked until the transaction ends, as the last transaction before has left it.
 pub struct LockedRow(Row);
 
+/// Where a row is that this transaction has locked.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(pg_sys::ItemPointerData);
+
 /// Finds the row of a key, as the active snapshot sees it.
-pub fn find(name: &CStr, by: By, key: &[Value]) -> Found<Row> {
+pub fn find(name: &'static CStr, by: By, key: &[Value]) -> Found<Row> {
     let table = Open::to_read(name);
     if !table.is_plain() {
         return Found::ByStatement;
@@ -54,7 +61,21 @@ pub fn find(name: &CStr, by: By, key: &[Value]) -> Found<Row> {
 }
 
 /// Locks the row of a primary key, once those who have it locked are done: `select for update`.
-pub fn lock(name: &CStr, key: &[Value]) -> Found<LockedRow> {
+pub fn lock(name: &'static CStr, key: &[Value]) -> Found<LockedRow> {
+    latest(name, key, Row::lock)
+}
+
+/// The row of a primary key that everybody who changes it has locked together with another one: [`lock`] for who holds that.
+pub fn lock_along(name: &'static CStr, key: &[Value]) -> Found<LockedRow> {
+    latest(name, key, |_, _| pg_sys::TM_Result::TM_Ok)
+}
+
+/// The row of a primary key as it is by now, once `take` has got it.
+fn latest(
+    name: &'static CStr,
+    key: &[Value],
+    take: fn(&Row, pg_sys::Snapshot) -> pg_sys::TM_Result::Type,
+) -> Found<LockedRow> {
     let table = Open::to_lock(name);
     if has_one_snapshot() || !table.takes_rows(Change::Update) {
         return Found::ByStatement;
@@ -69,7 +90,7 @@ pub fn lock(name: &CStr, key: &[Value]) -> Found<LockedRow> {
     let search = Search::begin(&row, By::PrimaryKey, key);
     let found = loop {
         // SAFETY: what is committed by now.
-        match search.run(unsafe { pg_sys::GetLatestSnapshot() }, |snapshot| row.lock(snapshot)) {
+        match search.run(unsafe { pg_sys::GetLatestSnapshot() }, |snapshot| take(&row, snapshot)) {
             None => break false,
             Some(pg_sys::TM_Result::TM_Ok) => break true,
             // It has gone, or moved, while it was waited for.
@@ -79,6 +100,19 @@ pub fn lock(name: &CStr, key: &[Value]) -> Found<LockedRow> {
     };
     search.end();
     if found { Found::Row(LockedRow(row)) } else { Found::NoRow }
+}
+
+/// The row that this transaction has locked at a place: [`lock`] without a search. None where it was changed since then, and
+/// so is elsewhere.
+pub fn locked_at(name: &'static CStr, Place(mut place): Place) -> Option<LockedRow> {
+    let row = Row::of(Open::to_lock(name));
+    // SAFETY: the table is open and the slot is one of its kind. A row that is locked stays where it is.
+    let is_there = row.table.takes_rows(Change::Update)
+        && unsafe {
+            let snapshot = &raw mut pg_sys::SnapshotSelfData;
+            pg_sys::table_tuple_fetch_row_version(row.table.as_ptr(), &mut place, snapshot, row.slot)
+        };
+    is_there.then_some(LockedRow(row))
 }
 
 fn has_one_snapshot() -> bool {
@@ -141,7 +175,7 @@ impl Row {
             let columns = (*table.as_ptr()).rd_att;
             pg_sys::MakeSingleTupleTableSlot(columns, pg_sys::table_slot_callbacks(table.as_ptr()))
         };
-        Row { slot, table }
+        Row { slot, table, next: Cell::new(0) }
     }
 
     /// Locks the latest version of the row that was found.
@@ -164,6 +198,13 @@ impl Row {
         }
     }
 
+    /// Found soonest after the one before it.
+    fn column(&self, name: &str) -> Column {
+        let column = self.table.column_from(self.next.get(), name);
+        self.next.set(column.position + 1);
+        column
+    }
+
     fn datum(&self, column: &Column) -> Option<Datum> {
         let mut is_null = false;
         // SAFETY: the slot holds a row of the table.
@@ -173,7 +214,7 @@ impl Row {
 
     /// What a column holds; none where it is null.
     pub fn maybe<T: FromDatum + IntoDatum>(&self, name: &str) -> DbResult<Option<T>> {
-        let column = self.table.column(name);
+        let column = self.column(name);
         if !T::is_compatible_with(column.type_oid) {
             return Err(SpiError::InvalidPosition);
         }
@@ -189,12 +230,12 @@ impl Row {
     }
 
     pub fn is_null(&self, name: &str) -> bool {
-        self.datum(&self.table.column(name)).is_none()
+        self.datum(&self.column(name)).is_none()
     }
 
     /// What a column holds, as its type writes it; none where it is null.
     pub fn text(&self, name: &str) -> Option<String> {
-        let column = self.table.column(name);
+        let column = self.column(name);
         self.datum(&column).map(|datum| column.write(datum))
     }
 
@@ -235,6 +276,11 @@ impl Deref for LockedRow {
 }
 
 impl LockedRow {
+    pub fn place(&self) -> Place {
+        // SAFETY: the slot holds a row of the table.
+        Place(unsafe { (*self.slot).tts_tid })
+    }
+
     /// Gives columns other values.
     pub fn update(self, changes: &[(&str, Value)]) {
         // SAFETY: as every statement that writes does.
@@ -254,7 +300,7 @@ impl LockedRow {
                 nulls.copy_from_slice(std::slice::from_raw_parts((*old).tts_isnull, nulls.len()));
             }
             for (name, value) in changes {
-                let column = self.table.column(name);
+                let column = self.column(name);
                 let datum = value.datum(&column);
                 nulls[column.position] = datum.is_none();
                 values[column.position] = datum.unwrap_or(Datum::from(0));

@@ -58,9 +58,13 @@ enum Next {
 const NOTE: &str = "
     with config as (
         update topup.auto_top_up set due_at = $3, not_before = case when $4 then null else not_before end
-         where tenant_id = $1 and account_id = $2 returning threshold)
-    update topup.balance b set auto_top_up_below = case when $4 then c.threshold end
-      from config c where b.tenant_id = $1 and b.account_id = $2";
+         where tenant_id = $1 and account_id = $2 returning threshold),
+    watched as (
+        update topup.balance b set auto_top_up_below = case when $4 then c.threshold end
+          from config c where b.tenant_id = $1 and b.account_id = $2
+        returning b.tenant_id, b.account_id, b.balance < b.auto_top_up_below as is_low)
+    insert into topup.low_account (tenant_id, account_id)
+    select tenant_id, account_id from watched where is_low on conflict do nothing";
 
 /// Watches the account of an auto top-up whose row is locked. If it is below its threshold already, the end of this
 /// transaction fires.
