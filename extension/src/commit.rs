@@ -9,6 +9,9 @@
 //! reads, or replies before its commit, could tell of it earlier. The last writer of the wallet's row says what must be
 //! on disk first: every transaction that is given back early has written that row, and those before it were on disk or
 //! in the log before it. [`before_reply`] and [`under_lock`] wait for that.
+//!
+//! An asynchronous commit may wake Postgres's log writer, which then competes with the sends: a wallet that nobody waits for
+//! is kept until its send is on disk.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -24,11 +27,16 @@ use crate::settings;
 /// No place in the log.
 const NOWHERE: XLogRecPtr = 0;
 
+/// A wallet is busy if its last writer is among so many transactions: others may be waiting for it.
+const BUSY_WITHIN: u32 = 100;
+
 const OFF: c_int = pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as c_int;
 
 thread_local! {
     /// Where the log of this transaction ended after its last send, if it has done nothing but sends that moved a wallet.
     static SENDS_END: Cell<XLogRecPtr> = const { Cell::new(NOWHERE) };
+    /// Whether this transaction has locked an account that is busy.
+    static IS_BUSY: Cell<bool> = const { Cell::new(false) };
     /// The session's own `synchronous_commit`, while it is another.
     static OWN: Cell<Option<c_int>> = const { Cell::new(None) };
 }
@@ -87,20 +95,26 @@ unsafe extern "C-unwind" fn at_end(event: pg_sys::XactEvent::Type, _arg: *mut c_
             if restore() {
                 flush_in_the_end();
             }
-            SENDS_END.set(NOWHERE);
+            begin_anew();
         }
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             restore();
-            SENDS_END.set(NOWHERE);
+            begin_anew();
         }
         _ => {}
     }
 }
 
-/// Whether the transaction that is about to commit gives its locks back early: it did nothing but sends, the session
-/// waits for its commits, and no standby is waited for.
+fn begin_anew() {
+    SENDS_END.set(NOWHERE);
+    IS_BUSY.set(false);
+}
+
+/// Whether the transaction that is about to commit gives its locks back early: it did nothing but sends, of a wallet that
+/// is busy, the session waits for its commits, and no standby is waited for.
 fn releases_early() -> bool {
-    SENDS_END.get() != NOWHERE
+    IS_BUSY.get()
+        && SENDS_END.get() != NOWHERE
         && SENDS_END.get() == log_end()
         && settings::early_lock_release()
         && synchronous_commit() > OFF
@@ -169,9 +183,19 @@ fn all_is_on_disk() -> bool {
 /// Told of each account that is locked, and of who wrote its row: whatever this transaction writes there itself hides
 /// that, and its reply may come before its commit.
 pub fn under_lock(writer: TransactionId) {
+    if is_recent(writer) {
+        IS_BUSY.set(true);
+    }
     if synchronous_commit() > OFF && replies_before_commit() {
         flush_commit_of(writer);
     }
+}
+
+/// Whether one of the last transactions before this one is meant.
+fn is_recent(id: TransactionId) -> bool {
+    // SAFETY: reads variables that only this backend has.
+    let own = unsafe { pg_sys::GetTopTransactionIdIfAny() };
+    (1..=BUSY_WITHIN).contains(&own.into_inner().wrapping_sub(id.into_inner()))
 }
 
 /// Whether what is answered now is known before this transaction commits: it is a block, or a pipeline of statements.

@@ -46,7 +46,7 @@ pub fn define() {
     );
     GucRegistry::define_bool_guc(
         c"topup.early_lock_release",
-        c"Lets the next send of a wallet go on while the one before it is written to disk.",
+        c"Lets the next send of a busy wallet go on while the one before it is written to disk.",
         c"Replies wait for the disk either way.",
         &EARLY_LOCK_RELEASE,
         GucContext::Suset,

@@ -278,6 +278,17 @@ async fn only_what_does_nothing_but_send_is_given_back_early() {
     slow.sends_late("a send that costs nothing leaves the wallet's row as it was", "", SEND).await;
 }
 
+/// More transactions than lie between two sends of a wallet that is busy.
+const OTHERS: &str = "do $$ begin for i in 1..200 loop perform txid_current(); commit; end loop; end $$";
+
+#[tokio::test]
+async fn a_wallet_that_was_left_alone_is_kept_until_its_send_is_on_disk() {
+    let slow = Slow::open().await;
+    slow.sends_late("a wallet that was left alone", OTHERS, SEND).await;
+    slow.send_early(SEND).await.sending.await.unwrap();
+    slow.database.check().await;
+}
+
 #[tokio::test]
 async fn nothing_is_given_back_early_where_a_standby_is_waited_for() {
     let slow = Slow::open().await;
