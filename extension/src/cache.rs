@@ -1,7 +1,6 @@
-//! What nearly every call reads and few change, kept for the session: callers, platforms, and which tables have the names by
-//! which they are opened. Whoever changes such a row announces it by Postgres's own invalidation messages (sql/cache.sql), as
-//! changes of roles and rights are, and Postgres those of tables: a call that begins after the change has committed never
-//! sees what was before.
+//! What nearly every call reads and few change, kept for the session: callers, and platforms. Whoever changes such a row
+//! announces it by Postgres's own invalidation messages (sql/cache.sql), as changes of roles and rights are: a call that
+//! begins after the change has committed never sees what was before.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,7 +27,6 @@ thread_local! {
     static LISTENS: Cell<bool> = const { Cell::new(false) };
     /// Rises with each announcement of any relation.
     static RELATION_CHANGES: Cell<u64> = const { Cell::new(0) };
-    static TABLES: RefCell<Tables> = const { RefCell::new(Tables { changes: 0, known: Vec::new() }) };
 }
 
 /// Rows by what they are found by, as they were in a generation.
@@ -76,34 +74,10 @@ impl<K: Eq + Hash, V> Cache<K, V> {
     }
 }
 
-/// Tables by the constants that name them, as they were after so many changes. They are few.
-struct Tables {
-    changes: u64,
-    known: Vec<(&'static CStr, Oid)>,
-}
-
 /// How many changes of relations this session has heard of.
 pub fn relation_changes() -> u64 {
-    RELATION_CHANGES.get()
-}
-
-/// The table of a name, if it was kept and no relation has changed since: to look it up costs as much as to insert a row.
-pub fn table(name: &'static CStr) -> Option<Oid> {
-    TABLES.with_borrow(|tables| {
-        let mut known = tables.known.iter().filter(|_| tables.changes == relation_changes());
-        known.find(|(other, _)| std::ptr::eq(*other, name)).map(|(_, table)| *table)
-    })
-}
-
-/// Keeps which table has a name. It is locked, so that the name is its own for now.
-pub fn keep_table(name: &'static CStr, table: Oid) {
     register();
-    TABLES.with_borrow_mut(|tables| {
-        if tables.changes != relation_changes() {
-            *tables = Tables { changes: relation_changes(), known: Vec::new() };
-        }
-        tables.known.push((name, table));
-    });
+    RELATION_CHANGES.get()
 }
 
 /// Has Postgres tell of changes from now on.

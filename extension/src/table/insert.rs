@@ -26,8 +26,8 @@ impl<const N: usize> Table<N> {
             return Ok(());
         }
         let table = Open::to_write(self.name);
-        let columns = table.columns_named(&self.columns);
-        if table.takes_rows(Change::Insert) && !table.fills_others(&columns) {
+        let columns = self.columns.map(|name| table.column(name));
+        if table.takes_rows(&columns) {
             table.put(&columns, rows);
             return Ok(());
         }
@@ -56,6 +56,12 @@ impl<const N: usize> Table<N> {
 }
 
 impl Open {
+    /// Whether rows with these columns may be put into it without a statement.
+    fn takes_rows(&self, columns: &[Column]) -> bool {
+        let takes = || self.expects_rows(Change::Insert) && !self.fills_others(columns);
+        self.grants(pg_sys::ACL_INSERT) && *self.known.takes_rows.get_or_init(takes)
+    }
+
     /// Whether columns that are not given would fill themselves, or a domain has a say in what they hold.
     fn fills_others(&self, given: &[Column]) -> bool {
         let columns = self.columns();

@@ -3,10 +3,12 @@
 //! than that is written by statements.
 
 mod insert;
+mod known;
 mod row;
 mod value;
 
 use std::ffi::{CStr, CString};
+use std::rc::Rc;
 
 use pgrx::memcxt::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
@@ -14,13 +16,18 @@ use pgrx::{PgList, PgRelation, PgTupleDesc};
 
 use crate::cache;
 
+use known::Known;
+
 pub use insert::{NewRow, Table};
 pub use row::{By, Found, LockedRow, Place, Row, find, lock, lock_along, locked_at};
 pub use value::Value;
 pub(crate) use value::row;
 
 /// A table of schema topup that is open. Its lock stays until the transaction ends, as after a statement.
-pub struct Open(PgRelation);
+pub struct Open {
+    relation: PgRelation,
+    known: Rc<Known>,
+}
 
 /// How a table is written.
 #[derive(Clone, Copy, PartialEq)]
@@ -46,53 +53,43 @@ impl Open {
     fn by_name(name: &'static CStr, lock: u32) -> Open {
         let (lock, none) = (lock as LOCKMODE, pg_sys::NoLock as LOCKMODE);
         let changes = cache::relation_changes();
-        if let Some(known) = cache::table(name) {
+        if let Some(known) = known::find(name, changes) {
             // SAFETY: whoever locks hears what has changed by then. If nothing has, the table is there, and has the name.
             unsafe {
-                pg_sys::LockRelationOid(known, lock);
+                pg_sys::LockRelationOid(known.id, lock);
                 if cache::relation_changes() == changes {
-                    return Open(PgRelation::from_pg_owned(pg_sys::relation_open(known, none)));
+                    let relation = PgRelation::from_pg_owned(pg_sys::relation_open(known.id, none));
+                    return Open { relation, known };
                 }
-                pg_sys::UnlockRelationOid(known, lock);
+                pg_sys::UnlockRelationOid(known.id, lock);
             }
         }
         // SAFETY: raises an error where there is no such table; the names are only read.
-        let table = unsafe {
+        let relation = unsafe {
             let name = pg_sys::makeRangeVar(c"topup".as_ptr().cast_mut(), name.as_ptr().cast_mut(), -1);
             PgRelation::from_pg_owned(pg_sys::table_openrv(name, lock))
         };
-        cache::keep_table(name, table.oid());
-        Open(table)
+        let known = known::keep(name, relation.oid());
+        Open { relation, known }
     }
 
     /// Postgres's own description of it.
     pub fn as_ptr(&self) -> pg_sys::Relation {
-        self.0.as_ptr()
+        self.relation.as_ptr()
     }
 
     pub fn columns(&self) -> PgTupleDesc<'_> {
-        self.0.tuple_desc()
+        self.relation.tuple_desc()
     }
 
-    /// Columns, found soonest in the order in which the table has them.
-    fn columns_named<const N: usize>(&self, names: &[&str; N]) -> [Column; N] {
-        let mut next = 0;
-        names.map(|name| {
-            let column = self.column_from(next, name);
-            next = column.position + 1;
-            column
+    fn column(&self, name: &'static str) -> Column {
+        self.known.column(name, || {
+            let columns = self.columns();
+            let mut all = columns.iter().enumerate();
+            let found = all.find(|(_, column)| !column.attisdropped && column.name() == name);
+            let (position, column) = found.unwrap_or_else(|| pgrx::error!("there is no column {name}"));
+            Column { position, type_oid: column.atttypid, type_mod: column.atttypmod }
         })
-    }
-
-    /// A column, looked for from a position on, and then before it.
-    fn column_from(&self, first: usize, name: &str) -> Column {
-        let columns = self.columns();
-        let mut all = (first..columns.len()).chain(0..first);
-        let found = all.find_map(|position| {
-            let column = columns.get(position).filter(|column| is_named(column, name))?;
-            Some(Column { position, type_oid: column.atttypid, type_mod: column.atttypmod })
-        });
-        found.unwrap_or_else(|| pgrx::error!("there is no column {name}"))
     }
 
     /// Whether its rows are in it alone, and for all to see: not where it has parts, heirs or row security.
@@ -102,27 +99,28 @@ impl Open {
         class.relkind == pg_sys::RELKIND_RELATION as i8 && !class.relhassubclass && !class.relrowsecurity
     }
 
+    /// Whether rows may be changed without a statement.
+    fn takes_changes(&self) -> bool {
+        self.grants(pg_sys::ACL_UPDATE)
+            && *self.known.takes_changes.get_or_init(|| self.expects_rows(Change::Update))
+    }
+
     /// Whether rows are all that the table expects: not where rules, row security or triggers expect statements, where
     /// rows go to its parts, or where Citus has spread it (and watches for truncation).
-    fn takes_rows(&self, change: Change) -> bool {
+    fn expects_rows(&self, change: Change) -> bool {
         // SAFETY: the table is open, and what describes it stays where it is.
-        let table = unsafe { &*self.as_ptr() };
-        let right = if change == Change::Insert { pg_sys::ACL_INSERT } else { pg_sys::ACL_UPDATE };
-        // SAFETY: asks the catalog for the rights of the role that this runs as.
-        let may = unsafe { pg_sys::pg_class_aclcheck(table.rd_id, pg_sys::GetUserId(), right) };
+        let (table, triggers) = unsafe { (&*self.as_ptr(), (*self.as_ptr()).trigdesc.as_ref()) };
         self.is_plain()
             && table.rd_rules.is_null()
-            // SAFETY: as above.
-            && !unsafe { table.trigdesc.as_ref() }.is_some_and(|triggers| expect_statements(triggers, change))
-            && may == pg_sys::AclResult::ACLCHECK_OK
+            && !triggers.is_some_and(|triggers| expect_statements(triggers, change))
     }
-}
 
-/// Byte by byte, since every row that is written asks for a dozen.
-fn is_named(column: &pg_sys::FormData_pg_attribute, name: &str) -> bool {
-    let bytes = &column.attname.data;
-    bytes.get(name.len()) == Some(&0)
-        && bytes.iter().zip(name.bytes()).all(|(byte, other)| *byte as u8 == other)
+    /// Whether the role that this runs as has a right.
+    fn grants(&self, right: u32) -> bool {
+        // SAFETY: asks the catalog.
+        let may = unsafe { pg_sys::pg_class_aclcheck(self.known.id, pg_sys::GetUserId(), right) };
+        may == pg_sys::AclResult::ACLCHECK_OK
+    }
 }
 
 /// Whether some of a table's triggers fire for statements, or for the columns that a statement names.
@@ -149,6 +147,7 @@ fn expect_statements(triggers: &pg_sys::TriggerDesc, change: Change) -> bool {
 }
 
 /// A column as its table has it.
+#[derive(Clone, Copy)]
 struct Column {
     /// Counts from 0.
     position: usize,

@@ -1,6 +1,5 @@
 //! One row, found by a unique index; read, or locked and changed.
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 use std::ops::Deref;
 
@@ -9,7 +8,7 @@ use pgrx::spi::SpiError;
 use pgrx::{FromDatum, IntoDatum};
 
 use super::value::Value;
-use super::{Change, Column, Open, Writer};
+use super::{Column, Open, Writer};
 use crate::amount::Amount;
 use crate::db::DbResult;
 
@@ -35,8 +34,6 @@ pub enum By {
 pub struct Row {
     slot: *mut pg_sys::TupleTableSlot,
     table: Open,
-    /// Where the next column is looked for first.
-    next: Cell<usize>,
 }
 
 /// A row that is locked until the transaction ends, as the last transaction before has left it.
@@ -77,7 +74,7 @@ fn latest(
     take: fn(&Row, pg_sys::Snapshot) -> pg_sys::TM_Result::Type,
 ) -> Found<LockedRow> {
     let table = Open::to_lock(name);
-    if has_one_snapshot() || !table.takes_rows(Change::Update) {
+    if has_one_snapshot() || !table.takes_changes() {
         return Found::ByStatement;
     }
     // SAFETY: raises an error where nothing may be locked. What the transaction reads later is read with snapshots of its
@@ -107,7 +104,7 @@ fn latest(
 pub fn locked_at(name: &'static CStr, Place(mut place): Place) -> Option<LockedRow> {
     let row = Row::of(Open::to_lock(name));
     // SAFETY: the table is open and the slot is one of its kind. A row that is locked stays where it is.
-    let is_there = row.table.takes_rows(Change::Update)
+    let is_there = row.table.takes_changes()
         && unsafe {
             let snapshot = &raw mut pg_sys::SnapshotSelfData;
             pg_sys::table_tuple_fetch_row_version(row.table.as_ptr(), &mut place, snapshot, row.slot)
@@ -175,7 +172,7 @@ impl Row {
             let columns = (*table.as_ptr()).rd_att;
             pg_sys::MakeSingleTupleTableSlot(columns, pg_sys::table_slot_callbacks(table.as_ptr()))
         };
-        Row { slot, table, next: Cell::new(0) }
+        Row { slot, table }
     }
 
     /// Locks the latest version of the row that was found.
@@ -198,13 +195,6 @@ impl Row {
         }
     }
 
-    /// Found soonest after the one before it.
-    fn column(&self, name: &str) -> Column {
-        let column = self.table.column_from(self.next.get(), name);
-        self.next.set(column.position + 1);
-        column
-    }
-
     fn datum(&self, column: &Column) -> Option<Datum> {
         let mut is_null = false;
         // SAFETY: the slot holds a row of the table.
@@ -213,8 +203,8 @@ impl Row {
     }
 
     /// What a column holds; none where it is null.
-    pub fn maybe<T: FromDatum + IntoDatum>(&self, name: &str) -> DbResult<Option<T>> {
-        let column = self.column(name);
+    pub fn maybe<T: FromDatum + IntoDatum>(&self, name: &'static str) -> DbResult<Option<T>> {
+        let column = self.table.column(name);
         if !T::is_compatible_with(column.type_oid) {
             return Err(SpiError::InvalidPosition);
         }
@@ -225,28 +215,28 @@ impl Row {
     }
 
     /// What a column holds that is never null.
-    pub fn get<T: FromDatum + IntoDatum>(&self, name: &str) -> DbResult<T> {
+    pub fn get<T: FromDatum + IntoDatum>(&self, name: &'static str) -> DbResult<T> {
         self.maybe(name)?.ok_or(SpiError::InvalidPosition)
     }
 
-    pub fn is_null(&self, name: &str) -> bool {
-        self.datum(&self.column(name)).is_none()
+    pub fn is_null(&self, name: &'static str) -> bool {
+        self.datum(&self.table.column(name)).is_none()
     }
 
     /// What a column holds, as its type writes it; none where it is null.
-    pub fn text(&self, name: &str) -> Option<String> {
-        let column = self.column(name);
+    pub fn text(&self, name: &'static str) -> Option<String> {
+        let column = self.table.column(name);
         self.datum(&column).map(|datum| column.write(datum))
     }
 
     /// An amount; none where it is null.
-    pub fn maybe_amount(&self, name: &str) -> DbResult<Option<Amount>> {
+    pub fn maybe_amount(&self, name: &'static str) -> DbResult<Option<Amount>> {
         let amount = self.text(name).map(|text| text.parse());
         amount.transpose().map_err(|_| SpiError::InvalidPosition)
     }
 
     /// An amount that is never null.
-    pub fn amount(&self, name: &str) -> DbResult<Amount> {
+    pub fn amount(&self, name: &'static str) -> DbResult<Amount> {
         self.maybe_amount(name)?.ok_or(SpiError::InvalidPosition)
     }
 
@@ -282,7 +272,7 @@ impl LockedRow {
     }
 
     /// Gives columns other values.
-    pub fn update(self, changes: &[(&str, Value)]) {
+    pub fn update(self, changes: &[(&'static str, Value)]) {
         // SAFETY: as every statement that writes does.
         unsafe {
             pg_sys::LockRelationOid(
@@ -300,7 +290,7 @@ impl LockedRow {
                 nulls.copy_from_slice(std::slice::from_raw_parts((*old).tts_isnull, nulls.len()));
             }
             for (name, value) in changes {
-                let column = self.column(name);
+                let column = self.table.column(name);
                 let datum = value.datum(&column);
                 nulls[column.position] = datum.is_none();
                 values[column.position] = datum.unwrap_or(Datum::from(0));
