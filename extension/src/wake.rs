@@ -1,8 +1,6 @@
 //! Waking a worker that sleeps. NOTIFY takes a lock that all commits share, hence only where one does.
 
-use std::cell::Cell;
 use std::num::NonZeroUsize;
-use std::time::{self, Duration};
 
 use pgrx::htup::heap_getattr;
 use pgrx::prelude::*;
@@ -16,14 +14,6 @@ const CHANNEL: &str = "topup_effects";
 /// sleeps_until of topup.sleeper.
 const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
-/// So long nobody is looked for again once all were awake: who lies down goes on looking for work for a second
-/// (`DROWSY_AFTER` of the worker), on account of transactions that are under way then.
-const AWAKE_FOR: Duration = Duration::from_millis(100);
-
-thread_local! {
-    static AWAKE_UNTIL: Cell<Option<time::Instant>> = const { Cell::new(None) };
-}
-
 /// There is work once this transaction commits: a worker that sleeps by then is told.
 pub fn workers() {
     if is_any_asleep() {
@@ -33,18 +23,8 @@ pub fn workers() {
     }
 }
 
+/// Read without a statement, as every send that is told to an endpoint asks.
 fn is_any_asleep() -> bool {
-    let now = time::Instant::now();
-    if AWAKE_UNTIL.get().is_some_and(|until| now < until) {
-        return false;
-    }
-    let is_found = finds_sleeper();
-    AWAKE_UNTIL.set((!is_found).then(|| now + AWAKE_FOR));
-    is_found
-}
-
-/// Read without a statement, as sends that are told to an endpoint ask.
-fn finds_sleeper() -> bool {
     let table = Open::to_read(c"sleeper");
     if !table.is_plain() {
         // To be told without need does no harm.

@@ -151,6 +151,10 @@ async fn sends_of_one_wallet_do_not_wait_for_one_anothers_disk() {
         for _ in 0..SENDERS {
             sessions.push(slow.app().await);
         }
+        // A session's first call takes long, and would leave the disk time for each send.
+        for session in &sessions {
+            assert_eq!(call(session, "topup.balance()").await["code"], 1000);
+        }
         let mut sends = JoinSet::new();
         for session in sessions {
             sends.spawn(async move { call(&session, "topup.send('claude', 100)").await });
@@ -158,7 +162,7 @@ async fn sends_of_one_wallet_do_not_wait_for_one_anothers_disk() {
         let replies = sends.join_all().await;
         assert!(replies.iter().all(|reply| reply["code"] == 1001), "{replies:?}");
         let syncs = slow.syncs().await - before;
-        assert_eq!(syncs < i64::from(SENDERS) / 2, share, "{setting}: {syncs} syncs");
+        assert_eq!(syncs < i64::from(SENDERS) * 3 / 4, share, "{setting}: {syncs} syncs");
     }
     slow.database.check().await;
 }
