@@ -191,11 +191,12 @@ pub fn under_lock(writer: TransactionId) {
     }
 }
 
-/// Whether one of the last transactions before this one is meant.
+/// Whether one of the last transactions is meant. It may be younger than this one, which has its id before it waits.
 fn is_recent(id: TransactionId) -> bool {
     // SAFETY: reads variables that only this backend has.
     let own = unsafe { pg_sys::GetTopTransactionIdIfAny() };
-    (1..=BUSY_WITHIN).contains(&own.into_inner().wrapping_sub(id.into_inner()))
+    let age = own.into_inner().wrapping_sub(id.into_inner()).cast_signed();
+    age != 0 && age.unsigned_abs() <= BUSY_WITHIN
 }
 
 /// Whether what is answered now is known before this transaction commits: it is a block, or a pipeline of statements.
