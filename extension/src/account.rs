@@ -6,6 +6,7 @@ use uuid::{Builder, Uuid};
 
 use crate::book::{Book, Environment};
 use crate::db::{self, DbResult, Row, args};
+use crate::table::{self, By, Found, row};
 
 /// The asset of every price: US dollars.
 pub const USD: &str = "USD";
@@ -122,7 +123,13 @@ const HAS_BALANCE: &str = "select true from topup.balance where tenant_id = $1 a
 /// Whether the customer has an account of that name and asset.
 pub fn customer_has(book: &Book, customer_id: Uuid, name: &str, asset: &str) -> DbResult<bool> {
     let account_id = customer_account_id(customer_id, name, asset);
-    Ok(!db::write(HAS_BALANCE, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty())
+    match table::find_latest(c"balance", By::PrimaryKey, &row![book.tenant_id, account_id]) {
+        Found::Row(_) => Ok(true),
+        Found::NoRow => Ok(false),
+        Found::ByStatement => {
+            Ok(!db::write(HAS_BALANCE, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty())
+        }
+    }
 }
 
 /// The customer's account of that name and asset, opened if it is not there yet.

@@ -1,15 +1,15 @@
 //! Customers: those who receive credit, found by e-mail address or id.
 
-use std::collections::HashMap;
-
 use email_address::{EmailAddress, Options};
 use pg_topup_contract::Code;
+use pgrx::spi::SpiError;
 use uuid::Uuid;
 
 use crate::book::Book;
-use crate::db::{self, DbResult, args};
+use crate::db::{self, DbResult, args, from_pg};
 use crate::id::{self, Kind};
 use crate::reply::{Failure, Refusal};
+use crate::table::{self, By, Found, Value, row};
 
 /// An e-mail address that could be delivered to.
 #[derive(Clone, Debug)]
@@ -97,8 +97,7 @@ fn by_text(book: &Book, statement: &'static str, text: &str) -> DbResult<Vec<Uui
 
 /// The customer with that address, made if absent; its address is its name then.
 pub fn find_or_make(book: &Book, email: &Email) -> DbResult<Uuid> {
-    let find = || by_text(book, FIND_BY_EMAIL, email.as_str()).map(|mut found| found.pop());
-    if let Some(customer_id) = find()? {
+    if let Some(customer_id) = by_email(book, email.as_str())? {
         return Ok(customer_id);
     }
     let name = email.as_str();
@@ -107,19 +106,17 @@ pub fn find_or_make(book: &Book, email: &Email) -> DbResult<Uuid> {
         return Ok(customer_id);
     }
     // Another transaction made it first: ours waited for it and made nothing.
-    find()?.ok_or(pgrx::spi::SpiError::InvalidPosition)
+    by_email(book, email.as_str())?.ok_or(SpiError::InvalidPosition)
 }
 
-const FIND_BY_EMAILS: &str = "
-    select e.email, c.customer_id from unnest($3::text[]) as e (email)
-      join topup.customer c
-        on c.tenant_id = $1 and c.environment = $2::topup.environment and lower(c.email) = lower(e.email)";
-
-/// The customers of those addresses that there are already, each by its address as it is written here.
-pub fn find_many(book: &Book, emails: Vec<String>) -> DbResult<HashMap<String, Uuid>> {
-    let arguments = args![book.tenant_id, book.environment.as_str(), emails];
-    let found = db::write(FIND_BY_EMAILS, arguments, |row| Ok((row.get(1)?, row.uuid(2)?)))?;
-    Ok(found.into_iter().collect())
+/// The customer of an address, if there is one already.
+pub fn by_email(book: &Book, email: &str) -> DbResult<Option<Uuid>> {
+    let key = row![book.tenant_id, book.environment.as_str(), Value::lower(email)];
+    match table::find_latest(c"customer", By::Index(c"customer_email"), &key) {
+        Found::Row(row) => Ok(Some(from_pg(row.get("customer_id")?))),
+        Found::NoRow => Ok(None),
+        Found::ByStatement => Ok(by_text(book, FIND_BY_EMAIL, email)?.pop()),
+    }
 }
 
 const EXISTS: &str = "

@@ -172,7 +172,7 @@ macro_rules! plain_args {
     )* };
 }
 plain_args!(bool, i16, i32, i64, &'a str, &'a [u8], String, pgrx::datum::TimestampWithTimeZone, pgrx::Inet);
-plain_args!(Vec<String>, Vec<i32>, Vec<i64>, Vec<Option<String>>, Vec<pgrx::Uuid>, Vec<i16>, Vec<Vec<u8>>);
+plain_args!(Vec<String>, Vec<i32>, Vec<i64>, Vec<Option<String>>, Vec<pgrx::Uuid>);
 
 impl<'a> IntoArg<'a> for Uuid {
     fn into_arg(self) -> Arg<'a> {

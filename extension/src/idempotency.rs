@@ -1,19 +1,23 @@
 //! A repeated request is one request: the first reply is kept under the caller's key and given again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use pg_topup_contract::Code;
+use pgrx::datum::TimestampWithTimeZone;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::book::Book;
-use crate::db::{self, DbResult, args};
+use crate::db::{self, DbResult, Row, args};
+use crate::instant::Instant;
 use crate::ledger;
 use crate::reply::{Failure, Refusal, Rendered};
+use crate::table::{self, By, Found, Table, row};
 
 const KEY_LENGTH_MAX: usize = 255;
-/// How long replies are kept that are not kept for good: 24 hours.
-const KEPT_S: i32 = 86_400;
+/// How long replies are kept that are not kept for good.
+const KEPT: Duration = Duration::from_hours(24);
 
 /// How long the reply to a keyed request is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,22 +56,35 @@ impl Namespace {
 }
 
 const FIND: &str = "
-    select asked.key, kept.request_hash, kept.http_status, kept.reply
-      from unnest($4::text[]) as asked (key)
-     cross join lateral (
-           select i.request_hash, i.http_status, i.reply from topup.idempotency i
-            where i.tenant_id = $1 and i.environment = $2::topup.environment and i.namespace = $3 and i.key = asked.key
-              and (i.expires_at is null or i.expires_at > now()) limit 1) kept";
+    select request_hash, http_status, reply from topup.idempotency
+     where tenant_id = $1 and environment = $2::topup.environment and namespace = $3 and key = $4
+       and (expires_at is null or expires_at > now())";
 
-const KEEP: &str = "
+const REPLIES: Table<8> = Table {
+    name: c"idempotency",
+    columns: [
+        "tenant_id",
+        "environment",
+        "namespace",
+        "key",
+        "request_hash",
+        "http_status",
+        "reply",
+        "expires_at",
+    ],
+};
+
+const REPLACE: &str = "
     insert into topup.idempotency (tenant_id, environment, namespace, key, request_hash, http_status, reply, expires_at)
-    select $1, $2::topup.environment, $3, k.key, k.request_hash, k.http_status, k.reply, now() + make_interval(secs => $8)
-      from unnest($4::text[], $5::bytea[], $6::smallint[], $7::text[]) as k (key, request_hash, http_status, reply)
+    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, $8)
     on conflict (tenant_id, environment, namespace, key) do update
        set request_hash = excluded.request_hash, http_status = excluded.http_status, reply = excluded.reply,
            expires_at = excluded.expires_at
      where topup.idempotency.expires_at <= now()
     returning true";
+
+/// What tells a request from another.
+pub type Fingerprint = [u8; 32];
 
 /// The first replies under keys of one namespace: those that are kept, and those that are to be.
 pub struct Replies {
@@ -75,31 +92,40 @@ pub struct Replies {
     known: HashMap<String, (Vec<u8>, Rendered)>,
     /// Keys that are not written yet, in order.
     new: Vec<String>,
+    /// Keys that may have a row whose time is over.
+    used: HashSet<String>,
 }
 
 impl Replies {
     /// None yet.
     pub fn of(namespace: Namespace) -> Replies {
-        Replies { namespace, known: HashMap::new(), new: Vec::new() }
+        Replies { namespace, known: HashMap::new(), new: Vec::new(), used: HashSet::new() }
     }
 
     /// Reads what is kept under keys. Whoever asks holds the lock in which they queue up.
-    pub fn find(&mut self, book: &Book, keys: Vec<String>) -> DbResult<()> {
-        if keys.is_empty() {
-            return Ok(());
+    pub fn find(&mut self, book: &Book, keys: impl Iterator<Item = String>) -> DbResult<()> {
+        for key in keys {
+            let (environment, namespace) = (book.environment.as_str(), self.namespace.as_str());
+            let place = row![book.tenant_id, environment, namespace, key.clone()];
+            let kept = match table::find_latest(REPLIES.name, By::PrimaryKey, &place) {
+                Found::NoRow => continue,
+                Found::Row(row) => kept(&row)?,
+                Found::ByStatement => {
+                    let arguments = args![book.tenant_id, environment, namespace, key.as_str()];
+                    let kept = |row: &Row| Ok((row.get(1)?, replayed(row.get(2)?, row.get(3)?)));
+                    db::write(FIND, arguments, kept)?.pop()
+                }
+            };
+            match kept {
+                Some(kept) => drop(self.known.insert(key, kept)),
+                None => drop(self.used.insert(key)),
+            }
         }
-        let namespace = self.namespace.as_str();
-        let arguments = args![book.tenant_id, book.environment.as_str(), namespace, keys];
-        let kept = db::write(FIND, arguments, |row| {
-            let reply = Rendered { http_status: row.get(3)?, body: row.get(4)?, replayed: true };
-            Ok((row.get(1)?, (row.get(2)?, reply)))
-        })?;
-        self.known.extend(kept);
         Ok(())
     }
 
     /// The first reply to the same request; a refusal where another was asked for under the key.
-    pub fn first(&self, key: &str, hash: &[u8]) -> Result<Option<Rendered>, Refusal> {
+    pub fn first(&self, key: &str, hash: &Fingerprint) -> Result<Option<Rendered>, Refusal> {
         match self.known.get(key) {
             None => Ok(None),
             Some((kept, reply)) if kept == hash => Ok(Some(reply.clone())),
@@ -111,32 +137,45 @@ impl Replies {
     }
 
     /// Keeps the first reply under a key.
-    pub fn keep(&mut self, key: String, hash: Vec<u8>, reply: &Rendered) {
-        self.known.insert(key.clone(), (hash, Rendered { replayed: true, ..reply.clone() }));
+    pub fn keep(&mut self, key: String, hash: Fingerprint, reply: &Rendered) {
+        self.known.insert(key.clone(), (hash.to_vec(), replayed(reply.http_status, reply.body.clone())));
         self.new.push(key);
     }
 
     /// Writes those that are new.
     pub fn write(&mut self, book: &Book, keeps: Keeps) -> Result<(), Failure> {
-        if self.new.is_empty() {
-            return Ok(());
-        }
-        let keys = std::mem::take(&mut self.new);
-        let (count, mut hashes, mut statuses, mut bodies) = (keys.len(), Vec::new(), Vec::new(), Vec::new());
-        for (hash, reply) in keys.iter().filter_map(|key| self.known.get(key)) {
-            hashes.push(hash.clone());
-            statuses.push(reply.http_status);
-            bodies.push(reply.body.clone());
-        }
+        let expires_at = (keeps == Keeps::ADay).then(|| Instant::of_transaction().plus(KEPT));
         let (tenant_id, environment, namespace) =
             (book.tenant_id, book.environment.as_str(), self.namespace.as_str());
-        let kept_s = (keeps == Keeps::ADay).then_some(KEPT_S);
-        let arguments = args![tenant_id, environment, namespace, keys, hashes, statuses, bodies, kept_s];
-        if db::write(KEEP, arguments, |_| Ok(()))?.len() != count {
-            return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
+        let mut rows = Vec::with_capacity(self.new.len());
+        for key in std::mem::take(&mut self.new) {
+            let Some((hash, reply)) = self.known.get(&key) else { continue };
+            let (hash, status, body) = (hash.clone(), reply.http_status, reply.body.clone());
+            if !self.used.contains(&key) {
+                rows.push(row![tenant_id, environment, namespace, key, hash, status, body, expires_at]);
+                continue;
+            }
+            let hash = hash.as_slice();
+            let arguments = args![tenant_id, environment, namespace, key, hash, status, body, expires_at];
+            if db::write(REPLACE, arguments, |_| Ok(()))?.is_empty() {
+                return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
+            }
         }
-        Ok(())
+        Ok(REPLIES.insert(&rows)?)
     }
+}
+
+/// A kept reply and what tells its request from another; none if its time is over.
+fn kept(row: &table::Row) -> DbResult<Option<(Vec<u8>, Rendered)>> {
+    let expires_at = row.maybe::<TimestampWithTimeZone>("expires_at")?.map(Instant::from);
+    if expires_at.is_some_and(|at| at <= Instant::of_transaction()) {
+        return Ok(None);
+    }
+    Ok(Some((row.get("request_hash")?, replayed(row.get("http_status")?, row.get("reply")?))))
+}
+
+fn replayed(http_status: i16, body: String) -> Rendered {
+    Rendered { http_status, body, replayed: true }
 }
 
 /// What makes repetitions that come at once queue up.
@@ -172,7 +211,7 @@ pub fn once<R: Serialize>(
         }
     }
     let mut replies = Replies::of(namespace);
-    replies.find(book, vec![key.to_owned()])?;
+    replies.find(book, std::iter::once(key.to_owned()))?;
     if let Some(first) = replies.first(key, &hash)? {
         return Ok(first);
     }
@@ -182,13 +221,13 @@ pub fn once<R: Serialize>(
     Ok(reply)
 }
 
-/// What tells a request from another.
-pub fn fingerprint<R: Serialize>(operation: &str, request: &R) -> Result<Vec<u8>, Failure> {
+/// The fingerprint of an operation's request.
+pub fn fingerprint<R: Serialize>(operation: &str, request: &R) -> Result<Fingerprint, Failure> {
     let mut hash = Sha256::new();
     hash.update(operation.as_bytes());
     hash.update([0]);
     hash.update(serde_json::to_vec(request)?);
-    Ok(hash.finalize().to_vec())
+    Ok(hash.finalize().into())
 }
 
 /// Refuses a key that is not 1 to 255 visible ASCII characters.

@@ -31,6 +31,12 @@ impl Instant {
         Instant(unsafe { pg_sys::GetCurrentTimestamp() })
     }
 
+    /// The start of the transaction: SQL's `now()`.
+    pub fn of_transaction() -> Instant {
+        // SAFETY: reads a variable that only this backend has.
+        Instant(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() })
+    }
+
     /// So much later.
     pub fn plus(self, duration: Duration) -> Instant {
         Instant(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))

@@ -162,7 +162,7 @@ async fn sends_of_one_wallet_do_not_wait_for_one_anothers_disk() {
         let replies = sends.join_all().await;
         assert!(replies.iter().all(|reply| reply["code"] == 1001), "{replies:?}");
         let syncs = slow.syncs().await - before;
-        assert_eq!(syncs < i64::from(SENDERS) * 3 / 4, share, "{setting}: {syncs} syncs");
+        assert_eq!(syncs < i64::from(SENDERS) / 2, share, "{setting}: {syncs} syncs");
     }
     slow.database.check().await;
 }

@@ -226,3 +226,39 @@ async fn many_sends_in_a_transaction_leave_nothing_open() {
     }
     database.check().await;
 }
+
+/// A send under a key to an address, and again with the address as somebody else writes it.
+async fn keyed_sends_are_one_customers(admin: &Client, recipient: &str) {
+    let send =
+        |email: &str, key: &str| format!("topup.send('claude', 1000, '{email}', idempotency_key => '{key}')");
+    let (first, second) = (send(recipient, "one"), send(&recipient.to_uppercase(), "another"));
+    let reply = call(admin, &first).await;
+    assert_eq!(reply["code"], 1001);
+    assert_eq!(call(admin, &first).await, reply);
+    assert_eq!(call(admin, &second).await["code"], 1001);
+    assert_eq!(call(admin, &send(recipient, "another")).await["code"], 2006);
+    let customers = format!("select count(*) from topup.customer where lower(email) = lower('{recipient}')");
+    assert_eq!(number(admin, &customers).await, 1, "{recipient}");
+}
+
+#[tokio::test]
+async fn keys_and_recipients_are_found_whatever_has_become_of_their_tables() {
+    let database = Database::new().await;
+    let (admin, key) = (database.admin().await, database.staging_key().await);
+    admin.execute("select set_config('topup.api_key', $1, false)", &[&key]).await.unwrap();
+    let in_parts = "alter table topup.idempotency rename to idempotency_part;
+         create table topup.idempotency (like topup.idempotency_part including all) partition by list (namespace);
+         alter table topup.idempotency attach partition topup.idempotency_part default";
+    let with_row_security = "alter table topup.customer enable row level security;
+         alter table topup.balance enable row level security";
+    for (n, begin) in ["", in_parts, with_row_security].into_iter().enumerate() {
+        for isolation in ["read committed", "repeatable read", "serializable"] {
+            let recipient = format!("ärger-{n}-{}@example.com", isolation.replace(' ', "-"));
+            admin.batch_execute(&format!("begin isolation level {isolation}; {begin}")).await.unwrap();
+            keyed_sends_are_one_customers(&admin, &recipient).await;
+            admin.batch_execute("rollback").await.unwrap();
+        }
+    }
+    keyed_sends_are_one_customers(&admin, "ärger@example.com").await;
+    database.check().await;
+}

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::amount::Amount;
 use crate::book::Book;
-use crate::db::{self, DbResult, args, pg_uuid, rows};
+use crate::db::{self, DbResult, args};
 use crate::instant::Instant;
 use crate::reply::Failure;
 use crate::table::{self, Found, NewRow, Place, Table, row};
@@ -74,18 +74,13 @@ const ENTRY: Table<6> = Table {
 
 pub(super) const BALANCE: &CStr = c"balance";
 
-const MOVE: &str = concat!(
-    "with moved as (
-        update topup.balance b set balance = r.balance::numeric, version = r.version from ",
-    rows!((2, "uuid", "account_id"), (3, "text", "balance"), (4, "bigint", "version")),
-    "    where b.tenant_id = $1 and b.account_id = r.account_id
-        returning b.account_id, b.balance < b.auto_top_up_below as is_low)
-    select account_id from moved where is_low"
-);
+const MOVE: &str = "
+    update topup.balance set balance = $3::numeric, version = $4 where tenant_id = $1 and account_id = $2
+    returning coalesce(balance < auto_top_up_below, false)";
 
-/// Has the auto top-up of accounts begin as the transaction ends, if they are below its threshold then.
-const NOTE_LOW: &str = "
-    insert into topup.low_account (tenant_id, account_id) select $1, unnest($2::uuid[]) on conflict do nothing";
+/// Has the auto top-up of an account begin as the transaction ends, if it is below its threshold then.
+const NOTE_LOW: &str =
+    "insert into topup.low_account (tenant_id, account_id) values ($1, $2) on conflict do nothing";
 
 /// Transactions with their entries, written together.
 #[derive(Default)]
@@ -138,11 +133,7 @@ impl Lines {
     pub fn write(self, book: &Book) -> Result<(), Failure> {
         TRANSACTION.insert(&self.transactions)?;
         ENTRY.insert(&self.entries)?;
-        match self.running.as_slice() {
-            [] => Ok(()),
-            [account] => account.write(book),
-            accounts => Ok(write_running(book, accounts)?),
-        }
+        self.running.iter().try_for_each(|account| account.write(book))
     }
 }
 
@@ -154,26 +145,24 @@ impl Running {
                 let threshold = row.maybe_amount("auto_top_up_below")?;
                 row.update(&[("balance", self.balance.to_string().into()), ("version", self.version.into())]);
                 if threshold.is_some_and(|threshold| self.balance < threshold) {
-                    note_low(book, vec![pg_uuid(self.account_id)])?;
+                    self.note_low(book)?;
                 }
                 Ok(())
             }
             Found::NoRow => Err(Failure::Fault("an account that was locked is gone".to_owned())),
-            Found::ByStatement => Ok(write_running(book, std::slice::from_ref(self))?),
+            Found::ByStatement => Ok(self.write_by_statement(book)?),
         }
     }
-}
 
-fn write_running(book: &Book, accounts: &[Running]) -> DbResult<()> {
-    let ids: Vec<pgrx::Uuid> = accounts.iter().map(|account| pg_uuid(account.account_id)).collect();
-    let balances: Vec<String> = accounts.iter().map(|account| account.balance.to_string()).collect();
-    let versions: Vec<i64> = accounts.iter().map(|account| account.version).collect();
-    let low = db::write(MOVE, args![book.tenant_id, ids, balances, versions], |row| row.get(1))?;
-    if low.is_empty() { Ok(()) } else { note_low(book, low) }
-}
+    fn write_by_statement(&self, book: &Book) -> DbResult<()> {
+        let arguments = args![book.tenant_id, self.account_id, self.balance.to_string(), self.version];
+        let low: Vec<bool> = db::write(MOVE, arguments, |row| row.get(1))?;
+        if low.contains(&true) { self.note_low(book) } else { Ok(()) }
+    }
 
-fn note_low(book: &Book, account_ids: Vec<pgrx::Uuid>) -> DbResult<()> {
-    db::execute(NOTE_LOW, args![book.tenant_id, account_ids])
+    fn note_low(&self, book: &Book) -> DbResult<()> {
+        db::execute(NOTE_LOW, args![book.tenant_id, self.account_id])
+    }
 }
 
 /// Writes one transaction.

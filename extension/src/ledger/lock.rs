@@ -113,15 +113,18 @@ fn lock_present_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locke
 }
 
 fn read_under_lock(book: &Book, account_ids: &[Uuid]) -> DbResult<Vec<Locked>> {
-    let found = match account_ids {
-        [account_id] => table::lock(BALANCE, &row![book.tenant_id, *account_id]),
-        _ => Found::ByStatement,
-    };
-    match found {
-        Found::Row(row) => Ok(vec![Locked::of_row(&row)?]),
-        Found::NoRow => Ok(Vec::new()),
-        Found::ByStatement => db::write(LOCK, args![book.tenant_id, account_ids], read_locked),
+    let mut in_order = account_ids.to_vec();
+    in_order.sort_unstable();
+    in_order.dedup();
+    let mut locked = Vec::with_capacity(in_order.len());
+    for account_id in in_order {
+        match table::lock(BALANCE, &row![book.tenant_id, account_id]) {
+            Found::Row(row) => locked.push(Locked::of_row(&row)?),
+            Found::NoRow => {}
+            Found::ByStatement => return db::write(LOCK, args![book.tenant_id, account_ids], read_locked),
+        }
     }
+    Ok(locked)
 }
 
 /// Locks the tenant's own wallet.

@@ -15,7 +15,7 @@ use crate::customer;
 use crate::event::Events;
 use crate::handler::Terms;
 use crate::id;
-use crate::idempotency::{self, Namespace, Replies};
+use crate::idempotency::{self, Fingerprint, Namespace, Replies};
 use crate::instant::Instant;
 use crate::ledger::{self, Header, Journal, Posting};
 use crate::platform;
@@ -38,7 +38,7 @@ pub struct Ask<'a> {
 struct Order {
     request: SendRequest,
     /// The caller's key, and what tells the request from another under it.
-    keyed: Option<(String, Vec<u8>)>,
+    keyed: Option<(String, Fingerprint)>,
     /// Judged only where it is no repetition.
     quote: Result<Quote, Refusal>,
 }
@@ -127,7 +127,7 @@ impl<'a> Batch<'a> {
         batch.journal = Journal::open(ledger::lock_present(caller, &accounts)?);
         batch.spent = Spent::read(caller)?;
         let keys = orders.iter().filter_map(|order| order.keyed.as_ref()).map(|(key, _)| key.clone());
-        batch.replies.find(caller, keys.collect())?;
+        batch.replies.find(caller, keys)?;
         Ok(batch)
     }
 
@@ -138,11 +138,12 @@ impl<'a> Batch<'a> {
             Some((quote.recipient.as_ref()?.as_str(), order.request.platform.as_str()))
         });
         let credits: Vec<(&str, &str)> = credits.collect();
-        let mut emails: Vec<String> = credits.iter().map(|(email, _)| (*email).to_owned()).collect();
-        emails.sort_unstable();
-        emails.dedup();
-        if !emails.is_empty() {
-            self.customers = customer::find_many(self.caller, emails)?;
+        for (email, _) in &credits {
+            if !self.customers.contains_key(*email)
+                && let Some(customer_id) = customer::by_email(self.caller, email)?
+            {
+                self.customers.insert((*email).to_owned(), customer_id);
+            }
         }
         let account_of = |(email, platform): &(&str, &str)| {
             self.customers.get(*email).map(|id| account::customer_account_id(*id, platform, USD))

@@ -19,7 +19,7 @@ use crate::cache;
 use known::Known;
 
 pub use insert::{NewRow, Table};
-pub use row::{By, Found, LockedRow, Place, Row, find, lock, lock_along, locked_at};
+pub use row::{By, Found, LockedRow, Place, Row, find, find_latest, lock, lock_along, locked_at};
 pub use value::Value;
 pub(crate) use value::row;
 

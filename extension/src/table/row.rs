@@ -13,7 +13,7 @@ use crate::amount::Amount;
 use crate::db::DbResult;
 
 /// The most columns of an index by which rows are found.
-const KEY_MAX: usize = 3;
+const KEY_MAX: usize = 4;
 
 /// What came of looking for a row.
 pub enum Found<R> {
@@ -45,14 +45,33 @@ pub struct Place(pg_sys::ItemPointerData);
 
 /// Finds the row of a key, as the active snapshot sees it.
 pub fn find(name: &'static CStr, by: By, key: &[Value]) -> Found<Row> {
+    // SAFETY: there is an active snapshot while a function runs.
+    find_in(name, by, key, || unsafe { pg_sys::GetActiveSnapshot() })
+}
+
+/// Finds the row of a key as it is by now: for who holds a lock without which no such row is written, or can do with one that
+/// comes a moment later.
+pub fn find_latest(name: &'static CStr, by: By, key: &[Value]) -> Found<Row> {
+    if has_one_snapshot() {
+        return Found::ByStatement;
+    }
+    // SAFETY: what is committed by now.
+    find_in(name, by, key, || unsafe { pg_sys::GetLatestSnapshot() })
+}
+
+fn find_in(
+    name: &'static CStr,
+    by: By,
+    key: &[Value],
+    snapshot: impl Fn() -> pg_sys::Snapshot,
+) -> Found<Row> {
     let table = Open::to_read(name);
     if !table.is_plain() {
         return Found::ByStatement;
     }
     let row = Row::of(table);
     let search = Search::begin(&row, by, key);
-    // SAFETY: there is an active snapshot while a function runs.
-    let is_found = search.run(unsafe { pg_sys::GetActiveSnapshot() }, |_| ()).is_some();
+    let is_found = search.run(snapshot(), |_| ()).is_some();
     search.end();
     if is_found { Found::Row(row) } else { Found::NoRow }
 }
@@ -322,13 +341,14 @@ unsafe fn fill_keys(keys: &mut [pg_sys::ScanKeyData; KEY_MAX], index: pg_sys::Re
             pg_sys::UUIDOID => pg_sys::F_UUID_EQ,
             pg_sys::DATEOID => pg_sys::F_DATE_EQ,
             pg_sys::BYTEAOID => pg_sys::F_BYTEAEQ,
+            pg_sys::TEXTOID => pg_sys::F_TEXTEQ,
             // SAFETY: asks the catalog.
             other if unsafe { pg_sys::type_is_enum(other) } => pg_sys::F_ENUM_EQ,
             other => pgrx::error!("rows are not found by a key of type {other}"),
         };
         let datum = value.datum(&Column { position: n, type_oid, type_mod: -1 });
         let datum = datum.unwrap_or_else(|| pgrx::error!("a key is never null"));
-        // SAFETY: the entry is there.
+        // SAFETY: the entry is there, and so is the collation of each column.
         unsafe {
             pg_sys::ScanKeyInit(
                 &mut keys[n],
@@ -337,6 +357,7 @@ unsafe fn fill_keys(keys: &mut [pg_sys::ScanKeyData; KEY_MAX], index: pg_sys::Re
                 equals.into(),
                 datum,
             );
+            keys[n].sk_collation = *(*index).rd_indcollation.add(n);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
+use pgrx::{FromDatum, IntoDatum};
 use uuid::Uuid;
 
 use super::Column;
@@ -16,10 +16,11 @@ pub enum Value {
     Null,
     Uuid(Uuid),
     Uuids(Vec<Uuid>),
+    SmallInt(i16),
     BigInt(i64),
     Integer(i32),
     Time(Instant),
-    Bytes([u8; 32]),
+    Bytes(Vec<u8>),
     /// Days since 2000.
     Day(i32),
     /// As the column's type reads it.
@@ -42,13 +43,30 @@ value_from! {
     i64 => |value| Value::BigInt(value),
     i32 => |value| Value::Integer(value),
     Instant => |value| Value::Time(value),
-    [u8; 32] => |value| Value::Bytes(value),
+    [u8; 32] => |value| Value::Bytes(value.to_vec()),
+    Vec<u8> => |value| Value::Bytes(value),
+    i16 => |value| Value::SmallInt(value),
     bool => |value| Value::Text(Cow::Borrowed(if value { "true" } else { "false" })),
     &'static str => |value| Value::Text(Cow::Borrowed(value)),
     String => |value| Value::Text(Cow::Owned(value)),
 }
 
 impl Value {
+    /// A text as `lower()` makes it in the database's collation.
+    pub fn lower(text: &str) -> Value {
+        // SAFETY: the function takes a text and gives one.
+        let lowered = unsafe {
+            let text = text.into_datum().unwrap_or(Datum::from(0));
+            let lowered = pg_sys::OidFunctionCall1Coll(
+                pg_sys::F_LOWER_TEXT.into(),
+                pg_sys::DEFAULT_COLLATION_OID,
+                text,
+            );
+            String::from_datum(lowered, false)
+        };
+        lowered.into()
+    }
+
     /// As its type reads it.
     pub(super) fn text(&self) -> Option<Cow<'_, str>> {
         Some(match self {
@@ -58,6 +76,7 @@ impl Value {
                 let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
                 format!("{{{}}}", ids.join(",")).into()
             }
+            Value::SmallInt(number) => number.to_string().into(),
             Value::BigInt(number) => number.to_string().into(),
             Value::Integer(number) => number.to_string().into(),
             Value::Time(at) => at.request_text().into(),
@@ -79,6 +98,7 @@ impl Value {
             (Value::Uuids(ids), pg_sys::UUIDARRAYOID) => {
                 ids.iter().copied().map(pg_uuid).collect::<Vec<_>>().into_datum()
             }
+            (Value::SmallInt(number), pg_sys::INT2OID) => number.into_datum(),
             (Value::BigInt(number), pg_sys::INT8OID) => number.into_datum(),
             (Value::Integer(number), pg_sys::INT4OID) => number.into_datum(),
             (Value::Time(at), pg_sys::TIMESTAMPTZOID) => at.datum().into_datum(),
