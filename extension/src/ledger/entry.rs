@@ -139,29 +139,29 @@ impl Lines {
 
 impl Running {
     fn write(&self, book: &Book) -> Result<(), Failure> {
+        match self.change(book)? {
+            Some(true) => Ok(db::execute(NOTE_LOW, args![book.tenant_id, self.account_id])?),
+            Some(false) => Ok(()),
+            None => Err(Failure::Fault("an account that was locked is gone".to_owned())),
+        }
+    }
+
+    /// Whether the account is below the threshold of its auto top-up now; none where there is no such account.
+    fn change(&self, book: &Book) -> DbResult<Option<bool>> {
+        let (balance, version) = (self.balance.to_string(), self.version);
         let kept = self.place.and_then(|place| table::locked_at(BALANCE, place)).map(Found::Row);
         match kept.unwrap_or_else(|| table::lock(BALANCE, &row![book.tenant_id, self.account_id])) {
             Found::Row(row) => {
                 let threshold = row.maybe_amount("auto_top_up_below")?;
-                row.update(&[("balance", self.balance.to_string().into()), ("version", self.version.into())]);
-                if threshold.is_some_and(|threshold| self.balance < threshold) {
-                    self.note_low(book)?;
-                }
-                Ok(())
+                row.update(&[("balance", balance.into()), ("version", version.into())]);
+                Ok(Some(threshold.is_some_and(|threshold| self.balance < threshold)))
             }
-            Found::NoRow => Err(Failure::Fault("an account that was locked is gone".to_owned())),
-            Found::ByStatement => Ok(self.write_by_statement(book)?),
+            Found::NoRow => Ok(None),
+            Found::ByStatement => {
+                let arguments = args![book.tenant_id, self.account_id, balance, version];
+                Ok(db::write(MOVE, arguments, |row| row.get(1))?.pop())
+            }
         }
-    }
-
-    fn write_by_statement(&self, book: &Book) -> DbResult<()> {
-        let arguments = args![book.tenant_id, self.account_id, self.balance.to_string(), self.version];
-        let low: Vec<bool> = db::write(MOVE, arguments, |row| row.get(1))?;
-        if low.contains(&true) { self.note_low(book) } else { Ok(()) }
-    }
-
-    fn note_low(&self, book: &Book) -> DbResult<()> {
-        db::execute(NOTE_LOW, args![book.tenant_id, self.account_id])
     }
 }
 
