@@ -2,6 +2,7 @@
 //! so many times one.
 
 use crate::support::{Bank, call};
+use serde_json::{Value, json};
 
 /// Of grants and holds.
 const CREDIT_TABLES: [&str; 4] =
@@ -79,8 +80,11 @@ async fn a_batch_of_100_sends_runs_as_many_statements_as_one() {
     let bank = Bank::open().await;
     call(&bank.app, "topup.webhook_register('https://example.com/hook')").await;
     let batch = |sends: usize| {
-        let send = r#"{"platform":"claude","amount_cents":100,"recipient_email":"ann@example.com"}"#;
-        format!("send_many('[{}]')", vec![send; sends].join(","))
+        let send = |n| {
+            let (recipient, key) = ("ann@example.com", format!("{sends}-{n}"));
+            json!({"platform": "claude", "amount_cents": 100, "recipient_email": recipient, "idempotency_key": key})
+        };
+        format!("send_many('{}')", (0..sends).map(send).collect::<Value>())
     };
     let (one, hundred) = (statements(&bank, &batch(1)), statements(&bank, &batch(100)));
     assert!(one.is_empty() && hundred.is_empty(), "{one:#?}\n{hundred:#?}");
