@@ -25,8 +25,8 @@ thread_local! {
     /// The marker, once it is known; none after it was dropped with the extension, until there is another.
     static MARKER_OID: Cell<Oid> = const { Cell::new(Oid::INVALID) };
     static LISTENS: Cell<bool> = const { Cell::new(false) };
-    /// Rises with each announcement of any relation.
-    static RELATION_CHANGES: Cell<u64> = const { Cell::new(0) };
+    /// Rises with each announcement of any relation or enum.
+    static CATALOG_CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Rows by what they are found by, as they were in a generation.
@@ -74,10 +74,10 @@ impl<K: Eq + Hash, V> Cache<K, V> {
     }
 }
 
-/// How many changes of relations this session has heard of.
-pub fn relation_changes() -> u64 {
+/// How many changes of relations and enums this session has heard of.
+pub fn catalog_changes() -> u64 {
     register();
-    RELATION_CHANGES.get()
+    CATALOG_CHANGES.get()
 }
 
 /// Has Postgres tell of changes from now on.
@@ -90,6 +90,8 @@ fn register() {
         pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0));
         let roles = pg_sys::SysCacheIdentifier::AUTHOID as c_int;
         pg_sys::CacheRegisterSyscacheCallback(roles, Some(role_changed), Datum::from(0));
+        let labels = pg_sys::SysCacheIdentifier::ENUMOID as c_int;
+        pg_sys::CacheRegisterSyscacheCallback(labels, Some(label_changed), Datum::from(0));
     }
 }
 
@@ -113,12 +115,16 @@ fn forget() {
 
 // Called by Postgres while it hears announcements; neither calls it back, nor panics.
 unsafe extern "C-unwind" fn relation_changed(_: Datum, relation: Oid) {
-    RELATION_CHANGES.set(RELATION_CHANGES.get() + 1);
+    CATALOG_CHANGES.set(CATALOG_CHANGES.get() + 1);
     // No relation stands for all.
     if relation == Oid::INVALID || relation == MARKER_OID.get() {
         MARKER_OID.set(Oid::INVALID);
         forget();
     }
+}
+
+unsafe extern "C-unwind" fn label_changed(_: Datum, _: c_int, _: u32) {
+    CATALOG_CHANGES.set(CATALOG_CHANGES.get() + 1);
 }
 
 unsafe extern "C-unwind" fn role_changed(_: Datum, _: c_int, _: u32) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::amount::{Amount, Cents};
-use crate::book::Book;
+use crate::book::{Book, Environment};
 use crate::db::{self, args};
 use crate::id::{self, Kind};
 use crate::instant::Instant;
@@ -25,17 +25,6 @@ pub const TYPES: &[&str] = &[
     "credit.expired",
     "ping",
 ];
-
-/// The body of a webhook.
-#[derive(Serialize)]
-struct Body<'a, D> {
-    id: String,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    created_at: String,
-    environment: &'static str,
-    data: &'a Envelope<D>,
-}
 
 /// An endpoint that is switched on, as its environment keeps it.
 #[derive(Clone, Deserialize)]
@@ -68,13 +57,13 @@ impl Events {
         Events { endpoints: Some(endpoints), ..Events::default() }
     }
 
-    /// Tells of a transaction, or of what has none, by its envelope. Nothing where no endpoint wants the type.
-    pub fn add<D: Serialize>(
+    /// Tells of a transaction, or of what has none, by its envelope as JSON. Nothing where no endpoint wants the type.
+    pub fn add(
         &mut self,
         book: &Book,
         event_type: &'static str,
         transaction_id: Option<Uuid>,
-        envelope: &Envelope<D>,
+        envelope: &str,
     ) -> Result<(), Failure> {
         let endpoints = match self.endpoints.take() {
             Some(known) => known,
@@ -84,41 +73,34 @@ impl Events {
             endpoint.types.as_ref().is_none_or(|types| types.iter().any(|t| t == event_type))
         };
         let subscribers: Vec<&Endpoint> = endpoints.iter().filter(wants).collect();
-        let told = self.tell(book, event_type, transaction_id, envelope, &subscribers);
+        self.tell(book, event_type, transaction_id, envelope, &subscribers);
         self.endpoints = Some(endpoints);
-        told.map(drop)
+        Ok(())
     }
 
     /// Returns the event; none where nobody is to be told.
-    fn tell<D: Serialize>(
+    fn tell(
         &mut self,
         book: &Book,
         event_type: &'static str,
         transaction_id: Option<Uuid>,
-        envelope: &Envelope<D>,
+        envelope: &str,
         subscribers: &[&Endpoint],
-    ) -> Result<Option<Uuid>, Failure> {
+    ) -> Option<Uuid> {
         if subscribers.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let (event_id, at) = (id::new(), Instant::now());
-        let body = serde_json::to_string(&Body {
-            id: Kind::Event.text(event_id),
-            event_type,
-            created_at: at.rfc3339(),
-            environment: book.environment.as_str(),
-            data: envelope,
-        })?;
+        let (event_id, created_at) = (id::new(), Instant::now());
         let message = Message {
             event_id,
             event_type,
             transaction_id,
-            body,
-            created_at: at,
+            body: body(event_id, event_type, created_at, book.environment, envelope),
+            created_at,
             endpoint_ids: subscribers.iter().map(|endpoint| endpoint.endpoint_id).collect(),
         };
         self.outbox.push(book, message);
-        Ok(Some(event_id))
+        Some(event_id)
     }
 
     /// The warning that a wallet fell below its threshold.
@@ -135,13 +117,27 @@ impl Events {
             currency: "USD",
         };
         let envelope = Envelope::new(Code::Success, Some(Kind::Transaction.text(transaction_id)), None, data);
-        self.add(book, "balance.low", Some(transaction_id), &envelope)
+        self.add(book, "balance.low", Some(transaction_id), &envelope.to_json()?)
     }
 
     /// Writes what was told so far, and wakes a worker that sleeps.
     pub fn write(&mut self) -> Result<(), Failure> {
         Ok(self.outbox.write()?)
     }
+}
+
+/// The body of a webhook: JSON around JSON. Ids, types, times and environments have nothing that must be escaped.
+fn body(
+    event_id: Uuid,
+    event_type: &str,
+    created_at: Instant,
+    environment: Environment,
+    envelope: &str,
+) -> String {
+    let (id, created_at) = (Kind::Event.text(event_id), created_at.rfc3339());
+    let head = [r#"{"id":""#, &id, r#"","type":""#, event_type, r#"","created_at":""#, &created_at];
+    let tail = [r#"","environment":""#, environment.as_str(), r#"","data":"#, envelope, "}"];
+    [head.as_slice(), &tail].concat().concat()
 }
 
 #[derive(Serialize)]
@@ -166,7 +162,7 @@ pub fn emit<D: Serialize>(
     envelope: &Envelope<D>,
 ) -> Result<(), Failure> {
     let mut events = Events::default();
-    events.add(book, event_type, transaction_id.into(), envelope)?;
+    events.add(book, event_type, transaction_id.into(), &envelope.to_json()?)?;
     events.write()
 }
 
@@ -179,7 +175,7 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
         return Ok(None);
     };
     let mut events = Events::default();
-    let Some(event_id) = events.tell(book, "ping", None, &envelope, &[&endpoint])? else {
+    let Some(event_id) = events.tell(book, "ping", None, &envelope.to_json()?, &[&endpoint]) else {
         return Ok(None);
     };
     events.write()?;

@@ -197,9 +197,9 @@ impl<'a> Batch<'a> {
         let unshown = Unshown { metadata, account_id, created_at, fails_at };
         self.top_ups.add(caller, transaction_id, status, &data, &unshown);
         self.spent.add(quote.cost);
-        let reply = top_up::reply(status, transaction_id, data);
-        self.events.add(caller, status.event_type(), Some(transaction_id), &reply.envelope)?;
-        reply.render()
+        let reply = top_up::reply(status, transaction_id, data).render()?;
+        self.events.add(caller, status.event_type(), Some(transaction_id), &reply.body)?;
+        Ok(reply)
     }
 
     /// The recipient's account, locked.

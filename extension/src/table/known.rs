@@ -1,11 +1,11 @@
-//! What is known of tables, by the constants that name them and their columns, until Postgres tells of a change of some
-//! relation: to find it out costs as much as to insert a row.
+//! What is known of tables, by the constants that name them and their columns, and of enums, until Postgres tells of a change
+//! of some of them: to find it out costs as much as to insert a row.
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::CStr;
 use std::rc::Rc;
 
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{Datum, Oid};
 
 use super::Column;
 use crate::cache;
@@ -20,22 +20,33 @@ pub struct Known {
     columns: RefCell<Vec<(&'static str, Column)>>,
 }
 
-/// Tables as they were after so many changes. They are few.
+/// Tables and enums as they were after so many changes. They are few.
 #[derive(Default)]
-struct Tables {
+struct Catalog {
     changes: u64,
-    known: Vec<(&'static CStr, Rc<Known>)>,
+    tables: Vec<(&'static CStr, Rc<Known>)>,
+    labels: Vec<(Oid, String, Datum)>,
 }
 
 thread_local! {
-    static TABLES: RefCell<Tables> = RefCell::default();
+    static CATALOG: RefCell<Catalog> = RefCell::default();
+}
+
+impl Catalog {
+    /// With nothing in it that is older.
+    fn after(&mut self, changes: u64) -> &mut Catalog {
+        if self.changes != changes {
+            *self = Catalog { changes, ..Catalog::default() };
+        }
+        self
+    }
 }
 
 /// The table of a name, if it is known after so many changes.
 pub fn find(name: &'static CStr, changes: u64) -> Option<Rc<Known>> {
-    TABLES.with_borrow(|tables| {
-        let mut known = tables.known.iter().filter(|_| tables.changes == changes);
-        known.find(|(other, _)| std::ptr::eq(*other, name)).map(|(_, table)| Rc::clone(table))
+    CATALOG.with_borrow_mut(|catalog| {
+        let mut tables = catalog.after(changes).tables.iter();
+        tables.find(|(other, _)| std::ptr::eq(*other, name)).map(|(_, table)| Rc::clone(table))
     })
 }
 
@@ -43,14 +54,27 @@ pub fn find(name: &'static CStr, changes: u64) -> Option<Rc<Known>> {
 pub fn keep(name: &'static CStr, id: Oid) -> Rc<Known> {
     let (takes_rows, takes_changes) = Default::default();
     let table = Rc::new(Known { id, takes_rows, takes_changes, columns: RefCell::default() });
-    let changes = cache::relation_changes();
-    TABLES.with_borrow_mut(|tables| {
-        if tables.changes != changes {
-            *tables = Tables { changes, known: Vec::new() };
-        }
-        tables.known.push((name, Rc::clone(&table)));
-    });
+    let changes = cache::catalog_changes();
+    CATALOG.with_borrow_mut(|catalog| catalog.after(changes).tables.push((name, Rc::clone(&table))));
     table
+}
+
+/// The value of an enum's label, which `read` finds the first time; or of what else it says is no such label.
+pub fn label(type_id: Oid, text: &str, read: impl FnOnce() -> (Datum, bool)) -> Datum {
+    let changes = cache::catalog_changes();
+    let found = CATALOG.with_borrow_mut(|catalog| {
+        let mut labels = catalog.after(changes).labels.iter();
+        labels.find(|(id, label, _)| *id == type_id && label == text).map(|(_, _, value)| *value)
+    });
+    if let Some(value) = found {
+        return value;
+    }
+    let (value, is_label) = read();
+    if is_label && cache::catalog_changes() == changes {
+        CATALOG
+            .with_borrow_mut(|catalog| catalog.after(changes).labels.push((type_id, text.to_owned(), value)));
+    }
+    value
 }
 
 impl Known {

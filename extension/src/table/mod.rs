@@ -52,12 +52,12 @@ impl Open {
     /// The table that has the name once the lock is held.
     fn by_name(name: &'static CStr, lock: u32) -> Open {
         let (lock, none) = (lock as LOCKMODE, pg_sys::NoLock as LOCKMODE);
-        let changes = cache::relation_changes();
+        let changes = cache::catalog_changes();
         if let Some(known) = known::find(name, changes) {
             // SAFETY: whoever locks hears what has changed by then. If nothing has, the table is there, and has the name.
             unsafe {
                 pg_sys::LockRelationOid(known.id, lock);
-                if cache::relation_changes() == changes {
+                if cache::catalog_changes() == changes {
                     let relation = PgRelation::from_pg_owned(pg_sys::relation_open(known.id, none));
                     return Open { relation, known };
                 }
@@ -159,6 +159,10 @@ struct Column {
 impl Column {
     /// The value of a text, as the column's type reads it.
     fn read(&self, text: &str) -> Datum {
+        known::label(self.type_oid, text, || (self.read_anew(text), self.is_enum()))
+    }
+
+    fn read_anew(&self, text: &str) -> Datum {
         let text = CString::new(text).unwrap_or_else(|_| pgrx::error!("a text with a zero byte"));
         let (mut input, mut parameter) = (Oid::INVALID, Oid::INVALID);
         // SAFETY: every type of a column has an input function, which takes a C string.
@@ -166,6 +170,13 @@ impl Column {
             pg_sys::getTypeInputInfo(self.type_oid, &mut input, &mut parameter);
             pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), parameter, self.type_mod)
         }
+    }
+
+    /// None of those that Postgres comes with is one.
+    fn is_enum(&self) -> bool {
+        // SAFETY: asks the catalog.
+        self.type_oid.to_u32() >= pg_sys::FirstNormalObjectId
+            && unsafe { pg_sys::type_is_enum(self.type_oid) }
     }
 
     /// A value as the column's type writes it.

@@ -1,13 +1,13 @@
 //! What rows hold, on its way into them.
 
 use std::borrow::Cow;
+use std::ffi::{c_char, c_int};
 
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
 use uuid::Uuid;
 
 use super::Column;
-use crate::db::pg_uuid;
 use crate::instant::Instant;
 
 /// What a row holds in a column.
@@ -88,16 +88,14 @@ impl Value {
         })
     }
 
-    /// As the column holds it, in the current memory context.
+    /// As the column holds it: in the current memory context, or in this value, and so no longer than both are there.
     pub(super) fn datum(&self, column: &Column) -> Option<Datum> {
         if column.type_mod != -1 {
             return self.text().map(|text| column.read(&text));
         }
         match (self, column.type_oid) {
-            (Value::Uuid(id), pg_sys::UUIDOID) => pg_uuid(*id).into_datum(),
-            (Value::Uuids(ids), pg_sys::UUIDARRAYOID) => {
-                ids.iter().copied().map(pg_uuid).collect::<Vec<_>>().into_datum()
-            }
+            (Value::Uuid(id), pg_sys::UUIDOID) => Some(bytes_of(id)),
+            (Value::Uuids(ids), pg_sys::UUIDARRAYOID) => Some(array(ids)),
             (Value::SmallInt(number), pg_sys::INT2OID) => number.into_datum(),
             (Value::BigInt(number), pg_sys::INT8OID) => number.into_datum(),
             (Value::Integer(number), pg_sys::INT4OID) => number.into_datum(),
@@ -107,6 +105,21 @@ impl Value {
             (Value::Text(text), pg_sys::TEXTOID) => text.as_ref().into_datum(),
             _ => self.text().map(|text| column.read(&text)),
         }
+    }
+}
+
+/// An id as Postgres has it: a pointer to its 16 bytes.
+fn bytes_of(id: &Uuid) -> Datum {
+    Datum::from(id.as_bytes().as_ptr())
+}
+
+fn array(ids: &[Uuid]) -> Datum {
+    let mut elements: Vec<Datum> = ids.iter().map(bytes_of).collect();
+    let (count, length) = (ids.len() as c_int, size_of::<Uuid>() as c_int);
+    // SAFETY: copies so many ids, of 16 bytes that may stand anywhere.
+    unsafe {
+        let align = pg_sys::TYPALIGN_CHAR as c_char;
+        pg_sys::construct_array(elements.as_mut_ptr(), count, pg_sys::UUIDOID, length, false, align).into()
     }
 }
 
