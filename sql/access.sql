@@ -66,7 +66,7 @@ grant execute on function topup.create_tenant, topup.mint_key, topup.revoke_key,
 grant select on topup.accounts, topup.transactions, topup.entries, topup.top_ups, topup.customers, topup.keys,
     topup.webhook_endpoints, topup.deliveries
     to topup_reader, topup_app, topup_admin;
-grant execute on function topup.visible, topup.due_changes, topup.statement_lines, topup.balance_at
+grant execute on function topup.visible, topup.due_changes, topup.statement_lines, topup.balance_at, topup.delivery_ids
     to topup_reader, topup_app, topup_admin;
 
 comment on view topup.ledger_fault is 'What is wrong in the books; read by topup.check().';
@@ -152,6 +152,9 @@ comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_
 comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
+comment on function topup.delivery_ids is 'The deliveries of an event to so many endpoints.';
+comment on function topup.body_of is 'What endpoints are told of an event of the outbox.';
+comment on function topup.send_body is 'What endpoints are told of a send.';
 comment on function topup.deliveries_of is 'The deliveries of an event of the outbox, as they will be.';
 comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints are switched on.';
 comment on function topup.forget_cached is 'Announces a change of what sessions keep.';

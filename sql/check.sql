@@ -165,13 +165,17 @@ create view topup.top_up_fault as
         or d.attempts <> (select count(*) from topup.attempt a
                            where a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id)
     union all
-    select 'events in the outbox name their endpoints', format('event %s', topup.format_id('evt', o.event_id))
+    select 'events in the outbox have their body and endpoints', format('event %s', topup.format_id('evt', o.event_id))
       from topup.outbox o
-     where cardinality(o.endpoint_ids) = 0 or cardinality(o.endpoint_ids) <> cardinality(o.delivery_ids)
+     where cardinality(o.endpoint_ids) = 0 or num_nulls(o.body, o.new_balance_cents) <> 1
+        or o.body is null and (o.type not in ('topup.delivered', 'topup.pending') or not exists (
+               select from topup.top_up t
+                where t.tenant_id = o.tenant_id and t.environment = o.environment and t.transaction_id = o.transaction_id))
         or exists (select from topup.event e
                     where e.tenant_id = o.tenant_id and e.environment = o.environment and e.event_id = o.event_id)
         or exists (select from topup.delivery d
-                    where d.tenant_id = o.tenant_id and d.environment = o.environment and d.delivery_id = any (o.delivery_ids))
+                    where d.tenant_id = o.tenant_id and d.environment = o.environment
+                      and d.delivery_id = any (topup.delivery_ids(o.event_id, cardinality(o.endpoint_ids))))
         or exists (select from unnest(o.endpoint_ids) told (endpoint_id)
                     where not exists (select from topup.webhook_endpoint w
                                        where w.tenant_id = o.tenant_id and w.environment = o.environment
@@ -199,7 +203,7 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'top-ups cost what their discount says', 'top-ups belong to a key of their environment',
             'key usage is the sum of standing top-ups', 'deliveries are pending exactly while they are queued',
             'deliveries have their event, endpoint and attempts', 'live endpoints have a secret',
-            'events in the outbox name their endpoints',
+            'events in the outbox have their body and endpoints',
             'environments know their webhooks', 'entries and balances are such as there can be',
             'top-ups and deliveries are such as there can be',
             'grants have left what their uses leave', 'grants have their credit in the journal',

@@ -77,6 +77,7 @@ create view topup.deliveries with (security_barrier) as
            union all
            select o.tenant_id, o.environment, d.delivery_id, o.event_id, d.endpoint_id, o.type, 'pending', 0, o.created_at
              from topup.outbox o
-            cross join lateral unnest(o.delivery_ids, o.endpoint_ids) as d (delivery_id, endpoint_id)
+            cross join lateral unnest(topup.delivery_ids(o.event_id, cardinality(o.endpoint_ids)), o.endpoint_ids)
+                as d (delivery_id, endpoint_id)
             where o.tenant_id = v.tenant_id and o.environment = v.environment::topup.environment) d;
 comment on view topup.deliveries is 'Events on their way to endpoints.';

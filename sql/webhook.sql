@@ -63,16 +63,17 @@ comment on table topup.webhook_secret is 'The signing secrets of an endpoint: th
 -- What a transaction has to tell is one row here. The worker's next claim fans it out into the event, its deliveries and their
 -- effects, in one transaction: an event is either here or there.
 create table topup.outbox (
-    tenant_id      uuid not null,
-    environment    topup.environment not null,
-    event_id       uuid not null,
-    type           text not null,
-    transaction_id uuid,
-    body           text not null,
-    created_at     timestamptz not null,
-    -- Who is told, and by which delivery: as many of one as of the other.
-    endpoint_ids   uuid[] not null,
-    delivery_ids   uuid[] not null,
+    tenant_id         uuid not null,
+    environment       topup.environment not null,
+    event_id          uuid not null,
+    type              text not null,
+    transaction_id    uuid,
+    -- null: a send's. It is made as the event is fanned out, of the top-up and the balance that it left.
+    body              text,
+    new_balance_cents bigint,
+    created_at        timestamptz not null,
+    -- Who is told.
+    endpoint_ids      uuid[] not null,
     primary key (tenant_id, environment, event_id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 comment on table topup.outbox is 'Events that the worker has not seen yet, with the endpoints that are to be told.';
@@ -143,15 +144,33 @@ create table topup.effect (
 create index effect_lane on topup.effect (lane, due_at);
 comment on table topup.effect is 'Open work outside the database. For a webhook, effect_id is the delivery''s.';
 
+-- That of an event in the outbox.
+create function topup.body_of(
+    tenant_id uuid, environment topup.environment, event_id uuid, type text, transaction_id uuid, body text,
+    new_balance_cents bigint, created_at timestamptz)
+    returns table (body text)
+    language sql stable
+begin atomic
+    select coalesce(body_of.body, (
+        select topup.send_body(
+                   body_of.event_id, body_of.type, body_of.created_at, body_of.environment::text, body_of.transaction_id,
+                   t.voucher_code, t.platform, t.amount_cents, body_of.new_balance_cents, t.cost_cents, t.discount_bps,
+                   t.recipient_email)
+          from topup.top_up t
+         where t.tenant_id = body_of.tenant_id and t.environment = body_of.environment
+           and t.transaction_id = body_of.transaction_id));
+end;
+
 -- A ping is tried once.
 create function topup.deliveries_of(
-    tenant_id uuid, environment topup.environment, type text, created_at timestamptz, endpoint_ids uuid[], delivery_ids uuid[])
+    tenant_id uuid, environment topup.environment, event_id uuid, type text, created_at timestamptz, endpoint_ids uuid[])
     returns table (delivery_id uuid, endpoint_id uuid, retry_schedule_s integer[], due_at timestamptz)
     language sql stable
 begin atomic
     select d.delivery_id, d.endpoint_id, r.retry_schedule_s,
            deliveries_of.created_at + make_interval(secs => coalesce(r.retry_schedule_s[1], 0))
-      from unnest(deliveries_of.delivery_ids, deliveries_of.endpoint_ids) as d (delivery_id, endpoint_id)
+      from unnest(topup.delivery_ids(deliveries_of.event_id, cardinality(deliveries_of.endpoint_ids)),
+                  deliveries_of.endpoint_ids) as d (delivery_id, endpoint_id)
      cross join lateral (
            select case when deliveries_of.type = 'ping' then '{0}' else coalesce(
                       (select nullif(w.retry_schedule_s, '{}') from topup.webhook_endpoint w

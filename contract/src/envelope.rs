@@ -28,14 +28,18 @@ pub struct Fault {
 impl<D: Serialize> Envelope<D> {
     /// An envelope of this moment.
     pub fn new(code: Code, transaction_id: Option<String>, status: Option<&'static str>, data: D) -> Self {
-        Envelope {
-            success: code.is_success(),
-            code: code.number(),
-            transaction_id,
-            status,
-            timestamp: timestamp(SystemTime::now()),
-            data,
-        }
+        Envelope::at(timestamp(SystemTime::now()), code, transaction_id, status, data)
+    }
+
+    /// An envelope of a time, as [`timestamp`] writes it.
+    pub fn at(
+        timestamp: String,
+        code: Code,
+        transaction_id: Option<String>,
+        status: Option<&'static str>,
+        data: D,
+    ) -> Self {
+        Envelope { success: code.is_success(), code: code.number(), transaction_id, status, timestamp, data }
     }
 
     /// The envelope as JSON text, its fields in the published order.

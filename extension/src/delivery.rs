@@ -118,7 +118,7 @@ const LOG: &str = concat!(
         select d.delivery_id, o.event_id, o.type, d.endpoint_id, 'pending', o.created_at, d.due_at
           from topup.outbox o
          cross join lateral topup.deliveries_of(
-                   o.tenant_id, o.environment, o.type, o.created_at, o.endpoint_ids, o.delivery_ids) d
+                   o.tenant_id, o.environment, o.event_id, o.type, o.created_at, o.endpoint_ids) d
          where o.tenant_id = $1 and o.environment = $2::topup.environment and o.event_id < $3 and d.delivery_id < $3
            and ($4::text is null or $4 = 'pending') and ($5::text is null or o.type = $5)
          order by o.event_id desc, d.delivery_id desc limit $6),
@@ -195,9 +195,12 @@ const FIND: &str = "
     select endpoint_id, event_id, false from topup.delivery
      where tenant_id = $1 and environment = $2::topup.environment and delivery_id = $3
     union all
-    select endpoint_ids[array_position(delivery_ids, $3)], event_id, true from topup.outbox
-     where tenant_id = $1 and environment = $2::topup.environment and event_id >= $4 and event_id < $3
-       and $3 = any (delivery_ids)";
+    select d.endpoint_id, o.event_id, true
+      from topup.outbox o
+     cross join lateral topup.deliveries_of(
+               o.tenant_id, o.environment, o.event_id, o.type, o.created_at, o.endpoint_ids) d
+     where o.tenant_id = $1 and o.environment = $2::topup.environment and o.event_id >= $4 and o.event_id < $3
+       and d.delivery_id = $3";
 
 /// Opens deliveries again. One that an attempt is under way for keeps its lease: the attempt counts as the first.
 macro_rules! reopen {

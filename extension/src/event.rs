@@ -9,7 +9,7 @@ use crate::book::{Book, Environment};
 use crate::db::{self, args};
 use crate::id::{self, Kind};
 use crate::instant::Instant;
-use crate::outbox::{self, Message, Outbox};
+use crate::outbox::{self, Content, Message, Outbox};
 use crate::reply::Failure;
 
 /// The types of events that endpoints can ask for.
@@ -65,42 +65,60 @@ impl Events {
         transaction_id: Option<Uuid>,
         envelope: &str,
     ) -> Result<(), Failure> {
-        let endpoints = match self.endpoints.take() {
+        let endpoint_ids = self.subscribers(book, event_type)?;
+        if !endpoint_ids.is_empty() {
+            self.tell(book, event_type, transaction_id, envelope, endpoint_ids);
+        }
+        Ok(())
+    }
+
+    /// Tells of a send as its reply of that time does; its body is written when it is fanned out.
+    pub fn add_send(
+        &mut self,
+        book: &Book,
+        event_type: &'static str,
+        transaction_id: Uuid,
+        created_at: Instant,
+        new_balance: Cents,
+    ) -> Result<(), Failure> {
+        let endpoint_ids = self.subscribers(book, event_type)?;
+        if !endpoint_ids.is_empty() {
+            let (event_id, transaction_id) = (id::new(), Some(transaction_id));
+            let content = Content::Send { new_balance };
+            let message = Message { event_id, event_type, transaction_id, content, created_at, endpoint_ids };
+            self.outbox.push(book, message);
+        }
+        Ok(())
+    }
+
+    /// The endpoints that want to know of a type.
+    fn subscribers(&mut self, book: &Book, event_type: &str) -> Result<Vec<Uuid>, Failure> {
+        let all = match self.endpoints.take() {
             Some(known) => known,
             None => endpoints(book)?,
         };
         let wants = |endpoint: &&Endpoint| {
             endpoint.types.as_ref().is_none_or(|types| types.iter().any(|t| t == event_type))
         };
-        let subscribers: Vec<&Endpoint> = endpoints.iter().filter(wants).collect();
-        self.tell(book, event_type, transaction_id, envelope, &subscribers);
-        self.endpoints = Some(endpoints);
-        Ok(())
+        let ids = all.iter().filter(wants).map(|endpoint| endpoint.endpoint_id).collect();
+        self.endpoints = Some(all);
+        Ok(ids)
     }
 
-    /// Returns the event; none where nobody is to be told.
+    /// Returns the event.
     fn tell(
         &mut self,
         book: &Book,
         event_type: &'static str,
         transaction_id: Option<Uuid>,
         envelope: &str,
-        subscribers: &[&Endpoint],
-    ) -> Option<Uuid> {
-        if subscribers.is_empty() {
-            return None;
-        }
+        endpoint_ids: Vec<Uuid>,
+    ) -> Uuid {
         let (event_id, created_at) = (id::new(), Instant::now());
-        let message = Message {
-            event_id,
-            event_type,
-            transaction_id,
-            body: body(event_id, event_type, created_at, book.environment, envelope),
-            created_at,
-            endpoint_ids: subscribers.iter().map(|endpoint| endpoint.endpoint_id).collect(),
-        };
-        self.outbox.push(book, message);
-        Some(event_id)
+        let content = Content::Body(body(event_id, event_type, created_at, book.environment, envelope));
+        self.outbox
+            .push(book, Message { event_id, event_type, transaction_id, content, created_at, endpoint_ids });
+        event_id
     }
 
     /// The warning that a wallet fell below its threshold.
@@ -127,7 +145,7 @@ impl Events {
 }
 
 /// The body of a webhook: JSON around JSON. Ids, types, times and environments have nothing that must be escaped.
-fn body(
+pub fn body(
     event_id: Uuid,
     event_type: &str,
     created_at: Instant,
@@ -175,9 +193,7 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
         return Ok(None);
     };
     let mut events = Events::default();
-    let Some(event_id) = events.tell(book, "ping", None, &envelope.to_json()?, &[&endpoint]) else {
-        return Ok(None);
-    };
+    let event_id = events.tell(book, "ping", None, &envelope.to_json()?, vec![endpoint.endpoint_id]);
     events.write()?;
     outbox::fan_out_event(book, event_id)?;
     Ok(outbox::delivery_ids(event_id, 1).next())

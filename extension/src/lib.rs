@@ -109,7 +109,11 @@ extension_sql_file!(
     requires =
         ["payment", payment::auto::fire::begin_auto_top_up, payment::auto::fire::auto_top_up_not_begun,]
 );
-extension_sql_file!("../../sql/webhook.sql", name = "webhook", requires = ["asset"]);
+extension_sql_file!(
+    "../../sql/webhook.sql",
+    name = "webhook",
+    requires = ["asset", outbox::sql_delivery_ids, send::body::send_body]
+);
 extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["tenant", cache::invalidate_cached]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache"]);
 extension_sql_file!(

@@ -1,10 +1,12 @@
 //! What transactions have to tell, one row an event, until it is fanned out: into the event, a delivery for each endpoint and
 //! the effects that perform them. Whoever sends pays for one row, and whoever delivers for the others.
 
+use pgrx::prelude::*;
 use uuid::Uuid;
 
+use crate::amount::Cents;
 use crate::book::Book;
-use crate::db::{self, DbResult, args};
+use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::id;
 use crate::instant::Instant;
 use crate::reply::Failure;
@@ -21,9 +23,9 @@ const OUTBOX: Table<9> = Table {
         "type",
         "transaction_id",
         "body",
+        "new_balance_cents",
         "created_at",
         "endpoint_ids",
-        "delivery_ids",
     ],
 };
 
@@ -32,10 +34,17 @@ pub struct Message {
     pub event_id: Uuid,
     pub event_type: &'static str,
     pub transaction_id: Option<Uuid>,
-    /// As it is sent and signed.
-    pub body: String,
+    pub content: Content,
     pub created_at: Instant,
     pub endpoint_ids: Vec<Uuid>,
+}
+
+/// What is told.
+pub enum Content {
+    /// The body, as it is sent and signed.
+    Body(String),
+    /// That of a send, which is made of the top-up and of the balance that it left.
+    Send { new_balance: Cents },
 }
 
 /// The deliveries of an event to so many endpoints: sorted by their ids, they stand behind it and before the next one's.
@@ -43,19 +52,29 @@ pub fn delivery_ids(event_id: Uuid, count: usize) -> impl Iterator<Item = Uuid> 
     (1..).map(move |n| id::following(event_id, n)).take(count)
 }
 
+/// [`delivery_ids`] for SQL.
+#[pg_extern(schema = "topup", name = "delivery_ids", immutable, strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn sql_delivery_ids(event_id: pgrx::Uuid, count: i32) -> Vec<pgrx::Uuid> {
+    delivery_ids(from_pg(event_id), usize::try_from(count).unwrap_or(0)).map(pg_uuid).collect()
+}
+
 impl Message {
     fn into_row(self, book: &Book) -> NewRow<9> {
-        let delivery_ids: Vec<Uuid> = delivery_ids(self.event_id, self.endpoint_ids.len()).collect();
+        let (body, new_balance) = match self.content {
+            Content::Body(body) => (Some(body), None),
+            Content::Send { new_balance } => (None, Some(new_balance.0)),
+        };
         row![
             book.tenant_id,
             book.environment.as_str(),
             self.event_id,
             self.event_type,
             self.transaction_id,
-            self.body,
+            body,
+            new_balance,
             self.created_at,
             self.endpoint_ids,
-            delivery_ids,
         ]
     }
 }
@@ -93,12 +112,16 @@ macro_rules! fan_out {
                 returning o.*),
             event as (
                 insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body, created_at)
-                select tenant_id, environment, event_id, type, transaction_id, body, created_at from told),
+                select t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, b.body, t.created_at
+                  from told t
+                 cross join lateral topup.body_of(
+                           t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, t.body, t.new_balance_cents,
+                           t.created_at) b),
             way as materialized (
                 select t.tenant_id, t.environment, t.event_id, t.created_at, d.*
                   from told t
                  cross join lateral topup.deliveries_of(
-                           t.tenant_id, t.environment, t.type, t.created_at, t.endpoint_ids, t.delivery_ids) d),
+                           t.tenant_id, t.environment, t.event_id, t.type, t.created_at, t.endpoint_ids) d),
             delivery as (
                 insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id, created_at)
                 select tenant_id, environment, delivery_id, event_id, endpoint_id, created_at from way)

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::id::Kind;
+use crate::instant::Instant;
 
 /// What every handler returns.
 pub type Outcome<D> = Result<Reply<D>, Failure>;
@@ -26,8 +27,14 @@ impl<D: Serialize> Reply<D> {
 
     /// A reply about a transaction.
     pub fn of(code: Code, transaction_id: Uuid, status: Option<&'static str>, data: D) -> Self {
+        Reply::at(Instant::now(), code, transaction_id, status, data)
+    }
+
+    /// The same of another time than now.
+    pub fn at(at: Instant, code: Code, transaction_id: Uuid, status: Option<&'static str>, data: D) -> Self {
         let id = Kind::Transaction.text(transaction_id);
-        Reply { http_status: code.http_status(), envelope: Envelope::new(code, Some(id), status, data) }
+        let envelope = Envelope::at(at.rfc3339(), code, Some(id), status, data);
+        Reply { http_status: code.http_status(), envelope }
     }
 
     /// The same reply under another HTTP status than its code's usual one.

@@ -104,13 +104,13 @@ pub struct TopUp {
 impl TopUp {
     /// The envelope of the top-up as it stands; its code follows its status.
     pub fn reply(&self) -> Reply<TopUpData> {
-        reply(self.status, self.transaction_id, self.data.clone())
+        reply(Instant::now(), self.status, self.transaction_id, self.data.clone())
     }
 }
 
-/// The envelope of a top-up; its code follows its status.
-pub fn reply(status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<TopUpData> {
-    Reply::of(status.code(), transaction_id, Some(status.as_str()), data)
+/// The envelope of a top-up at a time; its code follows its status.
+pub fn reply(at: Instant, status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<TopUpData> {
+    Reply::at(at, status.code(), transaction_id, Some(status.as_str()), data)
 }
 
 /// The columns that [`read`] expects; `$1` is the tenant, `$2` the environment, `$3` the wallet's account.

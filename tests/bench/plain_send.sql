@@ -23,7 +23,6 @@ declare
     w        plain.wallet;
     send_id  uuid := topup.new_id();
     event_id uuid := topup.new_id();
-    dlv_id   uuid := topup.new_id();
     voucher  text := 'ATU-' || upper(substr(md5(send_id::text), 1, 16));
     amount   numeric := cents / 100.0;
     now      timestamptz := clock_timestamp();
@@ -50,10 +49,8 @@ begin
         '{"success":true,"code":1001,"transaction_id":"txn_%s","status":"delivered","timestamp":"%s","data":'
         '{"voucher_code":"%s","platform":"claude","amount_cents":%s,"new_balance_cents":%s,"cost_cents":%s,'
         '"discount_bps":0,"recipient_email":null}}', send_id, now, voucher, cents, floor(after * 100), cents);
-    insert into plain.outbox (tenant_id, environment, event_id, type, transaction_id, body, created_at, endpoint_ids, delivery_ids)
-    values (w.tenant_id, 'staging', event_id, 'topup.delivered', send_id, format(
-        '{"id":"evt_%s","type":"topup.delivered","created_at":"%s","environment":"staging","data":%s}',
-        event_id, now, reply), now, array[w.endpoint_id], array[dlv_id]);
+    insert into plain.outbox (tenant_id, environment, event_id, type, transaction_id, new_balance_cents, created_at, endpoint_ids)
+    values (w.tenant_id, 'staging', event_id, 'topup.delivered', send_id, floor(after * 100), now, array[w.endpoint_id]);
     return reply;
 end
 $$;

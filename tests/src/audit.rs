@@ -65,15 +65,24 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ),
     ("delete from topup.event", "deliveries have their event, endpoint and attempts"),
     ("update topup.delivery set attempts = 7", "deliveries have their event, endpoint and attempts"),
-    ("update topup.outbox set endpoint_ids = '{}'", "events in the outbox name their endpoints"),
-    ("update topup.outbox set delivery_ids = '{}'", "events in the outbox name their endpoints"),
+    ("update topup.outbox set endpoint_ids = '{}'", "events in the outbox have their body and endpoints"),
+    ("update topup.outbox set body = null", "events in the outbox have their body and endpoints"),
+    ("update topup.outbox set new_balance_cents = 1", "events in the outbox have their body and endpoints"),
     (
-        "update topup.outbox set endpoint_ids = array[gen_random_uuid()]",
-        "events in the outbox name their endpoints",
+        "update topup.outbox set transaction_id = null where body is null",
+        "events in the outbox have their body and endpoints",
     ),
     (
-        "insert into topup.event select tenant_id, environment, event_id, type, transaction_id, body from topup.outbox",
-        "events in the outbox name their endpoints",
+        "update topup.outbox set type = 'topup.cancelled' where body is null",
+        "events in the outbox have their body and endpoints",
+    ),
+    (
+        "update topup.outbox set endpoint_ids = array[gen_random_uuid()]",
+        "events in the outbox have their body and endpoints",
+    ),
+    (
+        "insert into topup.event select tenant_id, environment, event_id, type, transaction_id, coalesce(body, '') from topup.outbox",
+        "events in the outbox have their body and endpoints",
     ),
     ("delete from topup.webhook_secret", "live endpoints have a secret"),
     ("update topup.tenant_environment set webhooks = null", "environments know their webhooks"),
@@ -224,6 +233,7 @@ async fn trade(database: &Database) {
     }
     let admin = database.admin().await;
     admin.query("select topup.claim_effects(100, 100, '{}', 30)", &[]).await.unwrap();
+    assert_eq!(call(&app, "topup.send('claude', 100)").await["code"], 1001);
     let query = "select customer_id from topup.customers where email = 'ann@example.com'";
     let customer: String = admin.query_one(query, &[]).await.unwrap().get(0);
     let adjust = format!("topup.adjust('a-1', 'USD', 0.5, 'gift', '{customer}')");

@@ -132,11 +132,13 @@ const ROWS: [&str; 9] = [
     "select concat_ws(' ', k.tier, u.cost_cents, u.list_cents, u.day)
        from topup.key_usage u join topup.key k using (tenant_id, key_id)
       where tenant_id = topup.parse_id('acct', $1) order by 1",
-    "select concat_ws(' ', o.type, o.transaction_id is null, o.body) from topup.outbox o
+    "select concat_ws(' ', o.type, o.transaction_id is null, o.body is null, b.body) from topup.outbox o
+      cross join lateral topup.body_of(
+                o.tenant_id, o.environment, o.event_id, o.type, o.transaction_id, o.body, o.new_balance_cents, o.created_at) b
       where o.tenant_id = topup.parse_id('acct', $1) order by o.event_id",
     "select concat_ws(' ', w.url, o.type, d.retry_schedule_s, d.due_at - o.created_at)
        from topup.outbox o
-      cross join lateral topup.deliveries_of(tenant_id, environment, type, created_at, endpoint_ids, delivery_ids) d
+      cross join lateral topup.deliveries_of(tenant_id, environment, event_id, type, created_at, endpoint_ids) d
        join topup.webhook_endpoint w using (tenant_id, environment, endpoint_id)
       where o.tenant_id = topup.parse_id('acct', $1) order by o.event_id, d.delivery_id",
     "select concat_ws(' ', i.key, i.http_status, i.expires_at, i.request_hash, i.reply) from topup.idempotency i

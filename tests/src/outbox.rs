@@ -148,6 +148,50 @@ async fn what_no_worker_has_seen_can_be_replayed() {
     database.check().await;
 }
 
+/// Whatever becomes of a top-up before a worker sees it, what is told of its send is the reply to it, byte for byte.
+#[tokio::test]
+async fn what_is_told_of_a_send_is_what_was_replied() {
+    let database = Database::new().await;
+    let tenant = database.tenant("teller").await;
+    let scopes = "tier => 'platinum', scopes => '{send,redeem,webhooks,fulfil}'";
+    let (_, key) = tenant.key("staging", scopes).await;
+    let (admin, gateway, app) = (database.admin().await, database.gateway().await, database.app(&key).await);
+    register(&app, "hook", ", events => '{topup.delivered,topup.pending}'").await;
+    let mut replies = Vec::new();
+    for request in [
+        json!({ "platform": "claude", "amount_cents": 12345, "metadata": { "voucher_code": "mine" } }),
+        json!({ "platform": "chatgpt", "amount_cents": 100, "recipient_email": "Zo\u{eb}@example.com" }),
+        json!({ "platform": "claude", "amount_cents": 200, "recipient_email": "b+pending@example.com" }),
+        json!({ "platform": "gemini", "amount_cents": 300, "recipient_email": "b+fail@example.com" }),
+    ] {
+        let send = "select body from topup.call($1, 'send', $2)";
+        let row = gateway.query_one(send, &[&key, &request.to_string()]).await.unwrap();
+        replies.push(row.get::<_, String>(0));
+    }
+    let sent: Vec<Value> = replies.iter().map(|reply| serde_json::from_str(reply).unwrap()).collect();
+    assert_eq!(sent.iter().map(|reply| &reply["code"]).collect::<Vec<_>>(), [1001, 1001, 1002, 1002]);
+    let (voucher, pending) = (&sent[0]["data"]["voucher_code"], &sent[2]["transaction_id"]);
+    let redeem = format!("topup.redeem('{}', email => 'c@example.com')", voucher.as_str().unwrap());
+    assert_eq!(call(&app, &redeem).await["success"], true);
+    let deliver = format!("topup.deliver('{}')", pending.as_str().unwrap());
+    assert_eq!(call(&app, &deliver).await["success"], true);
+
+    let wait = "select count(*) from topup.outbox where body is null";
+    assert_eq!(number(&admin, wait).await, 4, "none is written twice");
+    admin.query(CLAIM, &[]).await.unwrap();
+    let told = r#"
+        select body, format('{"id":"%s","type":"%s","created_at":"%s","environment":"staging","data":',
+                            topup.format_id('evt', event_id), type, topup.rfc3339(created_at))
+          from topup.event order by event_id"#;
+    let rows = admin.query(told, &[]).await.unwrap();
+    let (told, heads): (Vec<String>, Vec<String>) = rows.iter().map(|row| (row.get(0), row.get(1))).unzip();
+    assert_eq!(told.len(), 5, "four sends and what was delivered later");
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!(told[n], format!("{}{reply}}}", heads[n]));
+    }
+    database.check().await;
+}
+
 /// Another tenant's, or of the other environment, is not fanned out and not seen.
 #[tokio::test]
 async fn the_log_is_of_one_environment_though_all_wait_in_one_place() {

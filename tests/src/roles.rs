@@ -39,7 +39,7 @@ const PORTAL: [&str; 6] =
     ["portal_enter", "portal_view", "portal_history", "portal_csv", "portal_act", "portal_leave"];
 const DOOR: [&str; 3] = ["authenticate", "call", "call_many"];
 /// They show what the views show, or are called by them.
-const READING: [&str; 4] = ["visible", "due_changes", "statement_lines", "balance_at"];
+const READING: [&str; 5] = ["visible", "due_changes", "statement_lines", "balance_at", "delivery_ids"];
 const ADMINISTRATION: [&str; 10] = [
     "create_tenant",
     "mint_key",

@@ -130,10 +130,14 @@ async fn a_column_that_fills_itself_is_filled() {
 #[tokio::test]
 async fn a_narrower_type_is_kept_to() {
     let (_database, admin, app) = shop().await;
-    admin.batch_execute("alter table topup.outbox alter body type varchar(10000)").await.unwrap();
-    assert_eq!(call(&app, SEND).await["code"], 1001);
-    admin.batch_execute("alter table topup.outbox alter body type varchar(3) using 'was'").await.unwrap();
-    assert_eq!(sql_state(&app, &format!("select {SEND}")).await, "22001");
+    let send = |key: &str| format!("topup.send('claude', 100, idempotency_key => '{key}')");
+    admin.batch_execute("alter table topup.idempotency alter reply type varchar(10000)").await.unwrap();
+    assert_eq!(call(&app, &send("fits")).await["code"], 1001);
+    admin
+        .batch_execute("alter table topup.idempotency alter reply type varchar(3) using 'was'")
+        .await
+        .unwrap();
+    assert_eq!(sql_state(&app, &format!("select {}", send("too-long"))).await, "22001");
 }
 
 #[tokio::test]

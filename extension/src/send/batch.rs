@@ -197,9 +197,14 @@ impl<'a> Batch<'a> {
         let unshown = Unshown { metadata, account_id, created_at, fails_at };
         self.top_ups.add(caller, transaction_id, status, &data, &unshown);
         self.spent.add(quote.cost);
-        let reply = top_up::reply(status, transaction_id, data).render()?;
-        self.events.add(caller, status.event_type(), Some(transaction_id), &reply.body)?;
-        Ok(reply)
+        self.events.add_send(
+            caller,
+            status.event_type(),
+            transaction_id,
+            created_at,
+            data.new_balance_cents,
+        )?;
+        top_up::reply(created_at, status, transaction_id, data).render()
     }
 
     /// The recipient's account, locked.

@@ -5,6 +5,7 @@
 //! ```
 
 mod batch;
+pub mod body;
 
 use pg_topup_contract::Code;
 use schemars::JsonSchema;

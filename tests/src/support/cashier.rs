@@ -136,7 +136,10 @@ impl Cashier {
     pub async fn events(&self, event_type: &str) -> Vec<Value> {
         let query =
             "select body::jsonb -> 'data' from (select type, event_id, body from topup.event union all
-                                                        select type, event_id, body from topup.outbox) told
+                                                        select o.type, o.event_id, b.body from topup.outbox o
+                                                         cross join lateral topup.body_of(
+                                                                   o.tenant_id, o.environment, o.event_id, o.type,
+                                                                   o.transaction_id, o.body, o.new_balance_cents, o.created_at) b) told
                       where type = $1 order by event_id";
         let rows = self.bank.admin.query(query, &[&event_type]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
