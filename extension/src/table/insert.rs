@@ -26,12 +26,13 @@ impl<const N: usize> Table<N> {
             return Ok(());
         }
         let table = Open::to_write(self.name);
-        let columns = self.columns.map(|name| table.column(name));
-        if table.takes_rows(&columns) {
-            table.put(&columns, rows);
+        let columns =
+            table.known.row_columns.get_or_init(|| self.columns.map(|name| table.column(name)).into());
+        if table.takes_rows(columns) {
+            table.put(columns, rows);
             return Ok(());
         }
-        let sql = self.statement(&columns);
+        let sql = self.statement(columns);
         for row in rows {
             let texts = row.each_ref().map(Value::text);
             let arguments: Vec<Arg> = texts.iter().map(|text| text.as_deref().into_arg()).collect();
@@ -41,7 +42,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// The statement that puts a row into it, written once for the session.
-    fn statement(&self, columns: &[Column; N]) -> &'static str {
+    fn statement(&self, columns: &[Column]) -> &'static str {
         thread_local! {
             static STATEMENTS: RefCell<HashMap<&'static CStr, &'static str>> = RefCell::default();
         }
@@ -76,7 +77,7 @@ impl Open {
         })
     }
 
-    fn put<const N: usize>(&self, columns: &[Column; N], rows: &[NewRow<N>]) {
+    fn put<const N: usize>(&self, columns: &[Column], rows: &[NewRow<N>]) {
         // SAFETY: raises an error where nothing may be written.
         unsafe { pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr()) };
         let mut writer = Writer::begin(self);

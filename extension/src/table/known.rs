@@ -13,6 +13,8 @@ use crate::cache;
 /// A table that had its name when it was last opened.
 pub struct Known {
     pub id: Oid,
+    /// Where [`super::Table`] has its values.
+    pub row_columns: OnceCell<Box<[Column]>>,
     /// Whether what [`super::Table`] has of it may be put into it without statements, as far as that is its own affair.
     pub takes_rows: OnceCell<bool>,
     /// The same of rows that are changed.
@@ -52,8 +54,13 @@ pub fn find(name: &'static CStr, changes: u64) -> Option<Rc<Known>> {
 
 /// Keeps which table has a name. It is locked, so that the name is its own for now.
 pub fn keep(name: &'static CStr, id: Oid) -> Rc<Known> {
-    let (takes_rows, takes_changes) = Default::default();
-    let table = Rc::new(Known { id, takes_rows, takes_changes, columns: RefCell::default() });
+    let table = Rc::new(Known {
+        id,
+        row_columns: OnceCell::new(),
+        takes_rows: OnceCell::new(),
+        takes_changes: OnceCell::new(),
+        columns: RefCell::default(),
+    });
     let changes = cache::catalog_changes();
     CATALOG.with_borrow_mut(|catalog| catalog.after(changes).tables.push((name, Rc::clone(&table))));
     table

@@ -231,7 +231,7 @@ impl Writer {
     }
 
     /// Changes the values of the slot, given as they were with their marks for null, and then writes it. Values live until
-    /// then.
+    /// then, and so does what they point to.
     fn row(
         &mut self,
         change: impl FnOnce(&mut [Datum], &mut [bool]),

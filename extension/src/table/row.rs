@@ -141,11 +141,12 @@ struct Search<'a> {
     row: &'a Row,
     index: pg_sys::Relation,
     keys: [pg_sys::ScanKeyData; KEY_MAX],
-    count: usize,
+    /// What they point into.
+    key: &'a [Value],
 }
 
 impl<'a> Search<'a> {
-    fn begin(row: &'a Row, by: By, key: &[Value]) -> Search<'a> {
+    fn begin(row: &'a Row, by: By, key: &'a [Value]) -> Search<'a> {
         let table = row.table.as_ptr();
         // SAFETY: the table is open; an error is raised where there is no such index.
         let index = unsafe {
@@ -158,13 +159,13 @@ impl<'a> Search<'a> {
         let mut keys = [pg_sys::ScanKeyData::default(); KEY_MAX];
         // SAFETY: as above.
         unsafe { fill_keys(&mut keys, index, key) };
-        Search { row, index, keys, count: key.len() }
+        Search { row, index, keys, key }
     }
 
     /// Puts the row to which the index leads into its slot, and says what `then` makes of it.
     fn run<T>(&self, snapshot: pg_sys::Snapshot, then: impl FnOnce(pg_sys::Snapshot) -> T) -> Option<T> {
         let (table, keys, count) =
-            (self.row.table.as_ptr(), self.keys.as_ptr().cast_mut(), self.count as c_int);
+            (self.row.table.as_ptr(), self.keys.as_ptr().cast_mut(), self.key.len() as c_int);
         // SAFETY: the scan ends before what it reads from; the slot is one of this table.
         unsafe {
             let snapshot = pg_sys::RegisterSnapshot(snapshot);
@@ -215,10 +216,14 @@ impl Row {
     }
 
     fn datum(&self, column: &Column) -> Option<Datum> {
-        let mut is_null = false;
-        // SAFETY: the slot holds a row of the table.
-        let datum = unsafe { pg_sys::slot_getattr(self.slot, column.position as c_int + 1, &mut is_null) };
-        (!is_null).then_some(datum)
+        // SAFETY: the slot holds a row of the table, and all its values once they are read.
+        unsafe {
+            if (*self.slot).tts_nvalid as usize <= column.position {
+                pg_sys::slot_getallattrs(self.slot);
+            }
+            let is_null = *(*self.slot).tts_isnull.add(column.position);
+            (!is_null).then(|| *(*self.slot).tts_values.add(column.position))
+        }
     }
 
     /// What a column holds; none where it is null.
