@@ -1,13 +1,14 @@
 //! What a handler answers: a reply, a refusal (a value), or a fault (an error that aborts the statement).
 
-use pg_topup_contract::{Code, Envelope};
+use std::time::SystemTime;
+
+use pg_topup_contract::{Code, Envelope, timestamp};
 use pgrx::error;
 use pgrx::spi::SpiError;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::id::Kind;
-use crate::instant::Instant;
 
 /// What every handler returns.
 pub type Outcome<D> = Result<Reply<D>, Failure>;
@@ -27,13 +28,19 @@ impl<D: Serialize> Reply<D> {
 
     /// A reply about a transaction.
     pub fn of(code: Code, transaction_id: Uuid, status: Option<&'static str>, data: D) -> Self {
-        Reply::at(Instant::now(), code, transaction_id, status, data)
+        Reply::at(timestamp(SystemTime::now()), code, transaction_id, status, data)
     }
 
-    /// The same of another time than now.
-    pub fn at(at: Instant, code: Code, transaction_id: Uuid, status: Option<&'static str>, data: D) -> Self {
+    /// The same of another time than now, as the wire has it.
+    pub fn at(
+        timestamp: String,
+        code: Code,
+        transaction_id: Uuid,
+        status: Option<&'static str>,
+        data: D,
+    ) -> Self {
         let id = Kind::Transaction.text(transaction_id);
-        let envelope = Envelope::at(at.rfc3339(), code, Some(id), status, data);
+        let envelope = Envelope::at(timestamp, code, Some(id), status, data);
         Reply { http_status: code.http_status(), envelope }
     }
 

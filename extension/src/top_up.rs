@@ -110,7 +110,7 @@ impl TopUp {
 
 /// The envelope of a top-up at a time; its code follows its status.
 pub fn reply(at: Instant, status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<TopUpData> {
-    Reply::at(at, status.code(), transaction_id, Some(status.as_str()), data)
+    Reply::at(at.rfc3339(), status.code(), transaction_id, Some(status.as_str()), data)
 }
 
 /// The columns that [`read`] expects; `$1` is the tenant, `$2` the environment, `$3` the wallet's account.
