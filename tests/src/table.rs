@@ -128,6 +128,30 @@ async fn a_column_that_fills_itself_is_filled() {
 }
 
 #[tokio::test]
+async fn sessions_that_have_sent_before_fill_the_indexes_that_come_later() {
+    let (database, admin, app) = shop().await;
+    let changes = [
+        "create index concurrently of_platform on topup.top_up (platform)",
+        "create index concurrently large on topup.top_up (created_at) where amount_cents >= 1000",
+        "create index concurrently small on topup.top_up (created_at) where amount_cents < 1000",
+        "drop index concurrently topup.of_platform",
+        "alter table topup.balance add grown bigint generated always as (version * 2) stored",
+        "create index concurrently grown on topup.balance (account_id) where grown > 4",
+        "create index concurrently noted on topup.top_up (created_at) where metadata is not null",
+        "create function public.note() returns trigger language plpgsql as $$
+         begin new.metadata := '{}'; return new; end $$",
+        "create trigger note before insert on topup.top_up for each row execute function public.note()",
+    ];
+    for change in changes {
+        admin.batch_execute(change).await.unwrap();
+        assert_eq!(call(&app, SEND).await["code"], 1001, "{change}");
+        assert_eq!(call(&app, "topup.send('claude', 999)").await["code"], 1001, "{change}");
+        database.check().await;
+    }
+    assert_eq!(number(&admin, "select count(*) from topup.top_up where metadata = '{}'").await, 2);
+}
+
+#[tokio::test]
 async fn a_narrower_type_is_kept_to() {
     let (_database, admin, app) = shop().await;
     let send = |key: &str| format!("topup.send('claude', 100, idempotency_key => '{key}')");

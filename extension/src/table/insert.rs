@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, Datum};
 
 use super::value::Value;
-use super::{Change, Column, Open, Writer};
+use super::{Change, Column, Open, Writer, unguarded};
 use crate::db::{self, Arg, DbResult, IntoArg};
 
 /// A row, column by column.
@@ -90,10 +90,12 @@ impl Open {
                     }
                 }
             };
-            // SAFETY: the writer's own, ready.
-            writer.row(fill, |target, state, slot| unsafe {
-                pg_sys::ExecSimpleRelationInsert(target, state, slot);
-            });
+            // SAFETY: what it is given is ready.
+            unsafe {
+                writer.row(fill, |target, state, slot| {
+                    unguarded::ExecSimpleRelationInsert(target, state, slot)
+                });
+            }
         }
         writer.end();
     }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use pgrx::pg_sys::{Datum, Oid};
 
 use super::Column;
+use super::index::Indexes;
 use crate::cache;
 
 /// A table that had its name when it was last opened.
@@ -19,6 +20,7 @@ pub struct Known {
     pub takes_rows: OnceCell<bool>,
     /// The same of rows that are changed.
     pub takes_changes: OnceCell<bool>,
+    pub indexes: OnceCell<Indexes>,
     columns: RefCell<Vec<(&'static str, Column)>>,
 }
 
@@ -59,6 +61,7 @@ pub fn keep(name: &'static CStr, id: Oid) -> Rc<Known> {
         row_columns: OnceCell::new(),
         takes_rows: OnceCell::new(),
         takes_changes: OnceCell::new(),
+        indexes: OnceCell::new(),
         columns: RefCell::default(),
     });
     let changes = cache::catalog_changes();

@@ -2,9 +2,11 @@
 //! logical replication writes them, with row triggers, constraints and indexes. A table that somebody has made more of
 //! than that is written by statements.
 
+mod index;
 mod insert;
 mod known;
 mod row;
+mod unguarded;
 mod value;
 
 use std::ffi::{CStr, CString};
@@ -12,11 +14,13 @@ use std::rc::Rc;
 
 use pgrx::memcxt::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
-use pgrx::{PgList, PgRelation, PgTupleDesc};
+use pgrx::{PgRelation, PgTupleDesc};
 
 use crate::cache;
 
+use index::Indexes;
 use known::Known;
+use unguarded::guarded;
 
 pub use insert::{NewRow, Table};
 pub use row::{By, Found, LockedRow, Place, Row, find, find_latest, lock, lock_along, locked_at};
@@ -41,10 +45,7 @@ impl Open {
         Open::by_name(name, pg_sys::AccessShareLock)
     }
 
-    fn to_lock(name: &'static CStr) -> Open {
-        Open::by_name(name, pg_sys::RowShareLock)
-    }
-
+    /// For rows to be put, or to be locked and changed.
     fn to_write(name: &'static CStr) -> Open {
         Open::by_name(name, pg_sys::RowExclusiveLock)
     }
@@ -55,13 +56,19 @@ impl Open {
         let changes = cache::catalog_changes();
         if let Some(known) = known::find(name, changes) {
             // SAFETY: whoever locks hears what has changed by then. If nothing has, the table is there, and has the name.
-            unsafe {
-                pg_sys::LockRelationOid(known.id, lock);
-                if cache::catalog_changes() == changes {
-                    let relation = PgRelation::from_pg_owned(pg_sys::relation_open(known.id, none));
-                    return Open { relation, known };
-                }
-                pg_sys::UnlockRelationOid(known.id, lock);
+            let relation = unsafe {
+                guarded(|| {
+                    unguarded::LockRelationOid(known.id, lock);
+                    if cache::catalog_changes() == changes {
+                        return unguarded::relation_open(known.id, none);
+                    }
+                    unguarded::UnlockRelationOid(known.id, lock);
+                    std::ptr::null_mut()
+                })
+            };
+            if !relation.is_null() {
+                // SAFETY: it is open.
+                return Open { relation: unsafe { PgRelation::from_pg_owned(relation) }, known };
             }
         }
         // SAFETY: raises an error where there is no such table; the names are only read.
@@ -118,7 +125,8 @@ impl Open {
     /// Whether the role that this runs as has a right.
     fn grants(&self, right: u32) -> bool {
         // SAFETY: asks the catalog.
-        let may = unsafe { pg_sys::pg_class_aclcheck(self.known.id, pg_sys::GetUserId(), right) };
+        let may =
+            unsafe { guarded(|| unguarded::pg_class_aclcheck(self.known.id, unguarded::GetUserId(), right)) };
         may == pg_sys::AclResult::ACLCHECK_OK
     }
 }
@@ -199,58 +207,69 @@ impl Column {
 
 /// What Postgres needs around the writing of rows. An error leaves all of it to the transaction's end, like whatever else
 /// is open by then.
-struct Writer {
+struct Writer<'a> {
+    indexes: &'a Indexes,
     state: *mut pg_sys::EState,
     target: *mut pg_sys::ResultRelInfo,
     /// For the row that is written.
     slot: *mut pg_sys::TupleTableSlot,
-    row_memory: PgMemoryContexts,
+    row_context: *mut pg_sys::ExprContext,
 }
 
-impl Writer {
-    fn begin(table: &Open) -> Writer {
+impl<'a> Writer<'a> {
+    fn begin(table: &'a Open) -> Writer<'a> {
+        let indexes = table.known.indexes.get_or_init(|| Indexes::of(table.as_ptr()));
         // SAFETY: the table is open, and stays so until the writer has ended.
         unsafe {
-            let state = pg_sys::CreateExecutorState();
-            (*state).es_output_cid = pg_sys::GetCurrentCommandId(true);
-            let row_memory = (*pg_sys::MakePerTupleExprContext(state)).ecxt_per_tuple_memory;
-            let (target, slot) = PgMemoryContexts::For((*state).es_query_cxt).switch_to(|_| {
+            guarded(|| {
+                let state = unguarded::CreateExecutorState();
+                (*state).es_output_cid = unguarded::GetCurrentCommandId(true);
+                let row_context = unguarded::MakePerTupleExprContext(state);
+                let before = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = (*state).es_query_cxt;
                 let target: *mut pg_sys::ResultRelInfo =
-                    pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
-                pg_sys::InitResultRelInfo(target, table.as_ptr(), 0, std::ptr::null_mut(), 0);
+                    unguarded::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
+                unguarded::InitResultRelInfo(target, table.as_ptr(), 0, std::ptr::null_mut(), 0);
                 // So that triggers find it.
-                let mut targets = PgList::<pg_sys::ResultRelInfo>::new();
-                targets.push(target);
-                (*state).es_opened_result_relations = targets.into_pg();
-                pg_sys::ExecOpenIndices(target, false);
-                (target, pg_sys::MakeSingleTupleTableSlot((*table.as_ptr()).rd_att, &pg_sys::TTSOpsVirtual))
-            });
-            pg_sys::AfterTriggerBeginQuery();
-            Writer { state, target, slot, row_memory: PgMemoryContexts::For(row_memory) }
+                (*state).es_opened_result_relations = unguarded::lappend(std::ptr::null_mut(), target.cast());
+                indexes.open(target);
+                let columns = (*table.as_ptr()).rd_att;
+                let slot = unguarded::MakeSingleTupleTableSlot(columns, &raw const pg_sys::TTSOpsVirtual);
+                pg_sys::CurrentMemoryContext = before;
+                unguarded::AfterTriggerBeginQuery();
+                Writer { indexes, state, target, slot, row_context }
+            })
         }
     }
 
     /// Changes the values of the slot, given as they were with their marks for null, and then writes it. Values live until
     /// then, and so does what they point to.
-    fn row(
+    ///
+    /// # Safety
+    /// `write` can be [`guarded`].
+    unsafe fn row(
         &mut self,
         change: impl FnOnce(&mut [Datum], &mut [bool]),
         write: impl FnOnce(*mut pg_sys::ResultRelInfo, *mut pg_sys::EState, *mut pg_sys::TupleTableSlot),
     ) {
-        let (slot, target, state) = (self.slot, self.target, self.state);
-        // SAFETY: a slot has a value and a mark for each column of its table.
+        let Writer { indexes, state, target, slot, row_context } = *self;
+        // SAFETY: a slot has a value and a mark for each column of its table; it is empty before and after.
         unsafe {
-            self.row_memory.switch_to(|_| {
+            let memory = (*row_context).ecxt_per_tuple_memory;
+            PgMemoryContexts::For(memory).switch_to(|_| {
                 let count = (*(*slot).tts_tupleDescriptor).natts as usize;
-                pg_sys::ExecClearTuple(slot);
                 change(
                     std::slice::from_raw_parts_mut((*slot).tts_values, count),
                     std::slice::from_raw_parts_mut((*slot).tts_isnull, count),
                 );
-                pg_sys::ExecStoreVirtualTuple(slot);
-                write(target, state, slot);
+                guarded(|| {
+                    unguarded::ExecStoreVirtualTuple(slot);
+                    indexes.open_for(target, row_context, slot);
+                    write(target, state, slot);
+                    unguarded::ExecClearTuple(slot);
+                    unguarded::MemoryContextReset(memory);
+                });
             });
-            self.row_memory.reset();
         }
     }
 
@@ -258,13 +277,15 @@ impl Writer {
     fn end(self) {
         // SAFETY: ends what was begun, in the order in which Postgres does.
         unsafe {
-            pg_sys::ExecCloseIndices(self.target);
-            pg_sys::AfterTriggerEndQuery(self.state);
-            // Those in which triggers were shown rows.
-            pg_sys::ExecResetTupleTable((*self.state).es_tupleTable, false);
-            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
-            pg_sys::FreeExecutorState(self.state);
-            pg_sys::CommandCounterIncrement();
+            guarded(|| {
+                unguarded::ExecCloseIndices(self.target);
+                unguarded::AfterTriggerEndQuery(self.state);
+                // Those in which triggers were shown rows.
+                unguarded::ExecResetTupleTable((*self.state).es_tupleTable, false);
+                unguarded::ExecDropSingleTupleTableSlot(self.slot);
+                unguarded::FreeExecutorState(self.state);
+                unguarded::CommandCounterIncrement();
+            });
         }
     }
 }

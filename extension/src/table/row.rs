@@ -7,6 +7,7 @@ use pgrx::pg_sys::{self, Datum, Oid, TransactionId};
 use pgrx::spi::SpiError;
 use pgrx::{FromDatum, IntoDatum};
 
+use super::unguarded::{self, guarded};
 use super::value::Value;
 use super::{Column, Open, Writer};
 use crate::amount::Amount;
@@ -43,10 +44,12 @@ pub struct LockedRow(Row);
 #[derive(Clone, Copy, Debug)]
 pub struct Place(pg_sys::ItemPointerData);
 
+/// A function of [`unguarded`] that gives a snapshot.
+type TakeSnapshot = unsafe extern "C-unwind" fn() -> pg_sys::Snapshot;
+
 /// Finds the row of a key, as the active snapshot sees it.
 pub fn find(name: &'static CStr, by: By, key: &[Value]) -> Found<Row> {
-    // SAFETY: there is an active snapshot while a function runs.
-    find_in(name, by, key, || unsafe { pg_sys::GetActiveSnapshot() })
+    find_in(name, by, key, unguarded::GetActiveSnapshot)
 }
 
 /// Finds the row of a key as it is by now: for who holds a lock without which no such row is written, or can do with one that
@@ -55,23 +58,17 @@ pub fn find_latest(name: &'static CStr, by: By, key: &[Value]) -> Found<Row> {
     if has_one_snapshot() {
         return Found::ByStatement;
     }
-    // SAFETY: what is committed by now.
-    find_in(name, by, key, || unsafe { pg_sys::GetLatestSnapshot() })
+    find_in(name, by, key, unguarded::GetLatestSnapshot)
 }
 
-fn find_in(
-    name: &'static CStr,
-    by: By,
-    key: &[Value],
-    snapshot: impl Fn() -> pg_sys::Snapshot,
-) -> Found<Row> {
+fn find_in(name: &'static CStr, by: By, key: &[Value], snapshot: TakeSnapshot) -> Found<Row> {
     let table = Open::to_read(name);
     if !table.is_plain() {
         return Found::ByStatement;
     }
     let row = Row::of(table);
-    let search = Search::begin(&row, by, key);
-    let is_found = search.run(snapshot(), |_| ()).is_some();
+    let search = Search::begin(&row, by, key, pg_sys::AccessShareLock);
+    let is_found = search.run(snapshot, |_| ()).is_some();
     search.end();
     if is_found { Found::Row(row) } else { Found::NoRow }
 }
@@ -92,7 +89,7 @@ fn latest(
     key: &[Value],
     take: fn(&Row, pg_sys::Snapshot) -> pg_sys::TM_Result::Type,
 ) -> Found<LockedRow> {
-    let table = Open::to_lock(name);
+    let table = Open::to_write(name);
     if has_one_snapshot() || !table.takes_changes() {
         return Found::ByStatement;
     }
@@ -103,10 +100,10 @@ fn latest(
         pg_sys::GetCurrentTransactionId();
     }
     let row = Row::of(table);
-    let search = Search::begin(&row, By::PrimaryKey, key);
+    // As it is locked to be written, lest it be locked twice.
+    let search = Search::begin(&row, By::PrimaryKey, key, pg_sys::RowExclusiveLock);
     let found = loop {
-        // SAFETY: what is committed by now.
-        match search.run(unsafe { pg_sys::GetLatestSnapshot() }, |snapshot| take(&row, snapshot)) {
+        match search.run(unguarded::GetLatestSnapshot, |snapshot| take(&row, snapshot)) {
             None => break false,
             Some(pg_sys::TM_Result::TM_Ok) => break true,
             // It has gone, or moved, while it was waited for.
@@ -121,7 +118,7 @@ fn latest(
 /// The row that this transaction has locked at a place: [`lock`] without a search. None where it was changed since then, and
 /// so is elsewhere.
 pub fn locked_at(name: &'static CStr, Place(mut place): Place) -> Option<LockedRow> {
-    let row = Row::of(Open::to_lock(name));
+    let row = Row::of(Open::to_write(name));
     // SAFETY: the table is open and the slot is one of its kind. A row that is locked stays where it is.
     let is_there = row.table.takes_changes()
         && unsafe {
@@ -146,15 +143,19 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn begin(row: &'a Row, by: By, key: &'a [Value]) -> Search<'a> {
+    fn begin(row: &'a Row, by: By, key: &'a [Value], lock: u32) -> Search<'a> {
         let table = row.table.as_ptr();
         // SAFETY: the table is open; an error is raised where there is no such index.
         let index = unsafe {
-            let oid = match by {
-                By::PrimaryKey => pg_sys::RelationGetPrimaryKeyIndex(table),
-                By::Index(name) => pg_sys::get_relname_relid(name.as_ptr(), (*(*table).rd_rel).relnamespace),
-            };
-            pg_sys::index_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
+            guarded(|| {
+                let id = match by {
+                    By::PrimaryKey => unguarded::RelationGetPrimaryKeyIndex(table),
+                    By::Index(name) => {
+                        unguarded::get_relname_relid(name.as_ptr(), (*(*table).rd_rel).relnamespace)
+                    }
+                };
+                unguarded::index_open(id, lock as pg_sys::LOCKMODE)
+            })
         };
         let mut keys = [pg_sys::ScanKeyData::default(); KEY_MAX];
         // SAFETY: as above.
@@ -163,18 +164,23 @@ impl<'a> Search<'a> {
     }
 
     /// Puts the row to which the index leads into its slot, and says what `then` makes of it.
-    fn run<T>(&self, snapshot: pg_sys::Snapshot, then: impl FnOnce(pg_sys::Snapshot) -> T) -> Option<T> {
+    fn run<T>(&self, snapshot: TakeSnapshot, then: impl FnOnce(pg_sys::Snapshot) -> T) -> Option<T> {
         let (table, keys, count) =
             (self.row.table.as_ptr(), self.keys.as_ptr().cast_mut(), self.key.len() as c_int);
         // SAFETY: the scan ends before what it reads from; the slot is one of this table.
         unsafe {
-            let snapshot = pg_sys::RegisterSnapshot(snapshot);
-            let scan = pg_sys::index_beginscan(table, self.index, snapshot, count, 0);
-            pg_sys::index_rescan(scan, keys, count, std::ptr::null_mut(), 0);
-            let forward = pg_sys::ScanDirection::ForwardScanDirection;
-            let result = pg_sys::index_getnext_slot(scan, forward, self.row.slot).then(|| then(snapshot));
-            pg_sys::index_endscan(scan);
-            pg_sys::UnregisterSnapshot(snapshot);
+            let (snapshot, scan, is_found) = guarded(|| {
+                let snapshot = unguarded::RegisterSnapshot(snapshot());
+                let scan = unguarded::index_beginscan(table, self.index, snapshot, count, 0);
+                unguarded::index_rescan(scan, keys, count, std::ptr::null_mut(), 0);
+                let forward = pg_sys::ScanDirection::ForwardScanDirection;
+                (snapshot, scan, unguarded::index_getnext_slot(scan, forward, self.row.slot))
+            });
+            let result = is_found.then(|| then(snapshot));
+            guarded(|| {
+                unguarded::index_endscan(scan);
+                unguarded::UnregisterSnapshot(snapshot);
+            });
             result
         }
     }
@@ -189,8 +195,10 @@ impl Row {
     fn of(table: Open) -> Row {
         // SAFETY: the table is open, and a slot of its kind goes before it.
         let slot = unsafe {
-            let columns = (*table.as_ptr()).rd_att;
-            pg_sys::MakeSingleTupleTableSlot(columns, pg_sys::table_slot_callbacks(table.as_ptr()))
+            guarded(|| {
+                let columns = (*table.as_ptr()).rd_att;
+                unguarded::MakeSingleTupleTableSlot(columns, unguarded::table_slot_callbacks(table.as_ptr()))
+            })
         };
         Row { slot, table }
     }
@@ -297,13 +305,6 @@ impl LockedRow {
 
     /// Gives columns other values.
     pub fn update(self, changes: &[(&'static str, Value)]) {
-        // SAFETY: as every statement that writes does.
-        unsafe {
-            pg_sys::LockRelationOid(
-                (*self.table.as_ptr()).rd_id,
-                pg_sys::RowExclusiveLock as pg_sys::LOCKMODE,
-            );
-        }
         let mut writer = Writer::begin(&self.table);
         let old = self.slot;
         let change = |values: &mut [Datum], nulls: &mut [bool]| {
@@ -320,12 +321,15 @@ impl LockedRow {
                 values[column.position] = datum.unwrap_or(Datum::from(0));
             }
         };
-        // SAFETY: the writer's own, ready; the old row is locked.
-        writer.row(change, |target, state, slot| unsafe {
-            let mut recheck = pg_sys::EPQState::default();
-            pg_sys::EvalPlanQualInit(&mut recheck, state, std::ptr::null_mut(), std::ptr::null_mut(), -1);
-            pg_sys::ExecSimpleRelationUpdate(target, state, &mut recheck, old, slot);
-        });
+        // SAFETY: what it is given is ready; the old row is locked.
+        unsafe {
+            writer.row(change, |target, state, slot| {
+                let mut recheck = pg_sys::EPQState::default();
+                let none = std::ptr::null_mut();
+                unguarded::EvalPlanQualInit(&mut recheck, state, none, std::ptr::null_mut(), -1);
+                unguarded::ExecSimpleRelationUpdate(target, state, &mut recheck, old, slot);
+            });
+        }
         writer.end();
     }
 }
@@ -340,6 +344,7 @@ unsafe fn fill_keys(keys: &mut [pg_sys::ScanKeyData; KEY_MAX], index: pg_sys::Re
     if columns.len() != key.len() {
         pgrx::error!("an index of {} columns, of which {} are given", columns.len(), key.len());
     }
+    let mut values = [(pg_sys::Oid::INVALID, Datum::from(0)); KEY_MAX];
     for (n, (value, column)) in key.iter().zip(columns.iter()).enumerate() {
         let type_oid: Oid = column.atttypid;
         let equals = match type_oid {
@@ -352,17 +357,16 @@ unsafe fn fill_keys(keys: &mut [pg_sys::ScanKeyData; KEY_MAX], index: pg_sys::Re
             other => pgrx::error!("rows are not found by a key of type {other}"),
         };
         let datum = value.datum(&Column { position: n, type_oid, type_mod: -1 });
-        let datum = datum.unwrap_or_else(|| pgrx::error!("a key is never null"));
-        // SAFETY: the entry is there, and so is the collation of each column.
-        unsafe {
-            pg_sys::ScanKeyInit(
-                &mut keys[n],
-                n as pg_sys::AttrNumber + 1,
-                pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber,
-                equals.into(),
-                datum,
-            );
-            keys[n].sk_collation = *(*index).rd_indcollation.add(n);
-        }
+        values[n] = (equals.into(), datum.unwrap_or_else(|| pgrx::error!("a key is never null")));
+    }
+    // SAFETY: the entries are there, and so is the collation of each column.
+    unsafe {
+        guarded(|| {
+            let equal = pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber;
+            for (n, (entry, (equals, datum))) in keys.iter_mut().zip(values).take(key.len()).enumerate() {
+                unguarded::ScanKeyInit(entry, n as pg_sys::AttrNumber + 1, equal, equals, datum);
+                entry.sk_collation = *(*index).rd_indcollation.add(n);
+            }
+        });
     }
 }

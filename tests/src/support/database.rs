@@ -171,16 +171,19 @@ impl Database {
         contents
     }
 
-    /// Fails with the names of the invariants that do not hold.
+    /// Fails with the names of the invariants that do not hold, or of the index that lacks a row.
     pub async fn check(&self) {
-        let rows = self
-            .admin()
-            .await
-            .query("select invariant, detail from topup.check() where not holds", &[])
-            .await;
+        let admin = self.admin().await;
+        let rows = admin.query("select invariant, detail from topup.check() where not holds", &[]).await;
         let broken: Vec<(String, Option<String>)> =
             rows.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect();
         assert!(broken.is_empty(), "topup.check(): {broken:?}");
+        let indexes = "begin; create schema amcheck; create extension amcheck schema amcheck;
+             select amcheck.bt_index_check(indexrelid, true)
+               from pg_index join pg_class index on index.oid = indexrelid join pg_am am on am.oid = relam
+              where relnamespace = 'topup'::regnamespace and amname = 'btree' and relkind = 'i' and indisvalid;
+             rollback";
+        admin.batch_execute(indexes).await.unwrap();
     }
 }
 
