@@ -1,5 +1,5 @@
--- What sessions keep of the rows that nearly every call reads and few change: keys with their tier and environment, and
--- platforms (extension/src/cache.rs). A change of one is announced to all sessions when it commits, as that of a role is.
+-- What sessions keep of the rows that nearly every call reads and few change: keys with their tier and environment, platforms,
+-- and whether a worker sleeps (extension/src/cache.rs). A change of one is announced to all sessions when it commits, as that of a role is.
 
 create table topup.cached (nothing boolean);
 comment on table topup.cached is 'Stands for what sessions keep, and is always empty: its invalidation makes them forget.';
@@ -16,7 +16,8 @@ do $$
 declare
     relation regclass;
 begin
-    foreach relation in array array['topup.key', 'topup.tier', 'topup.tenant_environment', 'topup.role_binding', 'topup.platform'] loop
+    foreach relation in array array['topup.key', 'topup.tier', 'topup.tenant_environment', 'topup.role_binding', 'topup.platform',
+                                    'topup.sleeper'] loop
         execute format('create trigger forget_cached after insert or update or delete on %s
                             for each row execute function topup.forget_cached()', relation);
         execute format('create trigger forget_all_cached after truncate on %s

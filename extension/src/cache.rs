@@ -1,6 +1,6 @@
-//! What nearly every call reads and few change, kept for the session: callers, and platforms. Whoever changes such a row
-//! announces it by Postgres's own invalidation messages (sql/cache.sql), as changes of roles and rights are: a call that
-//! begins after the change has committed never sees what was before.
+//! What nearly every call reads and few change, kept for the session: callers, platforms, and that no worker sleeps. Whoever
+//! changes such a row announces it by Postgres's own invalidation messages (sql/cache.sql), as changes of roles and rights
+//! are: a call that begins after the change has committed never sees what was before.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -114,7 +114,7 @@ extension_sql_file!(
     name = "webhook",
     requires = ["asset", outbox::sql_delivery_ids, send::body::send_body]
 );
-extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["tenant", cache::invalidate_cached]);
+extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["webhook", cache::invalidate_cached]);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache"]);
 extension_sql_file!(
     "../../sql/view.sql",

@@ -1,13 +1,21 @@
 //! Waking a worker that sleeps. NOTIFY takes a lock that all commits share, hence only where one does.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 
 use pgrx::htup::heap_getattr;
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, direct_function_call};
 
+use crate::cache::Cache;
 use crate::instant::Instant;
 use crate::table::Open;
+
+thread_local! {
+    /// Kept while nobody does.
+    static IS_ANY_ASLEEP: RefCell<Cache<(), bool>> = RefCell::default();
+}
 
 const CHANNEL: &str = "topup_effects";
 
@@ -16,14 +24,16 @@ const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// There is work once this transaction commits: a worker that sleeps by then is told.
 pub fn workers() {
-    if is_any_asleep() {
+    let Ok(asleep) =
+        Cache::get(&IS_ANY_ASLEEP, (), || Ok::<_, Infallible>(is_any_asleep()), |asleep| !asleep);
+    if *asleep {
         let arguments = [CHANNEL.into_datum(), "".into_datum()];
         // SAFETY: pg_notify(text, text) returns void.
         unsafe { direct_function_call::<()>(pg_sys::pg_notify, &arguments) };
     }
 }
 
-/// Read without a statement, as every send that is told to an endpoint asks.
+/// Read without a statement.
 fn is_any_asleep() -> bool {
     let table = Open::to_read(c"sleeper");
     if !table.is_plain() {
@@ -31,14 +41,16 @@ fn is_any_asleep() -> bool {
         return true;
     }
     let columns = table.columns();
-    // SAFETY: the table is open, the snapshot is kept while it is read, and tuples are read before the next one comes.
+    // What is about to be committed counts as well.
+    let mut snapshot =
+        pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
+    // SAFETY: the table is open, and tuples are read before the next one comes.
     unsafe {
-        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
         let scan = pg_sys::systable_beginscan(
             table.as_ptr(),
             pg_sys::Oid::INVALID,
             false,
-            snapshot,
+            &mut snapshot,
             0,
             std::ptr::null_mut(),
         );
@@ -53,7 +65,6 @@ fn is_any_asleep() -> bool {
             is_found = until.map(Instant::from) > Some(Instant::now());
         }
         pg_sys::systable_endscan(scan);
-        pg_sys::UnregisterSnapshot(snapshot);
         is_found
     }
 }
