@@ -68,6 +68,9 @@ impl Cluster {
     /// `kill -9` of the whole server, as a power failure would.
     pub fn kill_9(&mut self) {
         let postmaster = self.server.id();
+        // So that it forks no child that is not among them: that would wait for ever for locks of the dead.
+        let stop = Command::new("kill").args(["-STOP", &postmaster.to_string()]).status();
+        assert!(stop.unwrap().success());
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
         let children = children.unwrap_or_default();
         // All at one moment: nobody has time to bring to an end what another has begun.
