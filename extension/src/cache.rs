@@ -25,7 +25,7 @@ thread_local! {
     /// The marker, once it is known; none after it was dropped with the extension, until there is another.
     static MARKER_OID: Cell<Oid> = const { Cell::new(Oid::INVALID) };
     static LISTENS: Cell<bool> = const { Cell::new(false) };
-    /// Rises with each announcement of any relation or enum.
+    /// Rises with each announcement of any relation but the marker, of any enum or function.
     static CATALOG_CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -74,7 +74,7 @@ impl<K: Eq + Hash, V> Cache<K, V> {
     }
 }
 
-/// How many changes of relations and enums this session has heard of.
+/// How many changes of relations, enums and functions this session has heard of.
 pub fn catalog_changes() -> u64 {
     register();
     CATALOG_CHANGES.get()
@@ -90,8 +90,9 @@ fn register() {
         pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0));
         let roles = pg_sys::SysCacheIdentifier::AUTHOID as c_int;
         pg_sys::CacheRegisterSyscacheCallback(roles, Some(role_changed), Datum::from(0));
-        let labels = pg_sys::SysCacheIdentifier::ENUMOID as c_int;
-        pg_sys::CacheRegisterSyscacheCallback(labels, Some(label_changed), Datum::from(0));
+        for kind in [pg_sys::SysCacheIdentifier::ENUMOID, pg_sys::SysCacheIdentifier::PROCOID] {
+            pg_sys::CacheRegisterSyscacheCallback(kind as c_int, Some(catalog_changed), Datum::from(0));
+        }
     }
 }
 
@@ -115,15 +116,18 @@ fn forget() {
 
 // Called by Postgres while it hears announcements; neither calls it back, nor panics.
 unsafe extern "C-unwind" fn relation_changed(_: Datum, relation: Oid) {
-    CATALOG_CHANGES.set(CATALOG_CHANGES.get() + 1);
-    // No relation stands for all.
-    if relation == Oid::INVALID || relation == MARKER_OID.get() {
+    let is_all = relation == Oid::INVALID;
+    let is_marker = !is_all && relation == MARKER_OID.get();
+    if !is_marker {
+        CATALOG_CHANGES.set(CATALOG_CHANGES.get() + 1);
+    }
+    if is_marker || is_all {
         MARKER_OID.set(Oid::INVALID);
         forget();
     }
 }
 
-unsafe extern "C-unwind" fn label_changed(_: Datum, _: c_int, _: u32) {
+unsafe extern "C-unwind" fn catalog_changed(_: Datum, _: c_int, _: u32) {
     CATALOG_CHANGES.set(CATALOG_CHANGES.get() + 1);
 }
 

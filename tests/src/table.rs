@@ -152,6 +152,40 @@ async fn sessions_that_have_sent_before_fill_the_indexes_that_come_later() {
 }
 
 #[tokio::test]
+async fn partial_indexes_go_by_functions_as_they_are_now_and_by_whole_rows() {
+    let (database, admin, app) = shop().await;
+    let function = |argument: &str, body: &str| {
+        format!(
+            "create or replace function public.counts({argument}) returns boolean immutable language {body}"
+        )
+    };
+    let changes = [
+        &function("topup.top_up", "plpgsql as 'begin return $1.amount_cents = 1000; end'"),
+        "create index of_rows on topup.top_up (created_at) where public.counts(top_up)",
+        &function("bigint", "plpgsql as 'begin return $1 = 1000; end'"),
+        "create index of_amounts on topup.top_up (created_at) where public.counts(amount_cents)",
+        &function("bigint", "sql as 'select $1 = 1000'"),
+    ];
+    for change in changes {
+        admin.batch_execute(change).await.unwrap();
+        for cents in [1000, 999, 1000] {
+            assert_eq!(call(&app, &format!("topup.send('claude', {cents})")).await["code"], 1001, "{change}");
+        }
+        database.check().await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_index_that_is_not_ready_asks_of_a_row_is_not_asked() {
+    let (_database, admin, app) = shop().await;
+    let build =
+        "create index concurrently refused on topup.top_up (created_at) where 1 / (amount_cents - 1000) > 0";
+    assert_eq!(admin.batch_execute(build).await.unwrap_err().code().unwrap().code(), "22012");
+    assert_eq!(number(&admin, "select count(*) from pg_index where not indisready").await, 1);
+    assert_eq!(call(&app, SEND).await["code"], 1001);
+}
+
+#[tokio::test]
 async fn a_narrower_type_is_kept_to() {
     let (_database, admin, app) = shop().await;
     let send = |key: &str| format!("topup.send('claude', 100, idempotency_key => '{key}')");

@@ -74,7 +74,8 @@ impl Indexes {
             (*context).ecxt_scantuple = slot;
             for (n, (id, info)) in self.all.iter().enumerate() {
                 let relation = (*target).ri_IndexRelationDescs.add(n);
-                if (*relation).is_null() && is_true((**info).ii_PredicateState, context) {
+                let waits = (*relation).is_null() && (**info).ii_ReadyForInserts;
+                if waits && is_true((**info).ii_PredicateState, context) {
                     *relation = open(*id);
                 }
             }
@@ -122,7 +123,8 @@ unsafe fn room<T>(count: usize) -> *mut T {
     unsafe { unguarded::palloc(count * size_of::<T>()).cast() }
 }
 
-/// An index, with its predicate ready.
+/// An index, with its predicate ready; but for one that looks at the row as a whole, which keeps what it finds out in the
+/// statement's memory: Postgres makes that ready each time.
 ///
 /// # Safety
 /// Its table is locked; the memory of `state` is the current one.
@@ -131,7 +133,10 @@ unsafe fn describe(id: Oid, state: *mut pg_sys::EState) -> *const pg_sys::IndexI
     unsafe {
         let index = pg_sys::index_open(id, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
         let info = pg_sys::BuildIndexInfo(index);
-        if !(*info).ii_Predicate.is_null() {
+        let mut attributes = std::ptr::null_mut();
+        pg_sys::pull_varattnos((*info).ii_Predicate.cast(), 1, &mut attributes);
+        let is_of_whole_rows = pg_sys::bms_is_member(-pg_sys::FirstLowInvalidHeapAttributeNumber, attributes);
+        if !(*info).ii_Predicate.is_null() && !is_of_whole_rows {
             (*info).ii_PredicateState = pg_sys::ExecPrepareQual((*info).ii_Predicate, state);
         }
         pg_sys::index_close(index, pg_sys::NoLock as pg_sys::LOCKMODE);
