@@ -7,6 +7,7 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
+use crate::bound::{elements, refuse_argument};
 use crate::caller::{Caller, Scope};
 use crate::catalog;
 use crate::commit;
@@ -79,23 +80,28 @@ fn call(
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn call_many(
-    api_keys: Vec<Option<String>>,
-    operations: Vec<Option<String>>,
-    requests: Vec<Option<String>>,
-    idempotency_keys: Vec<Option<String>>,
-    client_ips: Vec<Option<String>>,
+    api_keys: Array<&str>,
+    operations: Array<&str>,
+    requests: Array<&str>,
+    idempotency_keys: Array<&str>,
+    client_ips: Array<&str>,
 ) -> TableIterator<'static, (name!(status, i16), name!(body, String), name!(replayed, bool))> {
+    let api_keys = elements("api_keys", &api_keys, BATCH_MAX);
+    let operations = elements("operations", &operations, BATCH_MAX);
+    let requests = elements("requests", &requests, BATCH_MAX);
+    let idempotency_keys = elements("idempotency_keys", &idempotency_keys, BATCH_MAX);
+    let client_ips = elements("client_ips", &client_ips, BATCH_MAX);
     let count = operations.len();
     let lengths = [api_keys.len(), requests.len(), idempotency_keys.len(), client_ips.len()];
-    if count > BATCH_MAX || lengths.iter().any(|length| *length != count) {
-        error!("call_many takes five arrays of one length, at most {BATCH_MAX}");
+    if lengths.iter().any(|length| *length != count) {
+        refuse_argument("call_many takes five arrays of one length".to_owned());
     }
     let call = |n: usize| WireCall {
-        api_key: api_keys[n].as_deref().unwrap_or_default(),
-        operation: operations[n].as_deref().unwrap_or_default(),
-        request: requests[n].as_deref().unwrap_or_default(),
-        idempotency_key: idempotency_keys[n].as_deref(),
-        client_ip: client_ips[n].as_deref(),
+        api_key: api_keys[n].unwrap_or_default(),
+        operation: operations[n].unwrap_or_default(),
+        request: requests[n].unwrap_or_default(),
+        idempotency_key: idempotency_keys[n],
+        client_ip: client_ips[n],
     };
     let calls: Vec<WireCall> = (0..count).map(call).collect();
     let both_send = |a: &WireCall, b: &WireCall| a.operation == send::NAME && b.operation == send::NAME;

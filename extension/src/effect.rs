@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use crate::billing::renewal;
+use crate::bound::elements;
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::fulfil;
 use crate::id::Kind;
@@ -20,6 +21,7 @@ use crate::sign;
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;
+const BUSY_LANES_MAX: usize = 10_000;
 
 struct Claimed {
     tenant_id: Uuid,
@@ -99,7 +101,7 @@ const CLAIM: &str = "
 fn claim_effects(
     batch_max: i32,
     lane_max: i32,
-    busy_lanes: Vec<pgrx::Uuid>,
+    busy_lanes: Array<pgrx::Uuid>,
     lease_s: i32,
 ) -> TableIterator<
     'static,
@@ -117,6 +119,7 @@ fn claim_effects(
     let lease_s = lease_s.clamp(1, LEASE_S_MAX);
     let arguments = args![i64::from(batch_max), i64::from(lane_max), busy_lanes, lease_s];
     or_error(outbox::fan_out_due(CLAIM_MAX));
+    let busy_lanes = elements("busy_lanes", &busy_lanes, BUSY_LANES_MAX);
     let claimed = or_error(db::write(CLAIM, arguments, read_claimed).map_err(Failure::from));
     let rows: Vec<_> = claimed
         .into_iter()

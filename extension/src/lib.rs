@@ -54,6 +54,7 @@ mod fund;
 // What they stand on.
 mod account;
 mod amount;
+mod bound;
 mod commit;
 mod credit;
 mod customer;
@@ -65,6 +66,7 @@ mod instant;
 mod jsonb;
 mod ledger;
 mod limit;
+mod memory;
 mod outbox;
 mod planner;
 mod platform;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::amount::Cents;
 use crate::book::Book;
+use crate::bound::refuse_argument;
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::id;
 use crate::instant::Instant;
@@ -13,6 +14,7 @@ use crate::reply::Failure;
 use crate::subtransaction;
 use crate::table::{NewRow, Table, row};
 use crate::wake;
+use crate::webhook::ENDPOINTS_MAX;
 
 const OUTBOX: Table<9> = Table {
     name: c"outbox",
@@ -56,7 +58,10 @@ pub fn delivery_ids(event_id: Uuid, count: usize) -> impl Iterator<Item = Uuid> 
 #[pg_extern(schema = "topup", name = "delivery_ids", immutable, strict, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn sql_delivery_ids(event_id: pgrx::Uuid, count: i32) -> Vec<pgrx::Uuid> {
-    delivery_ids(from_pg(event_id), usize::try_from(count).unwrap_or(0)).map(pg_uuid).collect()
+    let Some(count) = u8::try_from(count).ok().filter(|count| *count <= ENDPOINTS_MAX) else {
+        refuse_argument(format!("count must be from 0 to {ENDPOINTS_MAX}"));
+    };
+    delivery_ids(from_pg(event_id), count.into()).map(pg_uuid).collect()
 }
 
 impl Message {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::bound::REQUEST_BYTES_MAX;
 use crate::reply::Refusal;
 
 const EXPONENT_DIGITS_MAX: usize = 3;
@@ -18,6 +19,9 @@ const DESCRIPTION_LENGTH_MAX: usize = 500;
 
 /// Reads a request. No text at all is an empty object.
 pub fn parse<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
+    if text.len() > REQUEST_BYTES_MAX {
+        return Err(too_large());
+    }
     let text = if text.trim().is_empty() { "{}" } else { text };
     if !text.trim_start().starts_with('{') {
         return Err(Refusal::new(Code::InvalidRequest, "The request must be a JSON object."));
@@ -32,6 +36,11 @@ pub fn parse<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
     })?;
     json.end().map_err(|error| refusal_of(text, "", &error))?;
     Ok(request)
+}
+
+/// The refusal of a request that has too many bytes.
+pub fn too_large() -> Refusal {
+    Refusal::new(Code::BodyTooLarge, format!("A request has at most {REQUEST_BYTES_MAX} bytes."))
 }
 
 fn refusal_of(text: &str, path: &str, error: &serde_json::Error) -> Refusal {

@@ -17,7 +17,9 @@ use crate::settings;
 use crate::sign;
 
 pub const ENDPOINTS_MAX: u8 = 100;
-const ATTEMPTS_MAX: usize = 10;
+pub const ATTEMPTS_MAX: usize = 10;
+/// Names of event types that one endpoint gives: there are fewer.
+pub const EVENTS_MAX: usize = 100;
 /// A retry a week later is the last that makes sense.
 const RETRY_AFTER_S_MAX: i32 = 604_800;
 const OVERLAP_S_DEFAULT: i32 = 86_400;

@@ -34,6 +34,7 @@ mod history;
 mod hold;
 mod hold_race;
 mod http;
+mod hostile_arguments;
 mod idempotency;
 mod idempotency_replay;
 mod install;

@@ -10,37 +10,69 @@ mod top_up;
 mod wallet;
 mod webhook;
 
+use std::io::{self, Write};
+
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use serde::Serialize;
 
+use crate::bound::REQUEST_BYTES_MAX;
 use crate::call;
 use crate::caller::Caller;
 use crate::instant::Instant;
 use crate::jsonb::JsonbText;
+use crate::request;
 
 /// A request being written: arguments that are null are left out.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, String)>);
+struct Fields {
+    written: Vec<(&'static str, String)>,
+    /// Whether one was larger than a whole request may be, and was not written.
+    is_too_large: bool,
+}
 
 impl Fields {
     fn with<T: Serialize>(mut self, name: &'static str, value: Option<T>) -> Self {
-        if let Some(text) = value.and_then(|value| serde_json::to_string(&value).ok()) {
-            self.0.push((name, text));
+        let Some(value) = value else { return self };
+        let mut text = Bounded::default();
+        match serde_json::to_writer(&mut text, &value) {
+            Ok(()) => self.written.extend(String::from_utf8(text.written).ok().map(|text| (name, text))),
+            Err(_) => self.is_too_large = true,
         }
         self
     }
 
     fn json(mut self, name: &'static str, value: Option<JsonbText>) -> Self {
         if let Some(JsonbText(text)) = value {
-            self.0.push((name, text));
+            self.written.push((name, text));
         }
         self
     }
 
     fn text(&self) -> String {
-        let fields: Vec<String> = self.0.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let fields: Vec<String> =
+            self.written.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         format!("{{{}}}", fields.join(","))
+    }
+}
+
+/// JSON being written, as long as it does not outgrow a request.
+#[derive(Default)]
+struct Bounded {
+    written: Vec<u8>,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.written.len() + bytes.len() > REQUEST_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.written.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -59,5 +91,9 @@ fn time(at: Option<TimestampWithTimeZone>) -> Option<String> {
 }
 
 fn perform(operation: &str, fields: Fields, idempotency_key: Option<&str>) -> JsonbText {
-    JsonbText(call::answer(Caller::of_session, operation, &fields.text(), idempotency_key).body)
+    let caller = || match fields.is_too_large {
+        true => Err(request::too_large().into()),
+        false => Caller::of_session(),
+    };
+    JsonbText(call::answer(caller, operation, &fields.text(), idempotency_key).body)
 }

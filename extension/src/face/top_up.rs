@@ -4,6 +4,7 @@ use pgrx::prelude::*;
 use serde_json::value::RawValue;
 
 use super::{Fields, perform};
+use crate::bound::{AtMost, refuse_argument};
 use crate::call;
 use crate::caller::Caller;
 use crate::jsonb::JsonbText;
@@ -42,12 +43,9 @@ fn top_up(
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn send_many(requests: JsonbText) -> SetOfIterator<'static, JsonbText> {
-    let Ok(requests) = serde_json::from_str::<Vec<Box<RawValue>>>(&requests.0) else {
-        error!("send_many takes a JSON array of requests");
+    let Ok(AtMost(requests)) = serde_json::from_str::<AtMost<&RawValue, SEND_MANY_MAX>>(&requests.0) else {
+        refuse_argument(format!("send_many takes a JSON array of at most {SEND_MANY_MAX} requests"));
     };
-    if requests.len() > SEND_MANY_MAX {
-        error!("send_many takes at most {SEND_MANY_MAX} requests");
-    }
     let requests: Vec<_> = requests.iter().map(|request| split_idempotency_key(request.get())).collect();
     let asks: Vec<Ask> =
         requests.iter().map(|(text, key)| Ask { text, idempotency_key: key.as_deref() }).collect();

@@ -3,19 +3,24 @@
 use pgrx::prelude::*;
 
 use super::{Fields, perform};
+use crate::bound::elements;
 use crate::jsonb::JsonbText;
+use crate::webhook::{ATTEMPTS_MAX, EVENTS_MAX};
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn webhook_register(
     url: Option<&str>,
-    events: default!(Option<Vec<String>>, "NULL"),
+    events: default!(Option<Array<&str>>, "NULL"),
     description: default!(Option<&str>, "NULL"),
-    retry_schedule_s: default!(Option<Vec<i32>>, "NULL"),
+    retry_schedule_s: default!(Option<Array<i32>>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
 ) -> JsonbText {
+    let events = events.as_ref().map(|events| elements("events", events, EVENTS_MAX));
+    let schedule = retry_schedule_s.as_ref();
+    let schedule = schedule.map(|schedule| elements("retry_schedule_s", schedule, ATTEMPTS_MAX));
     let endpoint = Fields::default().with("url", url).with("events", events).with("description", description);
-    perform("webhook_register", endpoint.with("retry_schedule_s", retry_schedule_s), idempotency_key)
+    perform("webhook_register", endpoint.with("retry_schedule_s", schedule), idempotency_key)
 }
 
 #[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]

@@ -8,7 +8,10 @@ use std::ffi::{CStr, CString};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum, IntoDatum};
 use pgrx::nullable::Nullable;
+use pgrx::prelude::*;
 use pgrx::{direct_function_call, direct_function_call_as_datum, impl_sql_translatable, pg_sys};
+
+use crate::bound::REQUEST_BYTES_MAX;
 
 /// The text of a `jsonb` value.
 pub struct JsonbText(pub String);
@@ -40,6 +43,12 @@ impl FromDatum for JsonbText {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         if is_null {
             return None;
+        }
+        // SAFETY: the caller vouches that the datum is a jsonb, whose header tells its size.
+        let size = unsafe { pg_sys::toast_raw_datum_size(datum) };
+        if size as usize > REQUEST_BYTES_MAX {
+            let message = format!("a jsonb argument may have {REQUEST_BYTES_MAX} bytes, and this has {size}");
+            ereport!(ERROR, PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message);
         }
         // SAFETY: the caller vouches that the datum is a jsonb; jsonb_out detoasts it and returns a C string.
         let text = unsafe { direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)]) }?;

@@ -11,6 +11,7 @@ use super::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use super::refund;
 use super::row::{self, Method, Payment, Status, text_id};
 use crate::amount::Amount;
+use crate::bound::AtMost;
 use crate::db::{self, DbResult, Row, args, pg_uuid};
 use crate::id::Kind;
 use crate::instant::Instant;
@@ -19,6 +20,7 @@ use crate::reply::{Failure, or_error};
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;
+const OUTCOMES_MAX: usize = 10_000;
 /// After so long it ends. Should the provider call it paid later, it is credited all the same.
 const GIVE_UP_S: i32 = 3 * 86_400;
 
@@ -138,7 +140,7 @@ fn settle_payments(outcomes: JsonbText) -> i32 {
 }
 
 fn settle(text: &str) -> Result<i32, Failure> {
-    let mut outcomes: Vec<Outcome> = serde_json::from_str(text)?;
+    let AtMost(mut outcomes): AtMost<Outcome, OUTCOMES_MAX> = serde_json::from_str(text)?;
     // Several at once: all payments first, then all accounts, each in one order, so that no two calls meet.
     outcomes.sort_by_key(|outcome| (outcome.tenant_id, outcome.payment_id));
     let mut payments = Vec::with_capacity(outcomes.len());
