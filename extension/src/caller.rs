@@ -109,7 +109,9 @@ macro_rules! select_caller {
 }
 
 const BY_KEY: &str = select_caller!(
-    "k.allowed_ips is null or coalesce($2::inet <<= any (k.allowed_ips), false)",
+    "k.allowed_ips is null or coalesce(
+         case when pg_catalog.pg_has_role($3, 'topup_gateway', 'member') then $2::inet
+              else pg_catalog.inet_client_addr() end <<= any (k.allowed_ips), false)",
     "where k.secret_hash = $1 and k.revoked_at is null"
 );
 
@@ -118,6 +120,7 @@ const BY_ROLE: &str = select_caller!(
     "join topup.role_binding b on b.key_id = k.key_id
      where b.role_name = pg_catalog.pg_get_userbyid($1) and k.revoked_at is null"
 );
+/// Whom a role calls for is believed of the gateway alone; of others it is known from where they are connected.
 
 /// From where this session is connected.
 const BY_KEY_HERE: &str = select_caller!(
@@ -126,10 +129,13 @@ const BY_KEY_HERE: &str = select_caller!(
 );
 
 impl Caller {
-    /// The owner of an API key that calls from an address. A key with allowed addresses is refused
-    /// where the address is unknown.
+    /// The owner of an API key that calls from an address, which only the gateway can tell. A key with allowed addresses is
+    /// refused where the address is unknown.
     pub fn by_key(api_key: &str, client_ip: Option<&str>) -> Result<Rc<Caller>, Failure> {
-        kept_by_key(api_key, |hash| db::read_by_key(BY_KEY, args![hash, client_ip], read_caller))
+        let role = session_role();
+        kept_by_key(api_key, |hash| {
+            db::read_by_key(BY_KEY, &[hash.into(), client_ip.into(), role.into()], read_caller)
+        })
     }
 
     /// Who calls the typed SQL functions: the key in `topup.api_key`, else the key bound to the role.

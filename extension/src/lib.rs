@@ -67,6 +67,7 @@ mod jsonb;
 mod ledger;
 mod limit;
 mod memory;
+mod name_lock;
 mod outbox;
 mod planner;
 mod platform;

@@ -55,6 +55,7 @@ mod mcp_tools;
 mod model;
 mod openapi;
 mod openapi_account;
+mod name_lock;
 mod openapi_billing;
 mod openapi_funding;
 mod openapi_hold;

@@ -14,6 +14,7 @@ use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::id::Kind;
 use crate::instant::Instant;
+use crate::name_lock;
 use crate::payment::card::{self, Card};
 use crate::payment::provider;
 use crate::payment::row::{self, Method, Origin, Payment, Status};
@@ -74,7 +75,7 @@ impl Handler for TopUp {
             let message = "There is no such saved payment method.";
             return Err(Refusal::of_field(Code::InvalidRequest, "payment_method_id", message).into());
         }
-        lock(caller)?;
+        lock(caller);
         if request.retry_count.is_some_and(|count| count > 0)
             && let Some(before) = repeated(caller, request.amount, card.as_ref())?
         {
@@ -126,12 +127,9 @@ fn started(payment_intent_id: String, checkout_url: Option<String>, card: Option
     }
 }
 
-const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::text";
-
 /// One top-up after the other: a repetition must see what it repeats.
-fn lock(book: &Book) -> Result<(), Failure> {
-    let name = format!("{}/{}/funding", book.tenant_id, book.environment.as_str());
-    Ok(db::execute(LOCK_NAME, args![name])?)
+fn lock(book: &Book) {
+    name_lock::lock(&format!("{}/{}/funding", book.tenant_id, book.environment.as_str()));
 }
 
 const REPEATED: &str = "

@@ -7,6 +7,7 @@ use super::provider::Provider;
 use crate::book::Book;
 use crate::db::{self, DbResult, args};
 use crate::id;
+use crate::name_lock;
 use crate::reply::Failure;
 
 /// A saved card. The ids are the provider's.
@@ -72,9 +73,6 @@ pub fn any(book: &Book, customer_id: Option<Uuid>) -> DbResult<bool> {
     Ok(!db::read(ANY, arguments, |_| Ok(()))?.is_empty())
 }
 
-/// Two cards of one payer that are saved at once queue up. It comes before the lock of any account.
-const QUEUE: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::text";
-
 const REPLACE: &str = "
     update topup.payment_method set replaced_at = clock_timestamp()
      where tenant_id = $1 and environment = $2::topup.environment and customer_id is not distinct from $3
@@ -96,7 +94,8 @@ pub fn save(
 ) -> Result<bool, Failure> {
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
     let payer = customer_id.unwrap_or(tenant_id);
-    db::execute(QUEUE, args![format!("{tenant_id}/{environment}/card/{payer}")])?;
+    // Two cards of one payer that are saved at once queue up. It comes before the lock of any account.
+    name_lock::lock(&format!("{tenant_id}/{environment}/card/{payer}"));
     let (provider, method) = (provider.as_str(), card.provider_method_id.as_str());
     db::execute(REPLACE, args![tenant_id, environment, customer_id, provider, method])?;
     let arguments = args![
