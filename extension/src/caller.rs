@@ -1,11 +1,11 @@
 //! Who is calling: the key in hand, the tenant and environment it speaks for, and what it may do.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
 use pg_topup_contract::Code;
-use pgrx::pg_sys;
+use pgrx::prelude::*;
 use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::db::{self, Row, args, from_pg};
 use crate::event::Endpoint;
 use crate::limit::SpendingLimit;
 use crate::reply::{Failure, Refusal};
-use crate::settings;
+use crate::settings::{self, KeyLifetime};
 use crate::table::{self, By, Found, row};
 
 /// A key, judged and known, and the book it opens.
@@ -40,6 +40,10 @@ enum Known {
 
 thread_local! {
     static CALLERS: RefCell<Cache<Known, Caller>> = RefCell::default();
+    /// Of roles, bound or not.
+    static BINDINGS: RefCell<Cache<pg_sys::Oid, Option<(Uuid, Environment)>>> = RefCell::default();
+    /// Whether the session was told that its key may be another client's.
+    static IS_WARNED: Cell<bool> = const { Cell::new(false) };
     /// By tier.
     static DISCOUNTS: RefCell<Cache<String, Bps>> = RefCell::default();
 }
@@ -141,11 +145,15 @@ impl Caller {
     /// Who calls the typed SQL functions: the key in `topup.api_key`, else the key bound to the role.
     pub fn of_session() -> Result<Rc<Caller>, Failure> {
         if let Some(api_key) = settings::api_key() {
-            return kept_by_key(&api_key, |hash| db::read_by_key(BY_KEY_HERE, args![hash], read_caller));
+            judge_lifetime()?;
+            let look_up = |hash: &[u8]| db::read_by_key(BY_KEY_HERE, args![hash], read_caller);
+            let caller = kept_by_key(&api_key, look_up)?;
+            caller.require_own(role)?;
+            return Ok(caller);
         }
-        let role = session_role();
         let read = || {
             let found = db::read_by_key(BY_ROLE, &[role.into()], read_caller)?;
+        let role = session_role();
             found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
         };
         Cache::get(&CALLERS, Known::ByRole(role), read, |_| true)
@@ -157,6 +165,24 @@ impl Caller {
         let key = Key {
             id: Uuid::nil(),
             name: String::new(),
+    /// Refuses a key in `topup.api_key` of another environment than the one that the session's roles are bound to.
+    fn require_own(&self, role: pg_sys::Oid) -> Result<(), Failure> {
+        // SAFETY: reads a backend-local variable.
+        let login = unsafe { pg_sys::GetSessionUserId() };
+        for role in [role, login] {
+            let bound = Cache::get(&BINDINGS, role, || read_binding(role), |_| true)?;
+            if bound.is_some_and(|home| home != (self.tenant_id, self.environment)) {
+                let message = "The role of this session is bound to a key of another tenant or environment than that of the \
+                               key in topup.api_key: reset topup.api_key.";
+                return Err(Refusal::new(Code::KeyNotPermitted, message).into());
+            }
+            if role == login {
+                break;
+            }
+        }
+        Ok(())
+    }
+
             tier: String::new(),
             discount: Bps(0),
             cap: None,
@@ -197,6 +223,41 @@ pub fn is_admin() -> db::DbResult<bool> {
 
 fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
     let caller = Caller {
+const BINDING: &str = "
+    select k.tenant_id, k.environment::text
+      from topup.role_binding b join topup.key k on k.key_id = b.key_id
+     where b.role_name = pg_catalog.pg_get_userbyid($1)";
+
+/// Whose key a role is bound to, revoked or not.
+fn read_binding(role: pg_sys::Oid) -> db::DbResult<Option<(Uuid, Environment)>> {
+    let read = |row: &Row| {
+        let environment = Environment::parse(&row.get::<String>(2)?).ok_or(SpiError::InvalidPosition)?;
+        Ok((row.uuid(1)?, environment))
+    };
+    Ok(db::read_by_key(BINDING, &[role.into()], read)?.pop())
+}
+
+/// Refuses a key that another transaction has set, or warns of it: behind a pooler that may have been another client's.
+fn judge_lifetime() -> Result<(), Refusal> {
+    let lifetime = settings::api_key_lifetime();
+    if lifetime == KeyLifetime::Session || settings::is_api_key_of_transaction() {
+        return Ok(());
+    }
+    const WAY: &str = "Set it in each transaction: SET LOCAL topup.api_key = '…', or \
+                       select set_config('topup.api_key', '…', true).";
+    if lifetime == KeyLifetime::Transaction {
+        let message = format!("The key in topup.api_key was set before this transaction. {WAY}");
+        return Err(Refusal::new(Code::KeyNotPermitted, message));
+    }
+    if !IS_WARNED.replace(true) {
+        warning!(
+            "the key in topup.api_key was set before this transaction: behind a pooler it may be another client's. {WAY} \
+             Setting topup.api_key_lifetime decides."
+        );
+    }
+    Ok(())
+}
+
         book: Book::read(row)?,
         key: Key {
             id: row.uuid(4)?,

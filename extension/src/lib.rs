@@ -72,6 +72,7 @@ mod outbox;
 mod planner;
 mod platform;
 mod price;
+mod setting_stack;
 mod settings;
 mod sign;
 mod standing;

@@ -2,11 +2,27 @@
 
 use std::ffi::CString;
 
-use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
 use crate::book::Environment;
+use crate::setting_stack::Setting;
+
+/// How long a key in `topup.api_key` speaks for its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum KeyLifetime {
+    /// No longer than the transaction that set it.
+    #[name = c"transaction"]
+    Transaction,
+    /// As long as the session, which is warned once.
+    #[name = c"warn"]
+    Warn,
+    /// As long as the session.
+    #[name = c"session"]
+    Session,
+}
 
 static API_KEY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static API_KEY_LIFETIME: GucSetting<KeyLifetime> = GucSetting::<KeyLifetime>::new(KeyLifetime::Warn);
 static ALLOW_PRIVATE_WEBHOOKS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static EARLY_LOCK_RELEASE: GucSetting<bool> = GucSetting::<bool>::new(true);
 static STAGING_CREDIT_CENTS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
@@ -21,7 +37,7 @@ pub fn define() {
     GucRegistry::define_string_guc(
         c"topup.api_key",
         c"The API key for which this session calls the functions of schema topup.",
-        c"It goes before the key bound to the role. Not shown by SHOW ALL, not allowed in configuration files.",
+        c"It goes before the key bound to the role, of whose tenant it must be. Not shown by SHOW ALL, not allowed in configuration files.",
         &API_KEY,
         GucContext::Userset,
         GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
@@ -52,7 +68,19 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    define_key_lifetime();
     define_payment();
+}
+
+fn define_key_lifetime() {
+    GucRegistry::define_enum_guc(
+        c"topup.api_key_lifetime",
+        c"How long a key in topup.api_key is taken: in the transaction that set it, or as long as the session.",
+        c"Behind a pooler in transaction mode a session outlives its client: transaction refuses a key from before.",
+        &API_KEY_LIFETIME,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 fn define_payment() {
@@ -90,6 +118,20 @@ fn define_payment() {
 /// The key set in this session, if any.
 pub fn api_key() -> Option<String> {
     API_KEY.get().and_then(|key| key.into_string().ok()).filter(|key| !key.is_empty())
+}
+
+/// What the installation says of keys that outlive the transaction in which they were set.
+pub fn api_key_lifetime() -> KeyLifetime {
+    API_KEY_LIFETIME.get()
+}
+
+thread_local! {
+    static API_KEY_SETTING: Setting = const { Setting::new(c"topup.api_key") };
+}
+
+/// Whether the key in this session was set in the running transaction.
+pub fn is_api_key_of_transaction() -> bool {
+    API_KEY_SETTING.with(Setting::is_set_in_transaction)
 }
 
 /// Whether http and private addresses pass at registration.

@@ -70,6 +70,7 @@ mod payment_work;
 mod planner;
 mod portal;
 mod portal_browser;
+mod pooler;
 mod portal_door;
 mod pricing;
 mod product;

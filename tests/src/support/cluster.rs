@@ -186,7 +186,7 @@ fn keeper(dir: &Path) -> Child {
 
 /// A port below the range from which the system serves those who ask for any port: while a killed server is away,
 /// nobody gets its port.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 15_500;
     const PORTS: u16 = 15_000;

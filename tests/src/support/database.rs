@@ -107,6 +107,27 @@ impl Database {
         format!("postgres://gateway:{password}@127.0.0.1:{port}/{}", self.config.get_dbname().unwrap())
     }
 
+    /// How a pooler connects as a role.
+    pub fn connection_string(&self, role: &str) -> String {
+        let password = String::from_utf8(self.config.get_password().unwrap().to_owned()).unwrap();
+        let (port, name) = (self.config.get_ports()[0], self.config.get_dbname().unwrap());
+        format!("host=127.0.0.1 port={port} dbname={name} user={role} password={password}")
+    }
+
+    /// A session of the role `app` without a key, and what it is warned of.
+    pub async fn warned_app(&self) -> (Client, mpsc::UnboundedReceiver<String>) {
+        let (client, mut connection) = self.config.clone().user("app").connect(NoTls).await.unwrap();
+        let (said, hears) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    let _ = said.send(notice.message().to_owned());
+                }
+            }
+        });
+        (client, hears)
+    }
+
     /// Hears every notification on a channel; the session lasts as long as the first part.
     pub async fn notifications(&self, channel: &str) -> (Client, mpsc::UnboundedReceiver<()>) {
         let (client, mut connection) = self.config.connect(NoTls).await.unwrap();

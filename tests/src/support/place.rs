@@ -28,7 +28,12 @@ pub fn built(name: &str) -> PathBuf {
 
 /// A program of PostgreSQL 15, to be run as whoever owns the clusters.
 pub fn postgres(name: &str) -> Command {
-    let mut command = Command::new(Path::new("/usr/lib/postgresql/15/bin").join(name));
+    server_program(Path::new("/usr/lib/postgresql/15/bin").join(name))
+}
+
+/// Any program, to be run as the same user.
+pub fn server_program(path: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(path.as_ref());
     command.current_dir("/");
     if let Some((uid, gid)) = postgres_user() {
         command.uid(uid).gid(gid);
