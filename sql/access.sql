@@ -116,7 +116,7 @@ comment on function topup.check is
     'The audit: one row for each invariant of the ledger, with what disagrees. Reads everything; run it on a standby when the ledger is large.';
 comment on function topup.create_tenant is 'Makes a tenant with a staging and a live environment; returns its id (acct_…).';
 comment on function topup.mint_key is
-    'Makes an API key for staging or live and shows it this once. tier: standard, silver, gold, platinum; cap_cents for each day, month or total; scopes: all but fulfil if null; allowed_ips: from anywhere if null. The first staging key of a tenant finds play money (setting topup.staging_credit_cents).';
+    'Makes an API key for staging or live and shows it this once. tier: standard, silver, gold, platinum; cap_cents for each day, month or total; scopes: if null, all but funding and fulfil; allowed_ips: from anywhere if null. The first staging key of a tenant finds play money (setting topup.staging_credit_cents).';
 comment on function topup.revoke_key is 'Ends a key (key_…) for good: no call that begins afterwards is let in.';
 comment on function topup.bind_role is
     'Lets a database role speak for a key when it calls the SQL functions, and makes it a member of topup_app; a null key_id unbinds it. The binding goes by the role''s name and outranks the key''s allowed addresses.';
@@ -128,7 +128,7 @@ comment on function topup.review_tiers is
 comment on function topup.set_platform is
     'Makes or changes a platform: limits in US cents; delivery instant or deferred.';
 comment on function topup.set_low_balance is 'Sets the balance, in US cents, below which a wallet sends balance.low.';
-comment on function topup.visible is 'The environments whose rows the views show to this session.';
+comment on function topup.visible is 'The environments whose rows the views show to this session, its key (null: an administrator without one), and whether it sees the voucher codes of other keys.';
 comment on function topup.version is 'The installed version of the extension.';
 comment on function topup.claim_effects is
     'For the worker: fans out the outbox, and leases due webhooks, at most lane_max of an endpoint, signed and ready to send.';
@@ -153,6 +153,7 @@ comment on function topup.restore_platform is 'Lets a dumped platform replace th
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
 comment on function topup.delivery_ids is 'The deliveries of an event to so many endpoints.';
+comment on function topup.body_for is 'What one endpoint is told of an event: the body, without a voucher code that is not for it.';
 comment on function topup.body_of is 'What endpoints are told of an event of the outbox.';
 comment on function topup.send_body is 'What endpoints are told of a send.';
 comment on function topup.deliveries_of is 'The deliveries of an event of the outbox, as they will be.';

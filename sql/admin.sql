@@ -66,7 +66,7 @@ begin
     key_id := topup.format_id('key', id);
     insert into topup.key (key_id, tenant_id, environment, name, secret_hash, tier, cap_cents, cap_period, scopes, allowed_ips)
     values (id, tenant, env, coalesce(name, ''), topup.hash_api_key(api_key), tier, cap_cents, cap_period,
-            coalesce(scopes, array['send', 'read', 'cancel', 'redeem', 'webhooks', 'wallets', 'funding']), allowed_ips);
+            coalesce(scopes, topup.default_scopes()), allowed_ips);
     if first_staging_key and topup.staging_credit_cents() > 0 then
         reply := topup.fund(tenant_id, 'staging', topup.staging_credit_cents(), 'staging_credit', 'Play money');
         if reply ->> 'code' <> '1000' then

@@ -37,6 +37,16 @@ comment on table topup.tier is 'Wholesale discount in basis points and the month
 insert into topup.tier values
     ('standard', 0, 0), ('silver', 1000, 50000), ('gold', 1700, 250000), ('platinum', 2500, 1000000);
 
+-- Charging the owner's card and ending top-ups as the platform does are by grant only.
+create function topup.default_scopes() returns text[]
+    language sql immutable parallel safe
+    return array['send', 'read', 'cancel', 'cancel_any', 'vouchers', 'redeem', 'webhooks', 'wallets'];
+comment on function topup.default_scopes is 'The scopes of a key that is minted without any named.';
+create function topup.known_scopes() returns text[]
+    language sql immutable parallel safe
+    return topup.default_scopes() || array['funding', 'fulfil'];
+comment on function topup.known_scopes is 'Every scope that a key can have.';
+
 create table topup.key (
     key_id      uuid primary key,
     tenant_id   uuid not null,
@@ -48,8 +58,7 @@ create table topup.key (
     contract    boolean not null default false,
     cap_cents   bigint check (cap_cents >= 0),
     cap_period  text not null check (cap_period in ('day', 'month', 'total')),
-    scopes      text[] not null check (
-        scopes <@ array['send', 'read', 'cancel', 'redeem', 'webhooks', 'wallets', 'funding', 'fulfil']),
+    scopes      text[] not null check (scopes <@ topup.known_scopes()),
     allowed_ips cidr[],
     created_at  timestamptz not null default now(),
     revoked_at  timestamptz,

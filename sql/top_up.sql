@@ -41,6 +41,8 @@ create table topup.idempotency (
     reply        text not null,
     -- null: for good.
     expires_at   timestamptz,
+    -- The API key that asked. null: an administrator.
+    key_id       uuid,
     primary key (tenant_id, environment, namespace, key)
 );
 create index idempotency_expires on topup.idempotency (expires_at) where expires_at is not null;

@@ -34,12 +34,13 @@ create view topup.top_ups with (security_barrier) as
     select topup.format_id('acct', t.tenant_id) as tenant_id, t.environment,
            topup.format_id('txn', t.transaction_id) as transaction_id, topup.format_id('key', t.key_id) as key_id,
            t.status, t.platform, t.amount_cents, t.cost_cents, t.amount_cents - t.cost_cents as margin_cents,
-           t.discount_bps, t.recipient_email, t.metadata, case when t.account_id is not null then t.voucher_code end as voucher_code, t.account_id,
-           t.failure_reason,
-           t.created_at, t.ended_at
+           t.discount_bps, t.recipient_email, t.metadata,
+           case when t.account_id is not null and (v.sees_vouchers or t.key_id = v.key_id) then t.voucher_code end
+               as voucher_code,
+           t.account_id, t.failure_reason, t.created_at, t.ended_at
       from topup.visible() v
       join topup.top_up t on t.tenant_id = v.tenant_id and t.environment = v.environment::topup.environment;
-comment on view topup.top_ups is 'Top-ups with their state and price. A delivered one without an account waits in its voucher, whose code only the operations show.';
+comment on view topup.top_ups is 'Top-ups with their state and price. A delivered one without an account waits in its voucher, whose code only the operations show; the code of a redeemed one is for the key that sent it and for keys with the scope vouchers.';
 
 create view topup.customers with (security_barrier) as
     select topup.format_id('acct', c.tenant_id) as tenant_id, c.environment,

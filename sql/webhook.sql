@@ -14,6 +14,9 @@ create table topup.webhook_endpoint (
     disabled_at      timestamptz,
     disabled_reason  text,
     deleted_at       timestamptz,
+    -- Who registered it, and whether that key saw the voucher codes of what others send.
+    key_id           uuid,
+    sees_vouchers    boolean not null default true,
     primary key (tenant_id, environment, endpoint_id),
     foreign key (tenant_id, environment) references topup.tenant_environment
 );
@@ -159,6 +162,27 @@ begin atomic
           from topup.top_up t
          where t.tenant_id = body_of.tenant_id and t.environment = body_of.environment
            and t.transaction_id = body_of.transaction_id));
+end;
+
+-- What an endpoint is told of an event: a voucher's code only where the key that registered it may see it. In a body, only the
+-- code stands after that name without a backslash between them.
+create function topup.body_for(
+    tenant_id uuid, environment topup.environment, endpoint_id uuid, type text, transaction_id uuid, body text)
+    returns text
+    language sql stable
+begin atomic
+    select case
+               when body_for.type <> 'topup.delivered' or (
+                    select w.sees_vouchers or w.key_id = (
+                           select t.key_id from topup.top_up t
+                            where t.tenant_id = body_for.tenant_id and t.environment = body_for.environment
+                              and t.transaction_id = body_for.transaction_id)
+                      from topup.webhook_endpoint w
+                     where w.tenant_id = body_for.tenant_id and w.environment = body_for.environment
+                       and w.endpoint_id = body_for.endpoint_id)
+               then body_for.body
+               else regexp_replace(body_for.body, '"voucher_code":"(\\.|[^"\\])*"', '"voucher_code":null')
+           end;
 end;
 
 -- A ping is tried once.

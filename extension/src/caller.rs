@@ -54,6 +54,10 @@ pub enum Scope {
     Send,
     Read,
     Cancel,
+    /// Cancelling what another key sent.
+    CancelAny,
+    /// Seeing the voucher codes of what another key sent.
+    Vouchers,
     Redeem,
     Webhooks,
     Wallets,
@@ -68,6 +72,8 @@ impl Scope {
             Scope::Send => "send",
             Scope::Read => "read",
             Scope::Cancel => "cancel",
+            Scope::CancelAny => "cancel_any",
+            Scope::Vouchers => "vouchers",
             Scope::Redeem => "redeem",
             Scope::Webhooks => "webhooks",
             Scope::Wallets => "wallets",
@@ -112,6 +118,7 @@ macro_rules! select_caller {
     };
 }
 
+/// Whom a role calls for is believed of the gateway alone; of others it is known from where they are connected.
 const BY_KEY: &str = select_caller!(
     "k.allowed_ips is null or coalesce(
          case when pg_catalog.pg_has_role($3, 'topup_gateway', 'member') then $2::inet
@@ -124,7 +131,6 @@ const BY_ROLE: &str = select_caller!(
     "join topup.role_binding b on b.key_id = k.key_id
      where b.role_name = pg_catalog.pg_get_userbyid($1) and k.revoked_at is null"
 );
-/// Whom a role calls for is believed of the gateway alone; of others it is known from where they are connected.
 
 /// From where this session is connected.
 const BY_KEY_HERE: &str = select_caller!(
@@ -144,6 +150,7 @@ impl Caller {
 
     /// Who calls the typed SQL functions: the key in `topup.api_key`, else the key bound to the role.
     pub fn of_session() -> Result<Rc<Caller>, Failure> {
+        let role = session_role();
         if let Some(api_key) = settings::api_key() {
             judge_lifetime()?;
             let look_up = |hash: &[u8]| db::read_by_key(BY_KEY_HERE, args![hash], read_caller);
@@ -153,18 +160,11 @@ impl Caller {
         }
         let read = || {
             let found = db::read_by_key(BY_ROLE, &[role.into()], read_caller)?;
-        let role = session_role();
             found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
         };
         Cache::get(&CALLERS, Known::ByRole(role), read, |_| true)
     }
 
-    /// Somebody who was let in without a key, and has no scope: it gets no further than to the handlers that it is
-    /// led to.
-    pub fn without_key(book: Book) -> Caller {
-        let key = Key {
-            id: Uuid::nil(),
-            name: String::new(),
     /// Refuses a key in `topup.api_key` of another environment than the one that the session's roles are bound to.
     fn require_own(&self, role: pg_sys::Oid) -> Result<(), Failure> {
         // SAFETY: reads a backend-local variable.
@@ -183,6 +183,12 @@ impl Caller {
         Ok(())
     }
 
+    /// Somebody who was let in without a key, and has no scope: it gets no further than to the handlers that it is
+    /// led to.
+    pub fn without_key(book: Book) -> Caller {
+        let key = Key {
+            id: Uuid::nil(),
+            name: String::new(),
             tier: String::new(),
             discount: Bps(0),
             cap: None,
@@ -197,9 +203,19 @@ impl Caller {
         Ok(Endpoint::parse_all(self.webhooks.as_deref())?)
     }
 
+    /// Whether the key has a scope.
+    pub fn has(&self, scope: Scope) -> bool {
+        self.key.scopes.iter().any(|held| held == scope.as_str())
+    }
+
+    /// Whether the voucher codes of what a key sent may be shown.
+    pub fn sees_vouchers_of(&self, key_id: Uuid) -> bool {
+        self.key.id == key_id || self.has(Scope::Vouchers)
+    }
+
     /// Refuses what the key's scopes leave out.
     pub fn require(&self, scope: Scope) -> Result<(), Refusal> {
-        if self.key.scopes.iter().any(|held| held == scope.as_str()) {
+        if self.has(scope) {
             return Ok(());
         }
         let message = format!("This key does not have the scope '{}'.", scope.as_str());
@@ -207,22 +223,6 @@ impl Caller {
     }
 }
 
-/// The role that the session acts as: what SET ROLE chose, else who logged in. A SECURITY DEFINER
-/// function around us does not change it.
-pub fn session_role() -> pg_sys::Oid {
-    // SAFETY: reads a backend-local variable.
-    unsafe { pg_sys::GetOuterUserId() }
-}
-
-const IS_ADMIN: &str = "select pg_catalog.pg_has_role($1, 'topup_admin', 'member')";
-
-/// Whether the session acts as an administrator.
-pub fn is_admin() -> db::DbResult<bool> {
-    Ok(db::read(IS_ADMIN, &[session_role().into()], |row| row.get(1))?.contains(&true))
-}
-
-fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
-    let caller = Caller {
 const BINDING: &str = "
     select k.tenant_id, k.environment::text
       from topup.role_binding b join topup.key k on k.key_id = b.key_id
@@ -258,6 +258,22 @@ fn judge_lifetime() -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The role that the session acts as: what SET ROLE chose, else who logged in. A SECURITY DEFINER
+/// function around us does not change it.
+pub fn session_role() -> pg_sys::Oid {
+    // SAFETY: reads a backend-local variable.
+    unsafe { pg_sys::GetOuterUserId() }
+}
+
+const IS_ADMIN: &str = "select pg_catalog.pg_has_role($1, 'topup_admin', 'member')";
+
+/// Whether the session acts as an administrator.
+pub fn is_admin() -> db::DbResult<bool> {
+    Ok(db::read(IS_ADMIN, &[session_role().into()], |row| row.get(1))?.contains(&true))
+}
+
+fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
+    let caller = Caller {
         book: Book::read(row)?,
         key: Key {
             id: row.uuid(4)?,

@@ -8,12 +8,13 @@ use uuid::Uuid;
 use crate::account::{self, System, USD};
 use crate::amount::{Amount, Cents};
 use crate::book::Book;
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::history::TransactionRequest;
 use crate::id;
+use crate::idempotency::Shares;
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::top_up::{self, Status, TopUp};
@@ -32,12 +33,16 @@ pub struct Cancel;
 
 impl Handler for Cancel {
     const NAME: &'static str = "cancel";
+    const SHARES: Shares = Shares::With(Scope::CancelAny);
     type Request = TransactionRequest;
     type Data = CancelData;
 
     fn handle(caller: &Caller, request: &TransactionRequest) -> Outcome<CancelData> {
         let wallet = ledger::lock_wallet(caller)?;
         let top_up = top_up::lock(caller, &request.transaction_id)?;
+        if top_up.key_id != caller.key.id {
+            caller.require(Scope::CancelAny)?;
+        }
         let new_balance_cents = match top_up.status {
             Status::Pending => give_back(caller, &top_up, wallet, Status::Cancelled, None)?,
             Status::Cancelled => balance_after_refund(caller, top_up.transaction_id)?,

@@ -3,10 +3,11 @@
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::id::{self, Kind};
@@ -92,7 +93,7 @@ pub struct AttemptData {
     http_status: Option<i32>,
     /// What went wrong, where something did.
     error: Option<String>,
-    /// The first 1 KiB of the answer.
+    /// The first 1 KiB of the answer; null to keys without the scope `vouchers` where the event shows a voucher's code.
     response: Option<String>,
 }
 
@@ -153,13 +154,16 @@ impl Handler for Log {
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let arguments = args![tenant_id, environment, before, status, request.event.as_deref(), limit + 1];
+        let sees_vouchers = caller.has(Scope::Vouchers);
         let rows = db::read_by_key(LOG, arguments, |row| {
-            let attempts =
-                RawValue::from_string(row.get(9)?).map_err(|_| pgrx::spi::SpiError::InvalidPosition)?;
+            let (event, attempts): (String, String) = (row.get(3)?, row.get(9)?);
+            let hides = event == WITH_VOUCHER && !sees_vouchers;
+            let attempts = if hides { without_responses(&attempts) } else { RawValue::from_string(attempts) };
+            let attempts = attempts.map_err(|_| pgrx::spi::SpiError::InvalidPosition)?;
             Ok(DeliveryData {
                 id: Kind::Delivery.text(row.uuid(1)?),
                 event_id: Kind::Event.text(row.uuid(2)?),
-                event: row.get(3)?,
+                event,
                 webhook_id: Kind::Endpoint.text(row.uuid(4)?),
                 url: row.get(5)?,
                 status: row.get(6)?,
@@ -171,6 +175,18 @@ impl Handler for Log {
         let (deliveries, last) = page::cut(rows, limit);
         Ok(Reply::new(Code::Success, LogData { deliveries, next_cursor: last.map(|delivery| delivery.id) }))
     }
+}
+
+/// The event whose body shows a voucher's code, which a receiver may repeat in its answer.
+const WITH_VOUCHER: &str = "topup.delivered";
+
+/// The same attempts with null for what the receiver answered.
+fn without_responses(attempts: &str) -> serde_json::Result<Box<RawValue>> {
+    let mut attempts: Vec<serde_json::Map<String, Value>> = serde_json::from_str(attempts)?;
+    for attempt in &mut attempts {
+        attempt.insert("response".to_owned(), Value::Null);
+    }
+    serde_json::value::to_raw_value(&attempts)
 }
 
 /// Which delivery.

@@ -21,6 +21,7 @@ use crate::sign;
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;
+/// Lanes in which one worker is busy, at most.
 const BUSY_LANES_MAX: usize = 10_000;
 
 struct Claimed {
@@ -88,7 +89,8 @@ const CLAIM: &str = "
            floor(extract(epoch from now()))::bigint
       from claimed c
      cross join lateral (
-           select v.event_id, v.body
+           select v.event_id,
+                  topup.body_for(c.tenant_id, c.environment, c.lane, v.type, v.transaction_id, v.body) as body
              from topup.delivery d
              join topup.event v
                on v.tenant_id = d.tenant_id and v.environment = d.environment and v.event_id = d.event_id
@@ -117,9 +119,10 @@ fn claim_effects(
 > {
     let (batch_max, lane_max) = (batch_max.clamp(1, CLAIM_MAX), lane_max.clamp(1, CLAIM_MAX));
     let lease_s = lease_s.clamp(1, LEASE_S_MAX);
+    let busy_lanes = elements("busy_lanes", &busy_lanes, BUSY_LANES_MAX);
+    let busy_lanes: Vec<_> = busy_lanes.into_iter().flatten().collect();
     let arguments = args![i64::from(batch_max), i64::from(lane_max), busy_lanes, lease_s];
     or_error(outbox::fan_out_due(CLAIM_MAX));
-    let busy_lanes = elements("busy_lanes", &busy_lanes, BUSY_LANES_MAX);
     let claimed = or_error(db::write(CLAIM, arguments, read_claimed).map_err(Failure::from));
     let rows: Vec<_> = claimed
         .into_iter()

@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::account::{self, System, USD};
 use crate::amount::Amount;
 use crate::book::Book;
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::cancel::{already, give_back};
 use crate::customer::Email;
 use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::id;
+use crate::idempotency::Shares;
 use crate::ledger::{self, Header, Posting};
-use crate::reply::{Failure, Outcome, Refusal};
+use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::send;
 use crate::top_up::{self, Status, TopUp, TopUpData};
 use crate::voucher;
@@ -37,6 +38,7 @@ pub struct Deliver;
 
 impl Handler for Deliver {
     const NAME: &'static str = "deliver";
+    const SHARES: Shares = Shares::With(Scope::Vouchers);
     type Request = DeliverRequest;
     type Data = TopUpData;
 
@@ -51,7 +53,7 @@ impl Handler for Deliver {
         match top_up.status {
             Status::Pending => deliver(caller, top_up, given),
             Status::Delivered if given.is_none() || given == top_up.data.voucher_code.as_deref() => {
-                Ok(top_up.reply())
+                Ok(shown(caller, top_up, given))
             }
             Status::Delivered => Err(already(Code::AlreadyDelivered, &top_up).into()),
             Status::Failed => Err(already(Code::AlreadyFailed, &top_up).into()),
@@ -112,9 +114,17 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     top_up::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
     top_up.status = Status::Delivered;
     top_up.data.voucher_code = Some(voucher_code);
-    let reply = top_up.reply();
-    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &reply.envelope)?;
-    Ok(reply)
+    let told = top_up.reply();
+    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &told.envelope)?;
+    Ok(shown(caller, top_up, given))
+}
+
+/// The reply to whoever delivers: with the voucher's code where it gave it, or may see it.
+fn shown(caller: &Caller, top_up: TopUp, given: Option<&str>) -> Reply<TopUpData> {
+    match given {
+        Some(_) => top_up.reply(),
+        None => top_up.seen_by(caller).reply(),
+    }
 }
 
 /// A failure at the platform.

@@ -9,7 +9,7 @@ use crate::amount::{Amount, Cents};
 use crate::book::{Book, Environment};
 use crate::db::{self, args};
 use crate::id::{self, Kind};
-use crate::idempotency::{self, Keeps, Namespace, Queue};
+use crate::idempotency::{self, Asker, Keeps, Namespace, Queue};
 use crate::jsonb::JsonbText;
 use crate::ledger::{self, Header, Posting};
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
@@ -74,7 +74,8 @@ fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {
         return Err(Refusal::of_field(Code::AmountOutOfRange, "amount_cents", message).into());
     }
     let own_id = (Namespace::Fund, request.transaction_id);
-    idempotency::once(book, own_id, Queue::Wallet, Keeps::ForGood, ("fund", request), || {
+    let asker = Asker::ADMINISTRATOR;
+    idempotency::once(book, asker, own_id, Queue::Wallet, Keeps::ForGood, ("fund", request), || {
         let amount = Amount::from_cents(request.amount_cents);
         let cash = account::system_id(book.tenant_id, book.environment, System::Cash, USD);
         let postings = [Posting::new(cash, -amount), Posting::new(book.wallet_id, amount)];

@@ -5,13 +5,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::caller::{Caller, Scope};
-use crate::idempotency::{self, Keeps, Namespace, Queue};
+use crate::idempotency::{self, Asker, Keeps, Namespace, Queue, Shares};
 use crate::reply::{Failure, Outcome, Rendered};
 use crate::request;
 
 /// What an operation does, in types.
 pub trait Handler {
     const NAME: &'static str;
+    /// Who else is given the reply to a repeated request.
+    const SHARES: Shares = Shares::WithAll;
     type Request: DeserializeOwned + Serialize + JsonSchema;
     type Data: Serialize + JsonSchema;
     fn handle(caller: &Caller, request: &Self::Request) -> Outcome<Self::Data>;
@@ -39,9 +41,18 @@ pub fn run<H: Handler>(
     caller.require(terms.scope)?;
     let request: H::Request = request::parse(text)?;
     let handle = || H::handle(caller, &request)?.render();
+    let asker = Asker::of(caller, H::SHARES);
     if let Some(own_id) = H::own_id(&request) {
         idempotency::check_key(own_id.1, "transaction_id")?;
-        return idempotency::once(caller, own_id, Queue::Own, Keeps::ForGood, (H::NAME, &request), handle);
+        return idempotency::once(
+            caller,
+            asker,
+            own_id,
+            Queue::Own,
+            Keeps::ForGood,
+            (H::NAME, &request),
+            handle,
+        );
     }
     match idempotency_key {
         Some(key) if terms.keeps != Keeps::Nothing => {
@@ -49,7 +60,8 @@ pub fn run<H: Handler>(
             // Payments are locked before accounts.
             let is_own = matches!(terms.scope, Scope::Webhooks | Scope::Funding);
             let queue = if is_own { Queue::Own } else { Queue::Wallet };
-            idempotency::once(caller, (Namespace::Key, key), queue, terms.keeps, (H::NAME, &request), handle)
+            let own_id = (Namespace::Key, key);
+            idempotency::once(caller, asker, own_id, queue, terms.keeps, (H::NAME, &request), handle)
         }
         _ => handle(),
     }

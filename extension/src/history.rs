@@ -35,7 +35,7 @@ impl Handler for Status {
         let id = Kind::Transaction.parse(&request.transaction_id).ok_or_else(top_up::not_found)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), caller.wallet_id, id];
         let found = db::read_by_key(BY_ID, arguments, top_up::read)?.pop().ok_or_else(top_up::not_found)?;
-        Ok(found.reply().with_http_status(200))
+        Ok(found.seen_by(caller).reply().with_http_status(200))
     }
 }
 
@@ -122,7 +122,8 @@ impl Handler for History {
         };
         let (found, last) = page::cut(found, limit);
         let next_cursor = last.map(|top_up| Kind::Transaction.text(top_up.transaction_id));
-        let transactions = found.into_iter().map(HistoryItem::of).collect();
+        let seen = found.into_iter().map(|top_up| top_up.seen_by(caller));
+        let transactions = seen.map(HistoryItem::of).collect();
         Ok(Reply::new(Code::Success, HistoryData { transactions, next_cursor }))
     }
 }

@@ -7,11 +7,14 @@ use pg_topup_contract::Code;
 use pgrx::datum::TimestampWithTimeZone;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::book::Book;
-use crate::db::{self, DbResult, Row, args};
+use crate::caller::{Caller, Scope};
+use crate::db::{self, DbResult, Row, args, from_pg};
 use crate::instant::Instant;
 use crate::ledger;
+use crate::name_lock;
 use crate::reply::{Failure, Refusal, Rendered};
 use crate::table::{self, By, Found, Table, row};
 
@@ -55,12 +58,46 @@ impl Namespace {
     }
 }
 
+/// Which other keys of the environment are given a key's first reply again.
+#[derive(Clone, Copy, Debug)]
+pub enum Shares {
+    /// All that may run the operation.
+    WithAll,
+    /// Those that have this scope besides, since the reply shows or does what takes it.
+    With(Scope),
+    /// None: the reply holds a secret.
+    WithNobody,
+}
+
+/// Who asks for a reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// None: an administrator.
+    key_id: Option<Uuid>,
+    /// Whether it is given the replies of other keys too.
+    sees_others: bool,
+}
+
+impl Asker {
+    pub const ADMINISTRATOR: Asker = Asker { key_id: None, sees_others: true };
+
+    /// A key that asks for replies of an operation.
+    pub fn of(caller: &Caller, shares: Shares) -> Asker {
+        let sees_others = match shares {
+            Shares::WithAll => true,
+            Shares::With(scope) => caller.has(scope),
+            Shares::WithNobody => false,
+        };
+        Asker { key_id: Some(caller.key.id), sees_others }
+    }
+}
+
 const FIND: &str = "
-    select request_hash, http_status, reply from topup.idempotency
+    select request_hash, key_id, http_status, reply from topup.idempotency
      where tenant_id = $1 and environment = $2::topup.environment and namespace = $3 and key = $4
        and (expires_at is null or expires_at > now())";
 
-const REPLIES: Table<8> = Table {
+const REPLIES: Table<9> = Table {
     name: c"idempotency",
     columns: [
         "tenant_id",
@@ -71,25 +108,35 @@ const REPLIES: Table<8> = Table {
         "http_status",
         "reply",
         "expires_at",
+        "key_id",
     ],
 };
 
 const REPLACE: &str = "
-    insert into topup.idempotency (tenant_id, environment, namespace, key, request_hash, http_status, reply, expires_at)
-    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, $8)
+    insert into topup.idempotency
+           (tenant_id, environment, namespace, key, request_hash, http_status, reply, expires_at, key_id)
+    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, $8, $9)
     on conflict (tenant_id, environment, namespace, key) do update
        set request_hash = excluded.request_hash, http_status = excluded.http_status, reply = excluded.reply,
-           expires_at = excluded.expires_at
+           expires_at = excluded.expires_at, key_id = excluded.key_id
      where topup.idempotency.expires_at <= now()
     returning true";
 
 /// What tells a request from another.
 pub type Fingerprint = [u8; 32];
 
+/// A first reply, what tells its request from another, and the API key that asked.
+struct Kept {
+    hash: Vec<u8>,
+    key_id: Option<Uuid>,
+    reply: Rendered,
+}
+
 /// The first replies under keys of one namespace: those that are kept, and those that are to be.
 pub struct Replies {
     namespace: Namespace,
-    known: HashMap<String, (Vec<u8>, Rendered)>,
+    asker: Asker,
+    known: HashMap<String, Kept>,
     /// Keys that are not written yet, in order.
     new: Vec<String>,
     /// Keys that may have a row whose time is over.
@@ -98,8 +145,8 @@ pub struct Replies {
 
 impl Replies {
     /// None yet.
-    pub fn of(namespace: Namespace) -> Replies {
-        Replies { namespace, known: HashMap::new(), new: Vec::new(), used: HashSet::new() }
+    pub fn of(namespace: Namespace, asker: Asker) -> Replies {
+        Replies { namespace, asker, known: HashMap::new(), new: Vec::new(), used: HashSet::new() }
     }
 
     /// Reads what is kept under keys. Whoever asks holds the lock in which they queue up.
@@ -112,7 +159,10 @@ impl Replies {
                 Found::Row(row) => kept(&row)?,
                 Found::ByStatement => {
                     let arguments = args![book.tenant_id, environment, namespace, key.as_str()];
-                    let kept = |row: &Row| Ok((row.get(1)?, replayed(row.get(2)?, row.get(3)?)));
+                    let kept = |row: &Row| {
+                        let reply = replayed(row.get(3)?, row.get(4)?);
+                        Ok(Kept { hash: row.get(1)?, key_id: row.maybe_uuid(2)?, reply })
+                    };
                     db::write(FIND, arguments, kept)?.pop()
                 }
             };
@@ -124,11 +174,12 @@ impl Replies {
         Ok(())
     }
 
-    /// The first reply to the same request; a refusal where another was asked for under the key.
+    /// The first reply to the same request; a refusal where another was asked for under the key, or by an API key whose
+    /// replies are not for this one.
     pub fn first(&self, key: &str, hash: &Fingerprint) -> Result<Option<Rendered>, Refusal> {
         match self.known.get(key) {
             None => Ok(None),
-            Some((kept, reply)) if kept == hash => Ok(Some(reply.clone())),
+            Some(kept) if kept.hash == hash && self.is_for_asker(kept) => Ok(Some(kept.reply.clone())),
             Some(_) => {
                 let message = "This id or key was used before for another request.";
                 Err(Refusal::new(Code::DuplicateTransaction, message))
@@ -136,9 +187,15 @@ impl Replies {
         }
     }
 
+    fn is_for_asker(&self, kept: &Kept) -> bool {
+        self.asker.sees_others || (kept.key_id.is_some() && kept.key_id == self.asker.key_id)
+    }
+
     /// Keeps the first reply under a key.
     pub fn keep(&mut self, key: String, hash: Fingerprint, reply: &Rendered) {
-        self.known.insert(key.clone(), (hash.to_vec(), replayed(reply.http_status, reply.body.clone())));
+        let (hash, key_id) = (hash.to_vec(), self.asker.key_id);
+        let reply = replayed(reply.http_status, reply.body.clone());
+        self.known.insert(key.clone(), Kept { hash, key_id, reply });
         self.new.push(key);
     }
 
@@ -149,14 +206,14 @@ impl Replies {
             (book.tenant_id, book.environment.as_str(), self.namespace.as_str());
         let mut rows = Vec::with_capacity(self.new.len());
         for key in std::mem::take(&mut self.new) {
-            let Some((hash, reply)) = self.known.get(&key) else { continue };
-            let (hash, status, body) = (hash.clone(), reply.http_status, reply.body.clone());
+            let Some(Kept { hash, key_id, reply }) = self.known.get(&key) else { continue };
+            let (hash, by, status, body) = (hash.clone(), *key_id, reply.http_status, reply.body.clone());
             if !self.used.contains(&key) {
-                rows.push(row![tenant_id, environment, namespace, key, hash, status, body, expires_at]);
+                rows.push(row![tenant_id, environment, namespace, key, hash, status, body, expires_at, by]);
                 continue;
             }
             let hash = hash.as_slice();
-            let arguments = args![tenant_id, environment, namespace, key, hash, status, body, expires_at];
+            let arguments = args![tenant_id, environment, namespace, key, hash, status, body, expires_at, by];
             if db::write(REPLACE, arguments, |_| Ok(()))?.is_empty() {
                 return Err(Failure::Fault("a reply is kept under this key already".to_owned()));
             }
@@ -165,13 +222,15 @@ impl Replies {
     }
 }
 
-/// A kept reply and what tells its request from another; none if its time is over.
-fn kept(row: &table::Row) -> DbResult<Option<(Vec<u8>, Rendered)>> {
+/// A kept reply; none if its time is over.
+fn kept(row: &table::Row) -> DbResult<Option<Kept>> {
     let expires_at = row.maybe::<TimestampWithTimeZone>("expires_at")?.map(Instant::from);
     if expires_at.is_some_and(|at| at <= Instant::of_transaction()) {
         return Ok(None);
     }
-    Ok(Some((row.get("request_hash")?, replayed(row.get("http_status")?, row.get("reply")?))))
+    let key_id = row.maybe::<pgrx::Uuid>("key_id")?.map(from_pg);
+    let reply = replayed(row.get("http_status")?, row.get("reply")?);
+    Ok(Some(Kept { hash: row.get("request_hash")?, key_id, reply }))
 }
 
 fn replayed(http_status: i16, body: String) -> Rendered {
@@ -187,12 +246,11 @@ pub enum Queue {
     Own,
 }
 
-const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))::text";
-
 /// Runs a request unless it was run before under the same key. A lock makes those that come at once
 /// queue up: each looks only when the one before it is done. A refusal is not kept.
 pub fn once<R: Serialize>(
     book: &Book,
+    asker: Asker,
     (namespace, key): (Namespace, &str),
     queue: Queue,
     keeps: Keeps,
@@ -206,11 +264,10 @@ pub fn once<R: Serialize>(
         }
         Queue::Own => {
             let environment = book.environment.as_str();
-            let name = format!("{}/{environment}/{}/{key}", book.tenant_id, namespace.as_str());
-            db::execute(LOCK_NAME, args![name])?;
+            name_lock::lock(&format!("{}/{environment}/{}/{key}", book.tenant_id, namespace.as_str()));
         }
     }
-    let mut replies = Replies::of(namespace);
+    let mut replies = Replies::of(namespace, asker);
     replies.find(book, std::iter::once(key.to_owned()))?;
     if let Some(first) = replies.first(key, &hash)? {
         return Ok(first);

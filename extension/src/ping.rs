@@ -46,7 +46,10 @@ const RESULT: &str = "
       from topup.delivery d
       left join topup.attempt a
              on a.tenant_id = d.tenant_id and a.delivery_id = d.delivery_id and a.number = d.attempts
-     where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = $3";
+     where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = $3
+       and exists (select from topup.event e
+                    where e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id
+                      and e.type = 'ping')";
 
 impl Handler for TestResult {
     const NAME: &'static str = "webhook_test_result";
@@ -54,8 +57,7 @@ impl Handler for TestResult {
     type Data = Ping;
 
     fn handle(caller: &Caller, request: &Ping) -> Outcome<Ping> {
-        let not_found =
-            || Refusal::of_field(Code::WebhookNotFound, "delivery_id", "There is no such delivery.");
+        let not_found = || Refusal::of_field(Code::WebhookNotFound, "delivery_id", "There is no such ping.");
         let delivery_id = Kind::Delivery.parse(&request.delivery_id).ok_or_else(not_found)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), delivery_id];
         let found = db::read(RESULT, arguments, |row| {

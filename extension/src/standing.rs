@@ -147,8 +147,11 @@ fn unbooked(tenant_id: Uuid, account_id: Uuid, until: Instant) -> Result<Vec<(Ch
     let found =
         db::read(KEPT, args![tenant_id, account_id], |row| Ok((Book::read(row)?, Kept::read(row, 4)?)))?;
     let visible = admin::visible_books();
-    let sees =
-        |book: &Book| visible.contains(&(pg_uuid(book.tenant_id), book.environment.as_str().to_owned()));
+    let sees = |book: &Book| {
+        visible.iter().any(|seen| {
+            seen.tenant_id == pg_uuid(book.tenant_id) && seen.environment == book.environment.as_str()
+        })
+    };
     let Some((book, kept)) = found.into_iter().find(|(book, _)| sees(book)) else { return Ok(Vec::new()) };
     let (_, changes) = kept.at(&book, until)?;
     let balances = changes.iter().scan(kept.balance, |balance, change| {

@@ -72,7 +72,8 @@ impl Status {
 /// A top-up as a reply shows it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TopUpData {
-    /// `ATU-XXXX-XXXX-XXXX-XXXX`; null until the top-up is delivered.
+    /// `ATU-XXXX-XXXX-XXXX-XXXX`; null until the top-up is delivered, and for other keys than the one that sent it unless
+    /// they have the scope `vouchers`.
     pub voucher_code: Option<String>,
     pub platform: String,
     /// List price: what the recipient receives, in US cents.
@@ -102,6 +103,14 @@ pub struct TopUp {
 }
 
 impl TopUp {
+    /// The top-up as a caller may see it: a voucher's code is for the key that sent it, and for those that see all.
+    pub fn seen_by(mut self, caller: &Caller) -> TopUp {
+        if !caller.sees_vouchers_of(self.key_id) {
+            self.data.voucher_code = None;
+        }
+        self
+    }
+
     /// The envelope of the top-up as it stands; its code follows its status.
     pub fn reply(&self) -> Reply<TopUpData> {
         reply(Instant::now(), self.status, self.transaction_id, self.data.clone())

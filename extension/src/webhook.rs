@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::balance::Nothing;
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::db::{self, DbResult, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::id::{self, Kind};
+use crate::idempotency::Shares;
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
 use crate::settings;
@@ -80,14 +81,15 @@ const COUNT: &str = "
 const INSERT: &str = "
     with endpoint as (
         insert into topup.webhook_endpoint
-               (tenant_id, environment, endpoint_id, url, events, description, retry_schedule_s)
-        values ($1, $2::topup.environment, $3, $4, $5, $6, coalesce($7, '{0,5,30}'))
+               (tenant_id, environment, endpoint_id, url, events, description, retry_schedule_s, key_id, sees_vouchers)
+        values ($1, $2::topup.environment, $3, $4, $5, $6, coalesce($7, '{0,5,30}'), $10, $11)
         returning created_at),
     secret as (insert into topup.webhook_secret (tenant_id, endpoint_id, secret_id, secret) values ($1, $3, $8, $9))
     select topup.rfc3339(created_at) from endpoint";
 
 impl Handler for Register {
     const NAME: &'static str = "webhook_register";
+    const SHARES: Shares = Shares::WithNobody;
     type Request = RegisterRequest;
     type Data = RegisterData;
 
@@ -114,6 +116,8 @@ impl Handler for Register {
             request.retry_schedule_s.clone(),
             id::new(),
             secret.as_str(),
+            caller.key.id,
+            caller.has(Scope::Vouchers),
         ];
         let created_at = db::write(INSERT, arguments, |row| row.get(1))?.pop().unwrap_or_default();
         let events = request.events.clone().unwrap_or_else(all_events);
@@ -310,6 +314,7 @@ const ROTATE: &str = "
 
 impl Handler for Rotate {
     const NAME: &'static str = "webhook_rotate";
+    const SHARES: Shares = Shares::WithNobody;
     type Request = RotateRequest;
     type Data = RotateData;
 

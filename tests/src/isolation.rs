@@ -6,8 +6,18 @@ use std::collections::BTreeSet;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-pub const SCOPES: [&str; 8] =
-    ["send", "read", "cancel", "redeem", "webhooks", "wallets", "funding", "fulfil"];
+pub const SCOPES: [&str; 10] = [
+    "send",
+    "read",
+    "cancel",
+    "cancel_any",
+    "vouchers",
+    "redeem",
+    "webhooks",
+    "wallets",
+    "funding",
+    "fulfil",
+];
 
 /// A key of these scopes.
 pub async fn key(tenant: &Tenant<'_>, environment: &str, scopes: &[&str]) -> String {

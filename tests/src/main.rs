@@ -41,6 +41,7 @@ mod install;
 mod isolation;
 mod jsonb;
 mod keys_over_http;
+mod key_reach;
 mod lifecycle;
 mod limits;
 mod mcp;

@@ -28,14 +28,16 @@ async fn a_key_may_do_exactly_what_its_scopes_say() {
 }
 
 #[tokio::test]
-async fn fulfilment_is_by_grant_only() {
+async fn fulfilment_and_charging_the_owners_card_are_by_grant_only() {
     let database = Database::new().await;
     let admin = database.admin().await;
-    let key = database.staging_key().await;
+    let mint = "select api_key from topup.mint_key(topup.create_tenant('Acme'), 'staging')";
+    let key: String = admin.query_one(mint, &[]).await.unwrap().get(0);
     for (operation, scope) in operations(&admin).await {
         let (http_status, envelope) = wire(&admin, &key, &operation, &json!({})).await;
-        assert_eq!(envelope["code"] == 2008, scope == "fulfil", "{operation}");
-        assert_eq!(http_status == 403, scope == "fulfil", "{operation}");
+        let is_granted = !["fulfil", "funding"].contains(&scope.as_str());
+        assert_eq!(envelope["code"] != 2008, is_granted, "{operation}");
+        assert_eq!(http_status != 403, is_granted, "{operation}");
     }
     let app = database.app(&key).await;
     assert_eq!(call(&app, "topup.deliver('txn_00000000000000000000000000')").await["code"], 2008);

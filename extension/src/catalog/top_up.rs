@@ -30,7 +30,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Cancel, keeps: Keeps::ADay },
         mcp_tool: Some(&tool::CANCEL_TOPUP),
         summary: "Cancel a pending top-up",
-        description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine.",
+        description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine. What another key \
+                      sent takes the scope cancel_any.",
         ..of::<cancel::Cancel>()
     },
     Operation {

@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, quote};
 use crate::account::{self, System, USD};
 use crate::amount::Amount;
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::commit;
 use crate::customer;
 use crate::event::Events;
 use crate::handler::Terms;
 use crate::id;
-use crate::idempotency::{self, Fingerprint, Namespace, Replies};
+use crate::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
 use crate::instant::Instant;
 use crate::ledger::{self, Header, Journal, Posting};
 use crate::platform;
@@ -114,7 +114,8 @@ impl<'a> Batch<'a> {
             journal: Journal::open(Vec::new()),
             moved_wallet: false,
             spent: Spent::default(),
-            replies: Replies::of(Namespace::Key),
+            // A reply shows a voucher's code.
+            replies: Replies::of(Namespace::Key, Asker::of(caller, Shares::With(Scope::Vouchers))),
             customers: HashMap::new(),
             top_ups: NewTopUps::default(),
             events: Events::for_endpoints(caller.endpoints()?),

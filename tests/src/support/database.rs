@@ -218,10 +218,14 @@ impl Drop for Database {
 
 impl Tenant<'_> {
     /// Mints a key and gives its id and the key itself. `options` are further named arguments of `topup.mint_key`,
-    /// such as `tier => 'gold'`.
+    /// such as `tier => 'gold'`. Unless they name scopes it has the usual ones, and may charge the owner's card.
     pub async fn key(&self, environment: &str, options: &str) -> (String, String) {
         let comma = if options.is_empty() { "" } else { ", " };
-        let query = format!("select key_id, api_key from topup.mint_key($1, $2{comma}{options})");
+        let scopes = match options.contains("scopes =>") {
+            true => "",
+            false => ", scopes => topup.default_scopes() || array['funding']",
+        };
+        let query = format!("select key_id, api_key from topup.mint_key($1, $2{comma}{options}{scopes})");
         let row = self.database.admin().await.query_one(&query, &[&self.id, &environment]).await.unwrap();
         (row.get(0), row.get(1))
     }
