@@ -142,7 +142,6 @@ comment on function topup.new_id is 'A new UUIDv7.';
 comment on function topup.format_id is 'An id as clients write it: prefix, underscore, 26 characters.';
 comment on function topup.parse_id is 'The UUID of an id with that prefix; null where it is none.';
 comment on function topup.rfc3339 is 'A time as clients read it: RFC 3339, UTC, milliseconds.';
-comment on function topup.require_id is 'parse_id, or an error that names what was expected.';
 comment on function topup.new_api_key is 'The text of a new API key.';
 comment on function topup.hash_api_key is 'What is kept of an API key: its SHA-256.';
 comment on function topup.founding_accounts is 'The accounts that an environment has from its beginning.';
@@ -153,8 +152,8 @@ comment on function topup.restore_platform is 'Lets a dumped platform replace th
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
 comment on function topup.delivery_ids is 'The deliveries of an event to so many endpoints.';
-comment on function topup.body_for is 'What one endpoint is told of an event: the body, without a voucher code that is not for it.';
 comment on function topup.body_of is 'What endpoints are told of an event of the outbox.';
+comment on function topup.body_for is 'What one endpoint is told of an event: the body, without a voucher code that is not for it.';
 comment on function topup.send_body is 'What endpoints are told of a send.';
 comment on function topup.deliveries_of is 'The deliveries of an event of the outbox, as they will be.';
 comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints are switched on.';

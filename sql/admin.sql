@@ -11,18 +11,11 @@ create function topup.version() returns text
     language sql stable parallel safe set search_path = pg_catalog, pg_temp
     begin atomic select extversion from pg_catalog.pg_extension where extname = 'pg_topup'; end;
 
-create function topup.require_id(prefix text, id text, what text) returns uuid
-    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    found uuid := topup.parse_id(prefix, id);
-begin
-    if found is null then
-        raise exception '% is not the id of a % (%_…)', coalesce(quote_literal(id), 'null'), what, prefix
-            using errcode = 'invalid_parameter_value';
-    end if;
-    return found;
-end
-$$;
+-- More than any wallet of this world: sums of amounts below it never overflow.
+create function topup.most_cents() returns bigint
+    language sql immutable parallel safe
+    return 1000000000000;
+comment on function topup.most_cents is 'The largest amount, in US cents, that an administrator can set: ten billion dollars.';
 
 create function topup.create_tenant(name text) returns text
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -30,6 +23,7 @@ declare
     tenant uuid := topup.new_id();
     env    text;
 begin
+    perform topup.require_length('name', name, 1, 200);
     insert into topup.tenant (tenant_id, name) values (tenant, create_tenant.name);
     foreach env in array array['staging', 'live'] loop
         insert into topup.tenant_environment (tenant_id, environment, wallet_id)
@@ -50,15 +44,21 @@ create function topup.mint_key(
 #variable_conflict use_variable
 declare
     tenant uuid := topup.require_id('acct', tenant_id, 'tenant');
-    env    topup.environment := environment;
+    env    topup.environment := topup.require_environment(environment);
     id     uuid := topup.new_id();
     first_staging_key boolean;
     reply  jsonb;
 begin
+    perform topup.require_length('name', coalesce(name, ''), 0, 200);
+    perform topup.require_one_of('tier', tier, array(select t.tier from topup.tier t order by t.discount_bps));
+    perform topup.require_between('cap_cents', coalesce(cap_cents, 0), 0, topup.most_cents());
+    perform topup.require_one_of('cap_period', cap_period, array['day', 'month', 'total']);
+    perform topup.require_scopes(scopes);
+    perform topup.require_networks(allowed_ips);
     -- The lock lets only one key be the first.
     perform from topup.tenant_environment e where e.tenant_id = tenant and e.environment = env for no key update;
     if not found then
-        raise exception 'there is no tenant %', tenant_id using errcode = 'invalid_parameter_value';
+        perform topup.refuse_argument('tenant_id', 'there is no tenant ' || topup.given(tenant_id));
     end if;
     first_staging_key := env = 'staging'
         and not exists (select from topup.key k where k.tenant_id = tenant and k.environment = env);
@@ -84,7 +84,7 @@ declare
 begin
     update topup.key k set revoked_at = coalesce(k.revoked_at, clock_timestamp()) where k.key_id = id;
     if not found then
-        raise exception 'there is no key %', key_id using errcode = 'invalid_parameter_value';
+        perform topup.refuse_argument('key_id', 'there is no key ' || topup.given(key_id));
     end if;
 end
 $$;
@@ -96,14 +96,14 @@ declare
     id uuid := case when key_id is not null then topup.require_id('key', key_id, 'key') end;
 begin
     if not exists (select from pg_catalog.pg_roles r where r.rolname = role) then
-        raise exception 'there is no role %', quote_ident(role) using errcode = 'undefined_object';
+        raise exception 'role: there is no role %', coalesce(quote_ident(role), 'null') using errcode = 'undefined_object';
     end if;
     if key_id is null then
         delete from topup.role_binding b where b.role_name = role;
         return;
     end if;
     if not exists (select from topup.key k where k.key_id = id and k.revoked_at is null) then
-        raise exception 'there is no key %, or it is revoked', key_id using errcode = 'invalid_parameter_value';
+        perform topup.refuse_argument('key_id', format('there is no key %s, or it is revoked', topup.given(key_id)));
     end if;
     insert into topup.role_binding (role_name, key_id) values (role, id)
     on conflict (role_name) do update set key_id = excluded.key_id;
@@ -120,9 +120,13 @@ create function topup.set_tier(key_id text, tier text, contract boolean = false)
 declare
     id uuid := topup.require_id('key', key_id, 'key');
 begin
+    perform topup.require_one_of('tier', tier, array(select t.tier from topup.tier t order by t.discount_bps));
+    if contract is null then
+        perform topup.refuse_argument('contract', 'it must be true or false');
+    end if;
     update topup.key k set tier = set_tier.tier, contract = set_tier.contract where k.key_id = id;
     if not found then
-        raise exception 'there is no key %', key_id using errcode = 'invalid_parameter_value';
+        perform topup.refuse_argument('key_id', 'there is no key ' || topup.given(key_id));
     end if;
 end
 $$;
@@ -150,9 +154,19 @@ $$;
 
 create function topup.set_platform(
     platform text, label text, min_cents bigint = 100, max_cents bigint = 100000, delivery text = 'instant') returns void
-    language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+begin
+    if platform is null or platform !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
+        perform topup.refuse_argument('platform', 'it must be 1 to 63 of a-z, 0-9, _ and -, and begin with a letter or digit');
+    end if;
+    perform topup.require_length('label', label, 1, 200);
+    perform topup.require_between('min_cents', min_cents, 1, topup.most_cents());
+    perform topup.require_between('max_cents', max_cents, min_cents, topup.most_cents());
+    perform topup.require_one_of('delivery', delivery, array['instant', 'deferred']);
     insert into topup.platform (platform, label, min_cents, max_cents, delivery)
-    values (set_platform.platform, set_platform.label, set_platform.min_cents, set_platform.max_cents, set_platform.delivery)
+    values (platform, label, min_cents, max_cents, delivery);
+end
 $$;
 
 create function topup.set_low_balance(tenant_id text, environment text, threshold_cents bigint) returns void
@@ -160,16 +174,15 @@ create function topup.set_low_balance(tenant_id text, environment text, threshol
 #variable_conflict use_variable
 declare
     tenant uuid := topup.require_id('acct', tenant_id, 'tenant');
+    env    topup.environment := topup.require_environment(environment);
 begin
-    if threshold_cents is null or threshold_cents < 0 then
-        raise exception 'the threshold must be 0 or more' using errcode = 'invalid_parameter_value';
-    end if;
+    perform topup.require_between('threshold_cents', threshold_cents, 0, topup.most_cents());
     update topup.balance b set low_balance_threshold = threshold_cents / 100.0
       from topup.tenant_environment e
-     where e.tenant_id = tenant and e.environment = environment::topup.environment
+     where e.tenant_id = tenant and e.environment = env
        and b.tenant_id = e.tenant_id and b.account_id = e.wallet_id;
     if not found then
-        raise exception 'there is no tenant %', tenant_id using errcode = 'invalid_parameter_value';
+        perform topup.refuse_argument('tenant_id', 'there is no tenant ' || topup.given(tenant_id));
     end if;
 end
 $$;

@@ -119,7 +119,8 @@ extension_sql_file!(
     requires = ["asset", outbox::sql_delivery_ids, send::body::send_body]
 );
 extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["webhook", cache::invalidate_cached]);
-extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache"]);
+extension_sql_file!("../../sql/argument.sql", name = "argument", requires = ["tenant", id::sql_parse_id]);
+extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache", "argument"]);
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",

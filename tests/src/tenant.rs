@@ -7,7 +7,6 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 const INVALID: &str = "22023";
-const CHECK: &str = "23514";
 
 async fn text(client: &Client, query: &str) -> String {
     client.query_one(query, &[]).await.unwrap().get(0)
@@ -30,7 +29,7 @@ async fn a_tenant_has_two_empty_environments() {
     assert_ne!(database.tenant("Acme").await.id, tenant.id, "names need not be unique");
     for name in ["''", "null", "repeat('x', 201)"] {
         let state = sql_state(&admin, &format!("select topup.create_tenant({name})")).await;
-        assert!(["23514", "23502"].contains(&state.as_str()), "{name}: {state}");
+        assert_eq!(state, INVALID, "{name}");
     }
 }
 
@@ -81,16 +80,16 @@ async fn a_key_that_makes_no_sense_is_not_minted() {
     let before = database.contents().await;
     let id = &tenant.id;
     for (arguments, state) in [
-        (format!("'{id}', 'moon'"), "22P02"),
+        (format!("'{id}', 'moon'"), INVALID),
         (format!("'{id}', null"), INVALID),
         ("'acct_00000000000000000000000000', 'live'".to_owned(), INVALID),
         ("'nobody', 'live'".to_owned(), INVALID),
         ("null, 'live'".to_owned(), INVALID),
-        (format!("'{id}', 'staging', tier => 'wood'"), "23503"),
-        (format!("'{id}', 'staging', cap_cents => -1"), CHECK),
-        (format!("'{id}', 'staging', cap_period => 'year'"), CHECK),
-        (format!("'{id}', 'staging', scopes => '{{send,steal}}'"), CHECK),
-        (format!("'{id}', 'staging', name => repeat('x', 201)"), CHECK),
+        (format!("'{id}', 'staging', tier => 'wood'"), INVALID),
+        (format!("'{id}', 'staging', cap_cents => -1"), INVALID),
+        (format!("'{id}', 'staging', cap_period => 'year'"), INVALID),
+        (format!("'{id}', 'staging', scopes => '{{send,steal}}'"), INVALID),
+        (format!("'{id}', 'staging', name => repeat('x', 201)"), INVALID),
         (format!("'{id}', 'staging', allowed_ips => '{{10.0.0.1/8}}'"), "22P02"),
     ] {
         assert_eq!(
@@ -233,7 +232,7 @@ async fn the_low_balance_threshold_is_set_for_one_wallet() {
     for (tenant, environment, cents, state) in [
         (tenant.id.as_str(), "'staging'", "-1", INVALID),
         (&tenant.id, "'staging'", "null", INVALID),
-        (&tenant.id, "'moon'", "1", "22P02"),
+        (&tenant.id, "'moon'", "1", INVALID),
         ("acct_00000000000000000000000000", "'live'", "1", INVALID),
         ("nobody", "'live'", "1", INVALID),
     ] {
@@ -268,7 +267,7 @@ async fn platforms_are_made_and_changed_within_reason() {
         "'x', 'x', delivery => 'someday'",
     ] {
         let state = sql_state(&admin, &format!("select topup.set_platform({arguments})")).await;
-        assert_eq!(state, CHECK, "{arguments}");
+        assert_eq!(state, INVALID, "{arguments}");
     }
     database.check().await;
 }
