@@ -35,6 +35,7 @@ mod history;
 mod hold;
 mod hold_race;
 mod hostile_arguments;
+mod hostile_requests;
 mod http;
 mod idempotency;
 mod idempotency_replay;
