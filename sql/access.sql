@@ -70,6 +70,8 @@ grant execute on function topup.visible, topup.due_changes, topup.statement_line
     to topup_reader, topup_app, topup_admin;
 
 comment on view topup.ledger_fault is 'What is wrong in the books; read by topup.check().';
+comment on view topup.restore_fault is 'What a restore or a replica left out or switched off; read by topup.check().';
+comment on view topup.guard is 'The triggers of the extension: when each fires, and when it has to.';
 comment on view topup.top_up_fault is 'What is wrong with top-ups, keys'' use and the queue; read by topup.check().';
 
 comment on function topup.send is
@@ -148,7 +150,10 @@ comment on function topup.founding_accounts is 'The accounts that an environment
 comment on function topup.system_account_id is 'The system account of a kind and asset.';
 comment on function topup.customer_account_id is 'The account that a customer has for a name and asset.';
 comment on function topup.staging_credit_cents is 'Setting topup.staging_credit_cents.';
-comment on function topup.restore_platform is 'Lets a dumped platform replace the one that CREATE EXTENSION made.';
+comment on function topup.replace_row is 'Lets a platform or tier that a dump or a replica brings take the place of the one that CREATE EXTENSION made.';
+comment on function topup.missing_references is 'Rows whose foreign key leads nowhere, of all foreign keys of the extension.';
+comment on function topup.enable_guards is
+    'Has every trigger of the extension fire when it has to, for a superuser to run after pg_restore --disable-triggers; changes nothing else.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
 comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
 comment on function topup.delivery_ids is 'The deliveries of an event to so many endpoints.';
@@ -184,3 +189,6 @@ alter table topup.usage_event alter column tenant_id set (n_distinct = 10);
 alter table topup.usage_fee alter column tenant_id set (n_distinct = 10);
 -- One environment for nearly everybody: the views then go by their indexes.
 alter function topup.visible rows 2;
+
+-- Every trigger is made by now.
+select topup.enable_guards();

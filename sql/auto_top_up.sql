@@ -49,6 +49,7 @@ create table topup.low_account (
 comment on table topup.low_account is
     'Accounts that fell below the threshold of their auto top-up, until the transaction ends: others always see it empty.';
 
+-- The one trigger that a replica does not fire (topup.guard): the card is charged where the balance fell.
 -- Looks when the transaction ends: what counts is the balance that it leaves, not one in between. Whoever brings the
 -- balance down does not fail for it.
 create function topup.auto_top_up_when_low() returns trigger

@@ -22,7 +22,6 @@ begin
                             for each row execute function topup.forget_cached()', relation);
         execute format('create trigger forget_all_cached after truncate on %s
                             for each statement execute function topup.forget_cached()', relation);
-        execute format('alter table %s enable always trigger forget_cached, enable always trigger forget_all_cached', relation);
     end loop;
 end
 $$;

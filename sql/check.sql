@@ -217,7 +217,8 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'credit is what was paid for it', 'payments have a card, payer and account of their own',
             'a payer has one card', 'watched accounts have an auto top-up that may fire',
             'auto top-ups that do not watch wait for something', 'auto top-ups belong to their account',
-            'no more is refunded than was paid', 'refunds of payments have their postings'])
+            'no more is refunded than was paid', 'refunds of payments have their postings',
+            'rows that others refer to are there', 'tiers and platforms are there', 'triggers guard the ledger'])
             with ordinality as i (invariant, position)),
     fault as (
         select f.invariant, f.what from topup.ledger_fault f
@@ -236,7 +237,9 @@ create function topup.check(out invariant text, out holds boolean, out detail te
         union all
         select f.invariant, f.what from topup.auto_top_up_fault f
         union all
-        select f.invariant, f.what from topup.payment_refund_fault f)
+        select f.invariant, f.what from topup.payment_refund_fault f
+        union all
+        select f.invariant, f.what from topup.restore_fault f)
     select k.invariant, count(f.what) = 0,
            case when count(f.what) > 0
                 then format('%s at fault: %s', count(f.what), (array_agg(f.what order by f.what))[1]) end

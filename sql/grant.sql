@@ -57,12 +57,10 @@ create trigger refuse_change before update or delete on topup.grant_use
     for each row execute function topup.refuse_change();
 create trigger refuse_truncate before truncate on topup.grant_use
     for each statement execute function topup.refuse_change();
-alter table topup.grant_use enable always trigger refuse_change, enable always trigger refuse_truncate;
 create trigger refuse_change before update or delete on topup.credit_return
     for each row execute function topup.refuse_change();
 create trigger refuse_truncate before truncate on topup.credit_return
     for each statement execute function topup.refuse_change();
-alter table topup.credit_return enable always trigger refuse_change, enable always trigger refuse_truncate;
 
 select pg_extension_config_dump('topup.credit_grant', '');
 select pg_extension_config_dump('topup.grant_use', '');

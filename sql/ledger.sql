@@ -95,8 +95,6 @@ create trigger refuse_change before update or delete on topup.transaction
     for each row execute function topup.refuse_change();
 create trigger refuse_truncate before truncate on topup.transaction
     for each statement execute function topup.refuse_change();
-alter table topup.entry enable always trigger refuse_change, enable always trigger refuse_truncate;
-alter table topup.transaction enable always trigger refuse_change, enable always trigger refuse_truncate;
 
 select pg_extension_config_dump('topup.account', '');
 select pg_extension_config_dump('topup.balance', '');

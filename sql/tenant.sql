@@ -27,7 +27,6 @@ create table topup.tenant_environment (
 );
 comment on table topup.tenant_environment is 'One of the two separate worlds of a tenant, and its wallet''s account.';
 
--- Tiers come with the extension and are not dumped: their figures are part of the contract.
 create table topup.tier (
     tier                text primary key,
     discount_bps        integer not null check (discount_bps between 0 and 10000),
@@ -99,16 +98,26 @@ comment on table topup.platform is
 insert into topup.platform (platform, label) values
     ('claude', 'Claude'), ('chatgpt', 'ChatGPT'), ('gemini', 'Gemini');
 
--- A restored dump brings platforms that CREATE EXTENSION has just made: the dumped row wins.
-create function topup.restore_platform() returns trigger
+-- CREATE EXTENSION makes the rows above, and a restored dump or a replica's first copy brings them again: a row of
+-- the same name is then changed, not refused. set_platform() relies on it too.
+create function topup.replace_row() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    columns text := (select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+                       from pg_attribute a where a.attrelid = tg_relid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '');
+    changed bigint;
 begin
-    delete from topup.platform where platform = new.platform;
-    return new;
+    -- Both tables have their name as the name of their key.
+    execute format('update topup.%1$I set (%2$s) = (select ($1).*) where %1$I = ($1).%1$I', tg_table_name, columns) using new;
+    get diagnostics changed = row_count;
+    if changed = 0 then
+        return new;
+    end if;
+    return null;
 end
 $$;
-create trigger restore_platform before insert on topup.platform
-    for each row execute function topup.restore_platform();
+create trigger replace_row before insert on topup.platform for each row execute function topup.replace_row();
+create trigger replace_row before insert on topup.tier for each row execute function topup.replace_row();
 
 select pg_extension_config_dump('topup.tenant', '');
 select pg_extension_config_dump('topup.tenant_environment', '');
@@ -116,3 +125,4 @@ select pg_extension_config_dump('topup.key', '');
 select pg_extension_config_dump('topup.key_usage', '');
 select pg_extension_config_dump('topup.role_binding', '');
 select pg_extension_config_dump('topup.platform', '');
+select pg_extension_config_dump('topup.tier', '');

@@ -49,7 +49,6 @@ end
 $$;
 create trigger keep_webhooks after insert or update or delete on topup.webhook_endpoint
     for each row execute function topup.keep_webhooks();
-alter table topup.webhook_endpoint enable always trigger keep_webhooks;
 
 -- The secret itself is kept, since it signs; no role reads this table, and it leaves only as a signature.
 create table topup.webhook_secret (

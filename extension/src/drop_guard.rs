@@ -24,6 +24,7 @@ const OWNS_EXTENSION: &str = "
         as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
     create event trigger topup_refuse_drop on ddl_command_start
         when tag in ('DROP EXTENSION', 'DROP LANGUAGE', 'DROP OWNED') execute function topup.refuse_drop();
+    alter event trigger topup_refuse_drop enable always;
 ")]
 fn refuse_drop(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: an event trigger's function is called with EventTriggerData as its context.

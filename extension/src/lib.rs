@@ -154,9 +154,15 @@ extension_sql_file!(
     requires = ["auto_top_up"]
 );
 extension_sql_file!(
+    "../../sql/restore_check.sql",
+    name = "restore_check",
+    requires = ["auto_top_up", "cache"]
+);
+extension_sql_file!(
     "../../sql/check.sql",
     name = "check",
     requires = [
+        "restore_check",
         "view",
         "grant_check",
         "billing_check",

@@ -197,6 +197,13 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         "auto top-ups that do not watch wait for something",
     ),
     ("update topup.auto_top_up set account_id = gen_random_uuid()", "auto top-ups belong to their account"),
+    ("delete from topup.product_version", "rows that others refer to are there"),
+    ("delete from topup.tier where tier = 'gold'", "tiers and platforms are there"),
+    ("delete from topup.platform where platform = 'gemini'", "tiers and platforms are there"),
+    (
+        "update pg_catalog.pg_trigger set tgenabled = 'O' where tgname = 'forget_cached'",
+        "triggers guard the ledger",
+    ),
 ];
 
 #[tokio::test]
@@ -313,7 +320,7 @@ async fn bill(app: &Client, customer: &str) {
 async fn broken_by(admin: &mut Client, corruption: &str) -> Vec<String> {
     let transaction = admin.transaction().await.unwrap();
     // As a file gone bad would be: no trigger and no foreign key sees it.
-    let force = "set local session_replication_role = replica;
+    let force = "set local session_replication_role = replica; set local allow_system_table_mods = on;
                  alter table topup.entry disable trigger all; alter table topup.transaction disable trigger all;
                  alter table topup.grant_use disable trigger all; alter table topup.credit_return disable trigger all";
     transaction.batch_execute(force).await.unwrap();

@@ -80,6 +80,8 @@ mod product;
 mod queue;
 mod race;
 mod readme;
+mod replication;
+mod restore;
 mod roles;
 mod scopes;
 mod sends;

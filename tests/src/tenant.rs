@@ -86,6 +86,7 @@ async fn a_key_that_makes_no_sense_is_not_minted() {
         ("'nobody', 'live'".to_owned(), INVALID),
         ("null, 'live'".to_owned(), INVALID),
         (format!("'{id}', 'staging', tier => 'wood'"), INVALID),
+        (format!("'{id}', 'staging', tier => null"), INVALID),
         (format!("'{id}', 'staging', cap_cents => -1"), INVALID),
         (format!("'{id}', 'staging', cap_period => 'year'"), INVALID),
         (format!("'{id}', 'staging', scopes => '{{send,steal}}'"), INVALID),

@@ -57,6 +57,11 @@ impl Cluster {
         config
     }
 
+    /// A place for a file that the cluster's programs read or write; it goes with the cluster.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// A client program such as pg_dump, set to connect as the superuser.
     pub fn program(&self, name: &str, database: &str) -> Command {
         let mut command = place::postgres(name);

@@ -60,7 +60,12 @@ impl Database {
     pub async fn empty_on(cluster: &Cluster) -> Database {
         let admin = connect(&cluster.config("postgres")).await;
         admin.batch_execute("create database topup").await.unwrap();
-        Database { config: cluster.config("topup"), drop_by: None }
+        Database::named(cluster, "topup")
+    }
+
+    /// One that is there, or will be.
+    pub fn named(cluster: &Cluster, name: &str) -> Database {
+        Database { config: cluster.config(name), drop_by: None }
     }
 
     /// A session of the superuser.
@@ -180,7 +185,7 @@ impl Database {
     pub async fn contents(&self) -> String {
         let admin = self.admin().await;
         let tables = "select oid::regclass::text from pg_class
-                       where relnamespace = 'topup'::regnamespace and relkind = 'r' and relname <> 'sleeper'";
+                       where relnamespace = 'topup'::regnamespace and relkind = 'r' and relname <> 'sleeper' order by 1";
         let mut contents = String::new();
         for table in admin.query(tables, &[]).await.unwrap() {
             let table: String = table.get(0);
