@@ -54,17 +54,17 @@ grant execute on function topup.send, topup.send_many, topup.validate, topup.can
 grant execute on function topup.authenticate, topup.call, topup.call_many, topup.claim_effects, topup.settle_effects, topup.run_due,
     topup.next_due, topup.worker_sleep, topup.worker_wake, topup.checkout_view, topup.checkout_begin, topup.report_payment,
     topup.claim_payments, topup.settle_payments, topup.next_payment_due, topup.portal_enter, topup.portal_view,
-    topup.portal_history, topup.portal_csv, topup.portal_act, topup.portal_leave
+    topup.portal_history, topup.portal_csv, topup.portal_act, topup.portal_leave, topup.unpriced_last_hour
     to topup_gateway;
 
 -- Administrators.
 grant execute on function topup.create_tenant, topup.mint_key, topup.revoke_key, topup.bind_role, topup.fund,
-    topup.set_tier, topup.review_tiers, topup.set_platform, topup.set_low_balance, topup.check
+    topup.set_tier, topup.review_tiers, topup.set_platform, topup.set_low_balance, topup.set_unpriced_usage, topup.check
     to topup_admin;
 
 -- Readers, apps and administrators: the views, and with them the function that limits them.
 grant select on topup.accounts, topup.transactions, topup.entries, topup.top_ups, topup.customers, topup.keys,
-    topup.webhook_endpoints, topup.deliveries
+    topup.webhook_endpoints, topup.deliveries, topup.unpriced_usage
     to topup_reader, topup_app, topup_admin;
 grant execute on function topup.visible, topup.due_changes, topup.statement_lines, topup.balance_at, topup.delivery_ids
     to topup_reader, topup_app, topup_admin;
@@ -130,6 +130,8 @@ comment on function topup.review_tiers is
 comment on function topup.set_platform is
     'Makes or changes a platform: limits in US cents; delivery instant or deferred.';
 comment on function topup.set_low_balance is 'Sets the balance, in US cents, below which a wallet sends balance.low.';
+comment on function topup.set_unpriced_usage is
+    'What becomes of usage that nothing prices, in an environment (staging or live) of a tenant (acct_…): accept keeps it for free, as without a call; refuse refuses its batch (2000) and names the nearest types that are priced.';
 comment on function topup.visible is 'The environments whose rows the views show to this session, its key (null: an administrator without one), and whether it sees the voucher codes of other keys.';
 comment on function topup.version is 'The installed version of the extension.';
 comment on function topup.claim_effects is

@@ -186,3 +186,19 @@ begin
     end if;
 end
 $$;
+
+create function topup.set_unpriced_usage(tenant_id text, environment text, policy text) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    tenant uuid := topup.require_id('acct', tenant_id, 'tenant');
+    env    topup.environment := topup.require_environment(environment);
+begin
+    perform topup.require_one_of('policy', policy, array['accept', 'refuse']);
+    update topup.tenant_environment e set refuses_unpriced_usage = policy = 'refuse'
+     where e.tenant_id = tenant and e.environment = env;
+    if not found then
+        perform topup.refuse_argument('tenant_id', 'there is no tenant ' || topup.given(tenant_id));
+    end if;
+end
+$$;

@@ -12,6 +12,12 @@ create view topup.billing_fault as
            using (tenant_id, transaction_id, account_id)
      where f.amount is distinct from e.amount
     union all
+    select 'events are priced exactly when they have fees', format('event %s', e.event_id)
+      from topup.usage_event e
+     where e.priced is distinct from exists (
+               select from topup.usage_fee f
+                where f.tenant_id = e.tenant_id and f.environment = e.environment and f.event_id = e.event_id)
+    union all
     select 'fees belong to their event, payer and version', format('event %s, fee %s', f.event_id, topup.format_id('fee', f.fee_id))
       from topup.usage_fee f
       left join topup.usage_event e using (tenant_id, environment, event_id)

@@ -23,8 +23,10 @@ comment on function topup.subscription_update is
     'inactive ends a subscription (sub_…) now; active resumes it, or tries at once to collect what is owed.';
 comment on function topup.subscription_product_update is
     'Changes the version of a product in a subscription from now on; the default version if null.';
+comment on function topup.unpriced_last_hour is
+    'For the gateway''s metrics: how many events that nothing prices were recorded within the last hour, by all; at most 100,000 are counted.';
 comment on function topup.record_usage is
-    'Records usage events of a customer (a JSON array, 1 to 1,000) in the caller''s own transaction: whole or not at all, each id once for good. Priced by what the customer was subscribed to at occurred_at; an account may fall below zero. Returns how many were new, how many repeated, and the fees in major units of each asset. 2000 names events[i].field; 2006 an id used for other content.';
+    'Records usage events of a customer (a JSON array, 1 to 1,000) in the caller''s own transaction: whole or not at all, each id once for good. Priced by what the customer was subscribed to at occurred_at; an account may fall below zero. Returns how many were new, how many repeated, how many of the new nothing priced, and the fees in major units of each asset. 2000 names events[i].field; 2006 an id used for other content.';
 comment on function topup.usage_event_list is
     'Usage events, newest first: of a customer, an id, a subject, days (UTC), types with commas between them, with or without fees; page_offset, page_size 1 to 100 (20).';
 comment on function topup.usage_event_get is 'A usage event by your own id of it, with its fees.';

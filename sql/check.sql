@@ -211,7 +211,7 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'accounts cover their grants', 'accounts know when they change next', 'what is held is in grants and holds',
             'holds have the postings of their state', 'holds are known to the journal', 'refunds belong to their charge',
             'rates belong to an asset', 'accounts hold an asset that there is', 'usage is booked as it was priced',
-            'fees belong to their event, payer and version', 'meters are the sums of what was metered',
+            'events are priced exactly when they have fees', 'fees belong to their event, payer and version', 'meters are the sums of what was metered',
             'subscriptions have one version of a product at a time', 'subscriptions are due when their items are',
             'subscriptions account for their transactions', 'payments are credited exactly when they succeeded',
             'credit is what was paid for it', 'payments have a card, payer and account of their own',

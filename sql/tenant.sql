@@ -19,6 +19,8 @@ create table topup.tenant_environment (
     spending_limit_cents    bigint check (spending_limit_cents > 0),
     spending_limit_duration text check (spending_limit_duration in ('daily', 'weekly', 'monthly')),
     spending_limit_strategy text check (spending_limit_strategy in ('fixed', 'sliding')),
+    -- Otherwise usage that nothing prices is kept, and free.
+    refuses_unpriced_usage  boolean not null default false,
     -- Who is told of what happens, as JSON: its endpoints that are switched on, from topup.webhooks_of(). Whoever calls
     -- knows them with the key. null: nobody.
     webhooks                text,

@@ -11,6 +11,8 @@ create table topup.usage_event (
     subject      text,
     description  text,
     data         jsonb,
+    -- Whether something prices it, be it at nothing.
+    priced       boolean not null,
     -- Of everything above: what else comes under this id is another event, and refused.
     content_hash bytea not null check (length(content_hash) = 32),
     -- UUIDv7, in the order in which events came.
@@ -20,6 +22,9 @@ create table topup.usage_event (
 );
 create unique index usage_event_sequence on topup.usage_event (tenant_id, environment, sequence);
 create unique index usage_event_of_customer on topup.usage_event (tenant_id, environment, customer_id, sequence);
+-- Where everything is priced these are empty, and cost nothing.
+create index usage_event_unpriced on topup.usage_event (tenant_id, environment, sequence) where not priced;
+create index usage_event_unpriced_lately on topup.usage_event (sequence) where not priced;
 comment on table topup.usage_event is 'What a customer used and when. What nothing prices is kept and free.';
 
 create table topup.usage_fee (
@@ -68,6 +73,17 @@ create table topup.usage_meter (
 ) with (fillfactor = 50);
 comment on table topup.usage_meter is
     'How much of a price with tiers a customer has used in a period: events, volume or packages. The sum of its fees'' quantities.';
+
+-- The sequence of an event begins with the time at which it came, in milliseconds.
+create function topup.unpriced_last_hour() returns bigint
+    language sql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+    select count(*)
+      from (select from topup.usage_event e
+             where not e.priced
+               and e.sequence >= rpad(lpad(to_hex((extract(epoch from now() - interval '1 hour') * 1000)::bigint), 12, '0'),
+                                      32, '0')::uuid
+             limit 100000) lately
+$$;
 
 select pg_extension_config_dump('topup.usage_event', '');
 select pg_extension_config_dump('topup.usage_fee', '');

@@ -50,6 +50,15 @@ create view topup.customers with (security_barrier) as
       join topup.customer c on c.tenant_id = v.tenant_id and c.environment = v.environment::topup.environment;
 comment on view topup.customers is 'Those who hold or received credit.';
 
+create view topup.unpriced_usage with (security_barrier) as
+    select topup.format_id('acct', e.tenant_id) as tenant_id, e.environment, e.event_id,
+           topup.format_id('cust', e.customer_id) as customer_id, e.event_type, e.occurred_at, e.subject, e.created_at
+      from topup.visible() v
+      join topup.usage_event e on e.tenant_id = v.tenant_id and e.environment = v.environment::topup.environment
+     where not e.priced;
+comment on view topup.unpriced_usage is
+    'Usage that nothing prices, and that is free: of a type that is spelt otherwise, or outside of its customer''s subscriptions.';
+
 create view topup.keys with (security_barrier) as
     select topup.format_id('acct', k.tenant_id) as tenant_id, k.environment, topup.format_id('key', k.key_id) as key_id,
            k.name, k.tier, k.contract, k.cap_cents, k.cap_period, k.scopes, k.allowed_ips, k.created_at, k.revoked_at

@@ -27,6 +27,8 @@ pub struct Caller {
     pub spending_limit: Option<SpendingLimit>,
     /// Whether its key may be used from every address.
     pub from_anywhere: bool,
+    /// Whether its environment refuses usage that nothing prices.
+    pub refuses_unpriced_usage: bool,
     /// Who is told of what happens in its environment, as the environment keeps it.
     webhooks: Option<String>,
 }
@@ -109,7 +111,7 @@ macro_rules! select_caller {
                     k.cap_cents, k.cap_period, k.scopes, e.spending_limit_cents, e.spending_limit_duration,
                     e.spending_limit_strategy, ",
             $address_allowed,
-            ", k.allowed_ips is null, e.webhooks
+            ", k.allowed_ips is null, e.webhooks, e.refuses_unpriced_usage
               from topup.key k
               join topup.tenant_environment e on e.tenant_id = k.tenant_id and e.environment = k.environment
               join topup.tier t on t.tier = k.tier ",
@@ -195,7 +197,14 @@ impl Caller {
             cap_period: String::new(),
             scopes: Vec::new(),
         };
-        Caller { book, key, spending_limit: None, from_anywhere: true, webhooks: None }
+        Caller {
+            book,
+            key,
+            spending_limit: None,
+            from_anywhere: true,
+            refuses_unpriced_usage: false,
+            webhooks: None,
+        }
     }
 
     /// The endpoints of its environment that are switched on.
@@ -286,6 +295,7 @@ fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
         },
         spending_limit: SpendingLimit::read(row, 11)?,
         from_anywhere: row.get(15)?,
+        refuses_unpriced_usage: row.get(17)?,
         webhooks: row.maybe(16)?,
     };
     Ok((caller, row.get(14)?))
@@ -325,6 +335,7 @@ fn find_plain(hash: [u8; 32]) -> Result<Option<Caller>, Failure> {
         },
         spending_limit: None,
         from_anywhere: true,
+        refuses_unpriced_usage: home.get("refuses_unpriced_usage")?,
         webhooks: home.maybe("webhooks")?,
     }))
 }

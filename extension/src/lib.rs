@@ -124,7 +124,7 @@ extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",
-    requires = ["admin", admin::visible, id::sql_format_id, standing::due_changes]
+    requires = ["admin", "usage_event", admin::visible, id::sql_format_id, standing::due_changes]
 );
 extension_sql_file!("../../sql/statement.sql", name = "statement", requires = ["view", id::sql_parse_id]);
 extension_sql_file!(

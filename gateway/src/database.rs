@@ -193,6 +193,11 @@ impl Database {
         rows.iter().map(|row| Ok(code(row)?)).collect()
     }
 
+    /// How many usage events that nothing prices were recorded within the last hour, through whatever door.
+    pub async fn unpriced_last_hour(&self) -> Result<i64, Fault> {
+        Ok(one(query(&self.worker, "select topup.unpriced_last_hour()", &[]).await?)?.try_get(0)?)
+    }
+
     /// Whether Postgres answers within `limit`.
     pub async fn answers(&self, limit: Duration) -> bool {
         matches!(tokio::time::timeout(limit, query(&self.worker, "select 1", &[])).await, Ok(Ok(_)))

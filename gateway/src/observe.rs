@@ -17,6 +17,8 @@ const BUCKETS_S: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 const BUCKETS_CALLS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0];
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+const UNPRICED_USAGE: &str = "topup_usage_unpriced_last_hour";
+const UNPRICED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs to stderr. Only our own crate follows the wanted level: at debug, the database driver would
 /// log parameters, API keys among them.
@@ -76,6 +78,10 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
     describe_gauge!("topup_payment_in_flight", "Payments that a provider is being asked about");
     describe_gauge!("topup_listener_connected", "1 while the worker listens for wake-ups");
     describe_gauge!("topup_postgres_up", "1 while Postgres answers with the extension's version");
+    describe_gauge!(
+        UNPRICED_USAGE,
+        "Usage events of the last hour that nothing prices, of all tenants, by whatever door they came"
+    );
     describe_gauge!("topup_database_connections", "Open connections to Postgres, by pool");
     describe_gauge!("topup_database_connections_idle", "Open connections that nobody uses, by pool");
     describe_gauge!("topup_database_waiting", "Requests that wait for a connection, by pool");
@@ -98,5 +104,16 @@ pub async fn keep_up(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(UPKEEP_INTERVAL).await;
         handle.run_upkeep();
+    }
+}
+
+/// Counts usage that nothing prices, in the database: every gateway tells the same.
+pub async fn watch_usage(database: Database) {
+    loop {
+        match database.unpriced_last_hour().await {
+            Ok(count) => gauge!(UNPRICED_USAGE).set(count as f64),
+            Err(fault) => tracing::debug!(%fault, "usage that nothing prices cannot be counted now"),
+        }
+        tokio::time::sleep(UNPRICED_INTERVAL).await;
     }
 }

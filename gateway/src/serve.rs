@@ -117,6 +117,7 @@ fn start_workers(
 fn start_upkeep(app: &Arc<App>, recorder: PrometheusHandle, metrics: TcpListener) {
     tokio::spawn(catalog::watch(app.database.clone(), app.catalog.clone()));
     tokio::spawn(observe::keep_up(recorder.clone()));
+    tokio::spawn(observe::watch_usage(app.database.clone()));
     let pages = pages::metrics_router(recorder, app.database.clone());
     tokio::spawn(server::run(metrics, pages, CancellationToken::new()));
     let app = app.clone();

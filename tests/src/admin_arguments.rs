@@ -41,6 +41,7 @@ fn right(name: &str, kind: &str, tenant: &str, key: &str) -> String {
         ("key_id", _) => format!("'{key}'"),
         ("tier", _) => "'gold'".to_owned(),
         ("cap_period", _) => "'day'".to_owned(),
+        ("policy", _) => "'refuse'".to_owned(),
         ("delivery", _) => "'instant'".to_owned(),
         ("platform", _) => "'mistral'".to_owned(),
         ("role", _) => "'app'".to_owned(),

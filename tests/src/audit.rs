@@ -152,6 +152,7 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ("update topup.usage_fee set amount = amount + 1", "usage is booked as it was priced"),
     ("delete from topup.usage_fee", "usage is booked as it was priced"),
     ("delete from topup.usage_event", "fees belong to their event, payer and version"),
+    ("update topup.usage_event set priced = not priced", "events are priced exactly when they have fees"),
     ("update topup.usage_fee set product_version = 9", "fees belong to their event, payer and version"),
     ("update topup.usage_meter set quantity = quantity + 1", "meters are the sums of what was metered"),
     ("delete from topup.usage_meter", "meters are the sums of what was metered"),

@@ -96,6 +96,7 @@ mod table;
 mod tenant;
 mod top_up;
 mod transaction;
+mod unpriced_usage;
 mod usage_event;
 mod usage_pricing;
 mod validate;

@@ -10,7 +10,7 @@ const ROLES: [&str; 4] = ["topup_admin", "topup_app", "topup_gateway", "topup_re
 const DENIED: &str = "42501";
 
 /// What roles may read: every view but those that topup.check() uses for itself.
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 9] = [
     "accounts",
     "transactions",
     "entries",
@@ -19,6 +19,7 @@ const VIEWS: [&str; 8] = [
     "keys",
     "webhook_endpoints",
     "deliveries",
+    "unpriced_usage",
 ];
 
 /// Everybody with a role may ask what there is.
@@ -37,10 +38,12 @@ const CASHIER: [&str; 6] = [
 /// What the pages of the billing portal show and do.
 const PORTAL: [&str; 6] =
     ["portal_enter", "portal_view", "portal_history", "portal_csv", "portal_act", "portal_leave"];
+/// What the gateway counts in its metrics.
+const COUNTED: [&str; 1] = ["unpriced_last_hour"];
 const DOOR: [&str; 3] = ["authenticate", "call", "call_many"];
 /// They show what the views show, or are called by them.
 const READING: [&str; 5] = ["visible", "due_changes", "statement_lines", "balance_at", "delivery_ids"];
-const ADMINISTRATION: [&str; 10] = [
+const ADMINISTRATION: [&str; 11] = [
     "create_tenant",
     "mint_key",
     "revoke_key",
@@ -50,6 +53,7 @@ const ADMINISTRATION: [&str; 10] = [
     "review_tiers",
     "set_platform",
     "set_low_balance",
+    "set_unpriced_usage",
     "check",
 ];
 
@@ -77,7 +81,10 @@ async fn relations(client: &Client, kind: &str) -> Vec<String> {
 async fn fill(tenant: &Tenant<'_>, admin: &Client, environment: &str) -> String {
     let (key_id, key) = tenant.key(environment, "").await;
     admin.execute("select topup.fund($1, $2, 100000, 'f')", &[&tenant.id, &environment]).await.unwrap();
+    let events = json!([{"id": "e-1", "event_type": "seen", "occurred_at": "2026-01-01T00:00:00Z"}]);
     for (operation, request) in [
+        ("customer_create", json!({"name": "Max", "external_id": "max"})),
+        ("record_usage", json!({"customer_external_id": "max", "events": events})),
         ("webhook_register", json!({"url": "https://hooks.example.com/in"})),
         ("send", json!({"platform": "claude", "amount_cents": 1000, "recipient_email": "ann@example.com"})),
     ] {
@@ -157,7 +164,7 @@ async fn each_role_may_execute_exactly_what_it_is_for() {
 
     assert_eq!(
         executable(&admin, "topup_gateway").await,
-        names(&[&PUBLISHED, &DOOR, &WORKER, &CASHIER, &PORTAL])
+        names(&[&PUBLISHED, &DOOR, &WORKER, &CASHIER, &PORTAL, &COUNTED])
     );
     assert_eq!(executable(&admin, "topup_app").await, names(&apps));
     assert_eq!(executable(&admin, "topup_reader").await, names(&[&PUBLISHED, &READING]));
@@ -208,6 +215,7 @@ async fn an_app_cannot_administrate_nor_claim_effects() {
         "topup.review_tiers()".to_owned(),
         "topup.set_platform('mine', 'Mine')".to_owned(),
         format!("topup.set_low_balance('{id}', 'staging', 1)"),
+        format!("topup.set_unpriced_usage('{id}', 'staging', 'accept')"),
         "topup.check()".to_owned(),
         "topup.claim_effects(10, 5, '{}', 30)".to_owned(),
         "topup.settle_effects('[]')".to_owned(),

@@ -133,7 +133,7 @@ async fn usage_costs_what_held_when_it_occurred() {
     let reply = plan.usage(events).await;
     assert_eq!(
         reply["data"],
-        json!({"recorded": 3, "repeated": 0, "fees": [{"asset": "USD", "amount": 11}]})
+        json!({"recorded": 3, "repeated": 0, "unpriced": 1, "fees": [{"asset": "USD", "amount": 11}]})
     );
 
     let end = format!("topup.subscription_update('{}', '{subscription}', 'inactive')", plan.customer);

@@ -113,7 +113,7 @@ async fn an_id_is_one_event_for_good() {
 async fn what_nothing_prices_is_kept_and_free() {
     let plan = Plan::open().await;
     let reply = plan.usage(json!([message("m-1", json!("none"), Value::Null)])).await;
-    assert_eq!(reply["data"], json!({"recorded": 1, "repeated": 0, "fees": []}));
+    assert_eq!(reply["data"], json!({"recorded": 1, "repeated": 0, "unpriced": 1, "fees": []}));
     let event = call(&plan.app, "topup.usage_event_get('m-1')").await;
     assert_eq!(event["data"]["fees"], json!([]));
     assert_eq!(

@@ -97,6 +97,11 @@ impl Booking {
         Ok(booking)
     }
 
+    /// The ids of the events that something priced, be it at nothing.
+    pub fn priced(&self) -> BTreeSet<&str> {
+        self.fees.iter().map(|fee| fee.event_id.as_str()).collect()
+    }
+
     /// What each account pays, with its asset.
     fn totals(&self) -> Result<BTreeMap<(Uuid, &str), Amount>, Failure> {
         let mut totals: BTreeMap<(Uuid, &str), Amount> = BTreeMap::new();

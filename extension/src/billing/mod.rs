@@ -12,5 +12,6 @@ pub mod renewal;
 mod rollover;
 pub mod simulate;
 pub mod subscription;
+mod unpriced;
 mod usage_event;
 pub mod usage_event_read;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::booking::{Booking, Total};
 use super::plan::{self, Plan};
 use super::pricing::Price;
+use super::unpriced;
 use super::usage_event::{self, UsageEvent};
 use crate::book::Book;
 use crate::caller::Caller;
@@ -41,6 +42,8 @@ pub struct Recorded {
     pub recorded: usize,
     /// Events that had been recorded before.
     pub repeated: usize,
+    /// New events that nothing priced: they are kept, and free.
+    pub unpriced: usize,
     /// What the new ones cost, for each asset.
     pub fees: Vec<Total>,
 }
@@ -64,10 +67,15 @@ impl Handler for RecordUsage {
             let new = unseen(caller, customer_id, &batch)?;
             let booking = Booking::price(caller, customer_id, &plans, &new)?;
             booking.check(&locked)?;
-            if keep_events(caller, customer_id, &new)? {
+            let priced = booking.priced();
+            if caller.refuses_unpriced_usage {
+                unpriced::refuse(caller, customer_id, &new, &priced)?;
+            }
+            let unpriced = new.len() - priced.len();
+            if keep_events(caller, customer_id, &new, &priced)? {
                 let fees = booking.post(caller, customer_id, &locked, new.len())?;
-                let repeated = request.events.len() - new.len();
-                return Ok(Reply::new(Code::Success, Recorded { recorded: new.len(), repeated, fees }));
+                let (recorded, repeated) = (new.len(), request.events.len() - new.len());
+                return Ok(Reply::new(Code::Success, Recorded { recorded, repeated, unpriced, fees }));
             }
         }
         Err(Failure::Fault("the events of this batch are being recorded by others".to_owned()))
@@ -144,6 +152,7 @@ fn unseen<'a>(
 struct EventRow<'a> {
     #[serde(flatten)]
     event: &'a UsageEvent,
+    priced: bool,
     hash: String,
     sequence: Uuid,
 }
@@ -151,11 +160,11 @@ struct EventRow<'a> {
 /// In the order of their ids, so that two batches with the same events do not wait for each other in a circle.
 const KEEP: &str = "
     insert into topup.usage_event (tenant_id, environment, event_id, customer_id, event_type, occurred_at, subject,
-                                   description, data, content_hash, sequence)
+                                   description, data, priced, content_hash, sequence)
     select $1, $2::topup.environment, e.id, $3, e.event_type, e.occurred_at, e.subject, e.description, nullif(e.data, 'null'),
-           decode(e.hash, 'hex'), e.sequence
+           e.priced, decode(e.hash, 'hex'), e.sequence
       from jsonb_to_recordset($4::jsonb) as e (id text, event_type text, occurred_at timestamptz, subject text,
-                                               description text, data jsonb, hash text, sequence uuid)
+                                               description text, data jsonb, priced boolean, hash text, sequence uuid)
      order by e.id collate \"C\"
     on conflict (tenant_id, environment, event_id) do nothing
     returning event_id";
@@ -165,13 +174,19 @@ const TAKE_BACK: &str = "
      where tenant_id = $1 and environment = $2::topup.environment and event_id = any ($3)";
 
 /// Writes the events; false, and nothing written, where others brought one of them meanwhile.
-fn keep_events(book: &Book, customer_id: Uuid, new: &[(usize, &UsageEvent)]) -> Result<bool, Failure> {
+fn keep_events(
+    book: &Book,
+    customer_id: Uuid,
+    new: &[(usize, &UsageEvent)],
+    priced: &BTreeSet<&str>,
+) -> Result<bool, Failure> {
     if new.is_empty() {
         return Ok(true);
     }
     let mut rows = Vec::with_capacity(new.len());
     for (_, event) in new {
-        rows.push(EventRow { event, hash: event.content_hash(customer_id)?, sequence: id::new() });
+        let (priced, hash) = (priced.contains(event.id.as_str()), event.content_hash(customer_id)?);
+        rows.push(EventRow { event, priced, hash, sequence: id::new() });
     }
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
     let arguments = args![tenant_id, environment, customer_id, serde_json::to_string(&rows)?];

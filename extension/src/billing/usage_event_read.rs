@@ -38,6 +38,8 @@ pub struct EventData {
     pub data: Option<Box<RawValue>>,
     pub customer_id: String,
     pub created_at: String,
+    /// Whether something prices it, be it at nothing. What nothing prices is free.
+    pub priced: bool,
     pub fees: Vec<EventFee>,
 }
 
@@ -56,7 +58,7 @@ pub struct GetEvent;
 
 const EVENT: &str = "
     select event_type, topup.rfc3339(occurred_at), subject, description, data::text, customer_id,
-           topup.rfc3339(created_at)
+           topup.rfc3339(created_at), priced
       from topup.usage_event where tenant_id = $1 and environment = $2::topup.environment and event_id = $3";
 
 const FEES: &str = "
@@ -83,6 +85,7 @@ impl Handler for GetEvent {
                     data: None,
                     customer_id: Kind::Customer.text(row.uuid(6)?),
                     created_at: row.get(7)?,
+                    priced: row.get(8)?,
                     fees: Vec::new(),
                 },
                 row.maybe::<String>(5)?,
@@ -141,6 +144,7 @@ pub struct ListEventsRequest {
     pub period_to: Option<Day>,
     /// One type, or several with commas between them.
     pub event_types: Option<String>,
+    /// false: those that nothing prices.
     pub has_fees: Option<bool>,
 }
 
@@ -192,7 +196,7 @@ pub struct EventItem {
 
 pub struct ListEvents;
 
-/// One customer's by the index that has them in order; everybody's by the other one.
+/// One customer's by the index that has them in order; everybody's by the other one; what nothing prices by its own.
 macro_rules! from_events {
     ($select:literal, $customer:literal, $rest:literal) => {
         concat!(
@@ -203,9 +207,7 @@ macro_rules! from_events {
               and ($6::text is null or e.occurred_at >= $6::date::timestamp at time zone 'UTC')
               and ($7::text is null or e.occurred_at < ($7::date + 1)::timestamp at time zone 'UTC')
               and ($8::text is null or e.event_type = any (string_to_array($8, ',')))
-              and ($9::boolean is null or $9 = exists (
-                   select from topup.usage_fee f where f.tenant_id = e.tenant_id and f.environment = e.environment
-                      and f.event_id = e.event_id)) ",
+              and ($9::boolean is null or e.priced = $9) ",
             $rest
         )
     };
@@ -233,8 +235,11 @@ macro_rules! page_of_events {
 
 const PAGE: &str = page_of_events!("$3::uuid is null");
 const PAGE_OF_CUSTOMER: &str = page_of_events!("e.customer_id = $3");
+const PAGE_UNPRICED: &str = page_of_events!("($3::uuid is null or e.customer_id = $3) and not e.priced");
 const COUNT: &str = from_events!("select count(*)", "$3::uuid is null", "");
 const COUNT_OF_CUSTOMER: &str = from_events!("select count(*)", "e.customer_id = $3", "");
+const COUNT_UNPRICED: &str =
+    from_events!("select count(*)", "($3::uuid is null or e.customer_id = $3) and not e.priced", "");
 
 impl Handler for ListEvents {
     const NAME: &'static str = "usage_event_list";
@@ -249,8 +254,11 @@ impl Handler for ListEvents {
             // A filter that nothing passes is no mistake.
             _ => Some(customer::find(caller, id, external_id)?.unwrap_or(Uuid::nil())),
         };
-        let (page, count) =
-            if customer_id.is_some() { (PAGE_OF_CUSTOMER, COUNT_OF_CUSTOMER) } else { (PAGE, COUNT) };
+        let (page, count) = match (request.has_fees, customer_id) {
+            (Some(false), _) => (PAGE_UNPRICED, COUNT_UNPRICED),
+            (_, Some(_)) => (PAGE_OF_CUSTOMER, COUNT_OF_CUSTOMER),
+            (_, None) => (PAGE, COUNT),
+        };
         let day = |day: &Option<Day>| day.as_ref().map(|day| day.0.to_string());
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let (event_id, subject) = (request.event_id.as_deref(), request.subject.as_deref());
