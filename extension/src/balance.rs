@@ -24,26 +24,32 @@ pub struct Nothing {}
 pub struct BalanceData {
     /// Rounded down to the cent.
     pub balance_cents: Cents,
+    /// ISO 4217; always `USD`.
     pub currency: &'static str,
     /// `balance.low` is sent when the balance falls below it.
     pub low_balance_threshold_cents: Cents,
     /// `staging` or `live`.
     pub environment: &'static str,
+    /// The key that asks.
     pub key: KeyData,
 }
 
 /// The key's price and limits.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KeyData {
+    /// `key_…`
     pub id: String,
+    /// The name that the key was given.
     pub name: String,
     /// `standard`, `silver`, `gold` or `platinum`.
     pub tier: String,
+    /// The tier's discount off the list price, in basis points (1/100 %).
     pub discount_bps: Bps,
     /// The most this key may spend in a period; null: no cap.
     pub cap_cents: Option<Cents>,
     /// `day`, `month` (both UTC) or `total`.
     pub cap_period: String,
+    /// What the key has spent in the current period, in US cents.
     pub cap_used_cents: Cents,
     /// Null where there is no cap.
     pub cap_remaining_cents: Option<Cents>,

@@ -58,6 +58,7 @@ pub struct LogRequest {
 /// A page of the log, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogData {
+    /// The deliveries of this page.
     pub deliveries: Vec<DeliveryData>,
     /// Null on the last page.
     pub next_cursor: Option<String>,
@@ -66,10 +67,15 @@ pub struct LogData {
 /// A delivery with all its attempts.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DeliveryData {
+    /// `dlv_…`
     pub id: String,
+    /// `evt_…`: the `id` in the body that is sent.
     pub event_id: String,
+    /// The type of the event.
     pub event: String,
+    /// `whk_…`, of the endpoint.
     pub webhook_id: String,
+    /// The address of the endpoint.
     pub url: String,
     /// `pending`, `succeeded` or `failed`.
     pub status: String,
@@ -77,6 +83,7 @@ pub struct DeliveryData {
     pub created_at: String,
     /// When the next attempt is due; null where none is.
     pub next_attempt_at: Option<String>,
+    /// Every attempt so far, oldest first.
     #[schemars(with = "Vec<AttemptData>")]
     pub attempts: Box<RawValue>,
 }
@@ -85,9 +92,11 @@ pub struct DeliveryData {
 #[derive(Debug, Serialize, JsonSchema)]
 #[allow(dead_code, reason = "Postgres writes the JSON of attempts; this is its schema")]
 pub struct AttemptData {
+    /// Which attempt it was, from 1.
     number: i32,
     /// RFC 3339, UTC.
     attempted_at: String,
+    /// How long it took, in milliseconds.
     duration_ms: i32,
     /// Null where no answer came.
     http_status: Option<i32>,
@@ -200,7 +209,9 @@ pub struct ReplayRequest {
 /// What is attempted again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReplayData {
+    /// `dlv_…`
     pub delivery_id: String,
+    /// `evt_…`, the same as before.
     pub event_id: String,
 }
 
@@ -294,6 +305,7 @@ pub struct ReplayRangeRequest {
 /// How many are attempted again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReplayRangeData {
+    /// The number of deliveries.
     pub replayed: i64,
 }
 

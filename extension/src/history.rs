@@ -57,6 +57,7 @@ pub struct HistoryRequest {
 /// A page of top-ups, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HistoryData {
+    /// The top-ups of this page.
     pub transactions: Vec<HistoryItem>,
     /// Null on the last page.
     pub next_cursor: Option<String>,
@@ -65,8 +66,11 @@ pub struct HistoryData {
 /// A top-up with its id, state and time.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HistoryItem {
+    /// `txn_…`
     pub transaction_id: String,
+    /// Where it stands now.
     pub status: State,
+    /// The code of this state: 1001 delivered, 1002 pending, 1003 failed, 3001 cancelled.
     pub code: i16,
     /// RFC 3339, UTC.
     pub created_at: String,

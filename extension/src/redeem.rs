@@ -32,9 +32,13 @@ pub struct RedeemRequest {
 /// Who received what.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RedeemData {
+    /// The code that was redeemed.
     pub voucher_code: String,
+    /// The platform whose credit it is.
     pub platform: String,
+    /// What was credited, in US cents.
     pub amount_cents: Cents,
+    /// Who received it: `cust_…`.
     pub customer_id: String,
     /// The account of the customer, `{platform}:USD`.
     pub account_id: String,

@@ -81,7 +81,7 @@ impl JsonSchema for Time {
         "Time".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "date-time" })
+        schemars::json_schema!({ "type": "string", "format": "date-time", "description": "RFC 3339, with a time zone." })
     }
 }
 

@@ -75,6 +75,7 @@ pub struct TopUpData {
     /// `ATU-XXXX-XXXX-XXXX-XXXX`; null until the top-up is delivered, and for other keys than the one that sent it unless
     /// they have the scope `vouchers`.
     pub voucher_code: Option<String>,
+    /// The platform whose credit it is.
     pub platform: String,
     /// List price: what the recipient receives, in US cents.
     pub amount_cents: Cents,
@@ -84,6 +85,7 @@ pub struct TopUpData {
     pub cost_cents: Cents,
     /// The key's wholesale discount in basis points.
     pub discount_bps: Bps,
+    /// Whose wallet receives it; null for a voucher.
     pub recipient_email: Option<String>,
     /// Why it failed; only where it did.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ use crate::send::{self, SendRequest};
 pub struct ValidateData {
     /// Always true: what is not valid is refused.
     pub valid: bool,
+    /// The platform whose credit it would be.
     pub platform: String,
     /// List price in US cents.
     pub amount_cents: Cents,

@@ -37,6 +37,7 @@ pub struct RegisterRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "event_types")]
     pub events: Option<Vec<String>>,
+    /// For people, at most 500 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// When each attempt is due, in seconds after the first; 0, 5 and 30 if not given.
@@ -63,8 +64,11 @@ fn event_types(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// The endpoint, with its secret: it is shown here and nowhere else.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RegisterData {
+    /// `whk_…`
     pub id: String,
+    /// The address that is told.
     pub url: String,
+    /// The types of events that it is told about.
     pub events: Vec<String>,
     /// `whsec_…`: signs every delivery.
     pub secret: String,
@@ -184,21 +188,28 @@ fn check_url(url: &str, resolved: Option<&[String]>) -> Result<WebhookUrl, Refus
 /// Every endpoint of the environment.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ListData {
+    /// The endpoints, oldest first.
     pub webhooks: Vec<EndpointData>,
 }
 
 /// An endpoint, without its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointData {
+    /// `whk_…`
     pub id: String,
+    /// The address that is told.
     pub url: String,
+    /// The types of events that it is told about.
     pub events: Vec<String>,
+    /// For people; null where there is none.
     pub description: Option<String>,
+    /// When each attempt is due, in seconds after the first.
     pub retry_schedule_s: Vec<i32>,
     /// RFC 3339, UTC.
     pub created_at: String,
     /// When it was switched off; null while it is on.
     pub disabled_at: Option<String>,
+    /// Why it was switched off; null while it is on.
     pub disabled_reason: Option<String>,
 }
 
@@ -243,7 +254,9 @@ pub struct EndpointRequest {
 /// What was deleted.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DeleteData {
+    /// `whk_…`
     pub id: String,
+    /// Always true.
     pub deleted: bool,
 }
 
@@ -287,7 +300,9 @@ pub struct RotateRequest {
 /// The new secret: it is shown here and nowhere else.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RotateData {
+    /// `whk_…`
     pub id: String,
+    /// `whsec_…`: signs every delivery from now on.
     pub secret: String,
     /// Until when the old secret signs too. RFC 3339, UTC.
     pub overlap_ends_at: String,

@@ -23,7 +23,9 @@ use crate::reply::{Failure, Refusal};
 /// A sum in one asset.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Total {
+    /// The code of the asset, such as `USD`.
     pub asset: String,
+    /// The sum, in major units of the asset.
     pub amount: Amount,
 }
 

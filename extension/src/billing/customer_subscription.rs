@@ -31,16 +31,20 @@ pub struct NewSubscription {
     pub starts_at: Option<Time>,
     /// The end of the first period of recurring prices; if not given, one interval after the start.
     pub renews_at: Option<Time>,
+    /// What is subscribed to: 1 to 20 products.
     pub products: Vec<WantedProduct>,
     /// Where a customer whose payment is missing is sent.
     pub return_url: Option<String>,
+    /// Where a customer who gives up paying is sent.
     pub failure_url: Option<String>,
 }
 
 /// A product by its id or its code.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WantedProduct {
+    /// `prod_…`; or else the `code`.
     pub id: Option<String>,
+    /// Your own code of the product; or else the `id`.
     pub code: Option<String>,
     /// The default version if not given.
     pub version: Option<VersionRef>,
@@ -97,6 +101,7 @@ impl JsonSchema for VersionRef {
 /// A subscription as clients see it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Subscription {
+    /// `sub_…`
     pub id: String,
     /// RFC 3339, UTC; null until it starts.
     pub started_at: Option<String>,
@@ -104,14 +109,20 @@ pub struct Subscription {
     pub renews_at: Option<String>,
     /// `scheduled`, `active`, `action_required` (a fixed price could not be collected) or `inactive`.
     pub status: String,
+    /// The products and the versions that are subscribed to.
     pub products: Vec<SubscribedProduct>,
+    /// What the customer must do before the subscription is active; empty where nothing is.
     pub required_actions: Vec<RequiredAction>,
 }
 
+/// A product of a subscription.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SubscribedProduct {
+    /// `prod_…`
     pub id: String,
+    /// Your own code of the product.
     pub code: String,
+    /// The number of the version, from 1.
     pub version: i32,
 }
 
@@ -120,6 +131,7 @@ pub struct SubscribedProduct {
 pub struct RequiredAction {
     /// `payment`: credit the account that pays; it is collected again within a minute.
     pub r#type: &'static str,
+    /// Where to send the customer for it.
     pub redirect_url: String,
 }
 

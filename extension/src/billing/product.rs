@@ -20,6 +20,7 @@ use crate::wallet::context::Nothing;
 const CODE_LENGTH_MAX: usize = 100;
 const NAME_LENGTH_MAX: usize = 200;
 
+/// A draft can be changed, a published version subscribed to, an archived one no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionStatus {
@@ -49,10 +50,13 @@ impl VersionStatus {
 /// A new product with its first version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreateProductRequest {
+    /// What people call it: 1 to 200 characters.
     pub name: String,
     /// Your own, unique name of it: 1 to 100 letters, digits, dots, hyphens and underscores.
     pub code: String,
+    /// What it costs: at most 100 prices.
     pub prices: Vec<Price>,
+    /// The credit that comes with it: at most 20; none if not given.
     pub entitlements: Option<Vec<Entitlement>>,
     /// Whether it can be subscribed to at once; it can then no longer be changed.
     pub publish: Option<bool>,
@@ -61,10 +65,15 @@ pub struct CreateProductRequest {
 /// A version, just made.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct VersionMade {
+    /// `prod_…`, of the product.
     pub id: String,
+    /// Your own code of the product.
     pub code: String,
+    /// The number of the version, from 1.
     pub version: i32,
+    /// Draft, published or archived.
     pub status: VersionStatus,
+    /// Whether it is subscribed to where no version is named.
     pub is_default: bool,
 }
 
@@ -103,8 +112,11 @@ impl Handler for CreateProduct {
 /// A new version of a product.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreateVersionRequest {
+    /// `prod_…`
     pub product_id: String,
+    /// What it costs: at most 100 prices.
     pub prices: Vec<Price>,
+    /// The credit that comes with it: at most 20; none if not given.
     pub entitlements: Option<Vec<Entitlement>>,
     /// Whether it can be subscribed to at once; it can then no longer be changed.
     pub publish: Option<bool>,
@@ -142,7 +154,9 @@ impl Handler for CreateVersion {
 /// What becomes of a version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateVersionRequest {
+    /// `prod_…`
     pub product_id: String,
+    /// The number of the version, from 1.
     pub version: i32,
     /// True publishes a draft.
     pub publish: Option<bool>,
@@ -188,7 +202,9 @@ impl Handler for UpdateVersion {
 /// Which version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct VersionRequest {
+    /// `prod_…`
     pub product_id: String,
+    /// The number of the version, from 1.
     pub version: i32,
 }
 
@@ -215,6 +231,7 @@ impl Handler for ArchiveVersion {
 /// Which product.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ProductRequest {
+    /// `prod_…`
     pub product_id: String,
 }
 

@@ -17,8 +17,11 @@ use crate::wallet::list::{Page, Range};
 /// A product with its default version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProductData {
+    /// `prod_…`
     pub id: String,
+    /// Your own code of it.
     pub code: String,
+    /// What people call it.
     pub name: String,
     /// Null until a version is published.
     pub default_version: Option<DefaultVersion>,
@@ -26,18 +29,25 @@ pub struct ProductData {
     pub versions: Vec<VersionReference>,
 }
 
+/// The version that is subscribed to where none is named.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DefaultVersion {
+    /// Its number, from 1.
     pub version: i32,
+    /// The credit that comes with it.
     pub entitlements: Vec<Entitlement>,
+    /// What it costs.
     pub prices: Vec<Price>,
 }
 
+/// A version in the list of a product.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct VersionReference {
+    /// Its number, from 1.
     pub version: i32,
     /// RFC 3339, UTC.
     pub created_at: String,
+    /// Draft, published or archived.
     pub status: VersionStatus,
 }
 
@@ -83,13 +93,21 @@ const FIND: &str = "
 /// A version with its prices.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct VersionData {
+    /// `prod_…`, of the product.
     pub id: String,
+    /// The number of the version, from 1.
     pub version: i32,
+    /// Your own code of the product.
     pub code: String,
+    /// What people call the product.
     pub name: String,
+    /// What it costs.
     pub prices: Vec<Price>,
+    /// The credit that comes with it.
     pub entitlements: Vec<Entitlement>,
+    /// Draft, published or archived.
     pub status: VersionStatus,
+    /// Whether it is subscribed to where no version is named.
     pub is_default: bool,
 }
 
@@ -134,16 +152,23 @@ pub fn version_data(book: &Book, product_id: &str, version: i32) -> Result<Versi
 /// Which products.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ListProductsRequest {
+    /// How many to leave out; 0 if not given.
     pub offset: Option<i64>,
+    /// 1 to 100; 20 if not given.
     #[schemars(range(min = 1, max = 100))]
     pub limit: Option<i64>,
+    /// Only the product with this code.
     pub code: Option<String>,
 }
 
+/// A product of a list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProductItem {
+    /// `prod_…`
     pub id: String,
+    /// Your own code of it.
     pub code: String,
+    /// What people call it.
     pub name: String,
 }
 
@@ -181,8 +206,11 @@ impl Handler for ListProducts {
 /// Whose subscribers.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SubscribersRequest {
+    /// `prod_…`
     pub product_id: String,
+    /// How many to leave out; 0 if not given.
     pub offset: Option<i64>,
+    /// 1 to 100; 20 if not given.
     #[schemars(range(min = 1, max = 100))]
     pub limit: Option<i64>,
 }
@@ -190,17 +218,25 @@ pub struct SubscribersRequest {
 /// A customer that is subscribed to a product.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Subscriber {
+    /// `cust_…`
     pub customer_id: String,
+    /// The customer's name.
     pub customer_name: String,
+    /// Your own id of the customer; null where it has none.
     pub external_id: Option<String>,
+    /// The customer's address; null where it has none.
     pub email: Option<String>,
+    /// `sub_…`
     pub subscription_id: String,
+    /// `scheduled`, `active`, `action_required` or `inactive`.
     pub subscription_status: String,
     /// RFC 3339, UTC.
     pub started_at: String,
+    /// When the next recurring price is charged; null where none is. RFC 3339, UTC.
     pub renews_at: Option<String>,
     /// The product and its version, with a colon between them.
     pub product_rate_plan_id: String,
+    /// The number of the version that is subscribed to.
     pub version: i32,
 }
 

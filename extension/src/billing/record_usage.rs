@@ -30,6 +30,7 @@ const TRIES_MAX: usize = 3;
 pub struct RecordUsageRequest {
     /// The customer, or else its `customer_external_id`.
     pub customer_id: Option<String>,
+    /// Your own id of the customer; or else its `customer_id`.
     pub customer_external_id: Option<String>,
     /// 1 to 1,000.
     pub events: Vec<UsageEvent>,

@@ -16,14 +16,18 @@ use crate::reply::{Outcome, Reply};
 /// Events to be priced by a version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SimulateRequest {
+    /// `prod_…`
     pub product_id: String,
+    /// The number of the version, from 1.
     pub version: i32,
     /// 1 to 1,000, in the order in which they would come.
     pub events: Vec<UsageEvent>,
 }
 
+/// What the events would cost.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SimulateData {
+    /// What each event would cost, one by each price that is for it.
     pub fees: Vec<CalculatedFee>,
     /// The events that nothing prices.
     pub warnings: Vec<String>,
@@ -34,6 +38,7 @@ pub struct SimulateData {
 pub struct CalculatedFee {
     /// The id of the event.
     pub usage_id: String,
+    /// The type of the event.
     pub event_type: String,
     #[serde(flatten)]
     pub basis: FeeBasis,

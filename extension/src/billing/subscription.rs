@@ -22,13 +22,17 @@ use crate::wallet::context::Nothing;
 /// A new subscription of a customer.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreateRequest {
+    /// A customer of yours (`cust_…`).
     pub customer_id: String,
     /// Now if not given.
     pub starts_at: Option<Time>,
     /// The end of the first period; if not given, one interval after the start.
     pub renews_at: Option<Time>,
+    /// What is subscribed to: 1 to 20 products.
     pub products: Vec<WantedProduct>,
+    /// Where a customer whose payment is missing is sent.
     pub return_url: Option<String>,
+    /// Where a customer who gives up paying is sent.
     pub failure_url: Option<String>,
 }
 
@@ -57,6 +61,7 @@ impl Handler for Create {
     }
 }
 
+/// Whether the subscription goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WantedStatus {
@@ -67,7 +72,9 @@ pub enum WantedStatus {
 /// What becomes of a subscription.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateRequest {
+    /// A customer of yours (`cust_…`).
     pub customer_id: String,
+    /// `sub_…`, one of the customer's.
     pub subscription_id: String,
     /// `inactive` ends it now; `active` resumes it, or tries at once to collect what is owed.
     pub status: WantedStatus,
@@ -170,9 +177,13 @@ fn lock(book: &Book, customer_id: &str, subscription_id: &str) -> Result<(Uuid, 
 /// Another version of a product.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateProductRequest {
+    /// A customer of yours (`cust_…`).
     pub customer_id: String,
+    /// `sub_…`, one of the customer's.
     pub subscription_id: String,
+    /// `prod_…`, one of the subscription.
     pub product_id: String,
+    /// The version from now on: a published one.
     pub version: VersionRef,
 }
 

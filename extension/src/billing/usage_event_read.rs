@@ -28,27 +28,39 @@ pub struct EventRequest {
 /// An event and what it cost.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EventData {
+    /// Your own id of it.
     pub id: String,
+    /// What was used.
     pub event_type: String,
     /// RFC 3339, UTC.
     pub occurred_at: String,
+    /// What it is about.
     pub subject: Option<String>,
+    /// For people.
     pub description: Option<String>,
+    /// What prices measure, and anything else, as it was sent.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub data: Option<Box<RawValue>>,
+    /// Who used it: `cust_…`.
     pub customer_id: String,
+    /// When it was recorded. RFC 3339, UTC.
     pub created_at: String,
     /// Whether something prices it, be it at nothing. What nothing prices is free.
     pub priced: bool,
+    /// What it cost, one by each price that is for it; empty where nothing prices it.
     pub fees: Vec<EventFee>,
 }
 
 /// What an event cost by one price.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EventFee {
+    /// The id of the fee.
     pub id: String,
+    /// `prod_…`, of the product that priced it.
     pub product_id: String,
+    /// Your own code of the product.
     pub product_code: String,
+    /// The number of the version that priced it.
     pub product_version: i32,
     #[serde(flatten)]
     pub basis: FeeBasis,
@@ -131,12 +143,18 @@ fn read_fee(row: &Row) -> DbResult<(EventFee, Option<String>)> {
 /// Which events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ListEventsRequest {
+    /// How many to leave out; 0 if not given.
     pub offset: Option<i64>,
+    /// 1 to 100; 20 if not given.
     #[schemars(range(min = 1, max = 100))]
     pub limit: Option<i64>,
+    /// Only the event with this id.
     pub event_id: Option<String>,
+    /// Only events of this customer (`cust_…`).
     pub customer_id: Option<String>,
+    /// Only events of the customer with this id of your own.
     pub customer_external_id: Option<String>,
+    /// Only events with this subject.
     pub subject: Option<String>,
     /// The first day (UTC) on which they occurred, such as `2026-01-31`.
     pub period_from: Option<Day>,
@@ -144,7 +162,7 @@ pub struct ListEventsRequest {
     pub period_to: Option<Day>,
     /// One type, or several with commas between them.
     pub event_types: Option<String>,
-    /// false: those that nothing prices.
+    /// Only events that something prices; false: those that nothing prices.
     pub has_fees: Option<bool>,
 }
 
@@ -171,26 +189,34 @@ impl JsonSchema for Day {
         "Day".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "date" })
+        schemars::json_schema!({ "type": "string", "format": "date", "description": "A day (UTC)." })
     }
 }
 
 /// An event of a list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EventItem {
+    /// Your own id of it.
     pub id: String,
+    /// Who used it: `cust_…`.
     pub customer_id: String,
     /// The customer's; empty where it has none.
     pub external_id: String,
+    /// What was used.
     pub event_type: String,
+    /// What it is about.
     pub subject: Option<String>,
+    /// For people.
     pub description: Option<String>,
     /// RFC 3339, UTC.
     pub occurred_at: String,
+    /// When it was recorded. RFC 3339, UTC.
     pub created_at: String,
     /// Null where fees were paid in several assets, or none were.
     pub total_fees: Option<Amount>,
+    /// The asset of `total_fees`.
     pub fee_currency: Option<String>,
+    /// Whether any price was for it.
     pub has_fees: bool,
 }
 

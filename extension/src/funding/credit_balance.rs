@@ -21,8 +21,11 @@ use crate::reply::{Failure, Outcome, Reply};
 pub struct CreditBalanceData {
     /// US cents, rounded down.
     pub balance: Cents,
+    /// Whether a card is saved.
     pub has_default_payment_method: bool,
+    /// The saved card; null where there is none.
     pub payment_method: Option<CardData>,
+    /// The auto top-up; all null where none is set.
     pub topup_config: ConfigData,
     /// Whether any top-up was paid.
     pub first_topup_success: bool,
@@ -31,7 +34,9 @@ pub struct CreditBalanceData {
 /// A saved card.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CardData {
+    /// Such as `visa`; null where the provider does not say.
     pub brand: Option<String>,
+    /// The last four digits of its number.
     pub last4: Option<String>,
 }
 

@@ -28,6 +28,7 @@ pub struct HistoryRequest {
     pub per_page: Option<i64>,
 }
 
+/// Auto top-ups, those that somebody asked for, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InvoiceType {
@@ -39,7 +40,9 @@ pub enum InvoiceType {
 /// Invoices, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HistoryData {
+    /// The invoices of this page.
     pub invoices: Vec<Invoice>,
+    /// Which page this is.
     pub pagination: Pagination,
 }
 
@@ -48,14 +51,21 @@ pub struct HistoryData {
 pub struct Invoice {
     /// `in_…`
     pub id: String,
+    /// What is to be paid, in US cents.
     pub amount_due: Cents,
+    /// What is paid of it, in US cents.
     pub amount_paid: Cents,
+    /// What is not paid of it, in US cents.
     pub amount_remaining: Cents,
+    /// ISO 4217 in lower case: `usd`.
     pub currency: String,
+    /// Whether a payment was tried.
     pub attempted: bool,
+    /// How often a payment was tried.
     pub attempt_count: i64,
     /// Seconds since 1970.
     pub created: i64,
+    /// For people.
     pub description: Option<String>,
     /// `manual` or `auto`.
     pub invoice_origin: String,
@@ -63,11 +73,16 @@ pub struct Invoice {
     pub status: String,
 }
 
+/// Which page of how much.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Pagination {
+    /// From 1.
     pub page: i64,
+    /// How many a page has at most.
     pub per_page: i64,
+    /// How many there are in all.
     pub total_count: i64,
+    /// Whether another page follows.
     pub has_more: bool,
 }
 
@@ -140,47 +155,65 @@ fn read_invoice(row: &Row) -> DbResult<Invoice> {
 /// What the sends of this month (UTC) have cost. Amounts in US cents; all of it is paid from the balance.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PreviewData {
+    /// The month, as an id.
     pub id: String,
+    /// What all lines cost, in US cents.
     pub amount_due: Cents,
+    /// What the balance paid, in US cents: all of it.
     pub amount_paid: Cents,
+    /// Always 0.
     pub amount_remaining: Cents,
+    /// ISO 4217 in lower case: `usd`.
     pub currency: &'static str,
     /// A line for each platform.
     pub invoice_lines: Vec<InvoiceLine>,
     /// Seconds since 1970.
     pub period_start: i64,
+    /// Seconds since 1970; that second is not part of it.
     pub period_end: i64,
     /// `draft` until the month is over.
     pub status: &'static str,
 }
 
+/// What the sends to one platform cost.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InvoiceLine {
+    /// US cents.
     pub amount: Cents,
+    /// ISO 4217 in lower case: `usd`.
     pub currency: &'static str,
+    /// The platform.
     pub description: String,
+    /// The month.
     pub period: Period,
+    /// The price of a unit, if there were one.
     pub pricing: Pricing,
     /// Top-ups.
     pub quantity: i64,
+    /// From where the line was paid.
     pub pretax_credit_amounts: Vec<CreditAmount>,
 }
 
+/// From when to when.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Period {
+    /// Seconds since 1970.
     pub start: i64,
+    /// Seconds since 1970; that second is not part of it.
     pub end: i64,
 }
 
 /// Top-ups have many prices: there is none for a unit.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Pricing {
+    /// Always null.
     pub unit_amount_decimal: Option<String>,
 }
 
 /// What of a line the balance paid.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CreditAmount {
+    /// US cents.
     pub amount: Cents,
     /// `credit_balance_transaction`
     pub r#type: &'static str,

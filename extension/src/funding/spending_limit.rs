@@ -24,20 +24,27 @@ pub struct SetRequest {
     pub amount: Cents,
     /// A day, a week (from Monday) or a month, in UTC; sliding: the last 24 hours, 7 or 30 days.
     pub duration: Duration,
+    /// Whether the time begins with the calendar's (`fixed`) or reaches back from now (`sliding`).
     pub strategy: Strategy,
 }
 
 /// The limit, all null where none is set.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LimitData {
+    /// The limit; all null where none is set.
     pub config: Config,
+    /// Whether a limit is set.
     pub enabled: bool,
 }
 
+/// How much may be spent in which time.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Config {
+    /// US cents.
     pub amount: Option<Cents>,
+    /// How long the time is.
     pub duration: Option<Duration>,
+    /// Whether the time begins with the calendar's or reaches back from now.
     pub strategy: Option<Strategy>,
 }
 

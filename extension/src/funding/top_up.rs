@@ -54,6 +54,7 @@ pub struct TopUpStarted {
     pub onboarding: bool,
     /// Of the saved card.
     pub brand: Option<String>,
+    /// The last four digits of the saved card; null where there is none.
     pub last4: Option<String>,
 }
 
@@ -162,10 +163,13 @@ pub struct StatusRequest {
 /// Whether the money is there.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TopUpState {
+    /// `in_…`
     pub payment_intent_id: String,
+    /// `completed` once the wallet is credited.
     pub status: State,
 }
 
+/// Whether the wallet is credited.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {

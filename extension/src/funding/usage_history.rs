@@ -22,6 +22,7 @@ const TIME_MS_MAX: f64 = 253_402_300_799_999.0;
 pub struct UsageRequest {
     /// Your own tenant, `acct_…`; the key's if not given.
     pub account_id: Option<String>,
+    /// How long a window is, in UTC.
     pub value_grouping_window: Window,
     /// Milliseconds since 1970; 30 days or 24 hours before the end if not given.
     pub start_time: Option<f64>,
@@ -29,6 +30,7 @@ pub struct UsageRequest {
     pub end_time: Option<f64>,
 }
 
+/// A day or an hour, in UTC.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Window {
@@ -39,17 +41,20 @@ pub enum Window {
 /// Windows in order, those without sends too.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UsageData {
+    /// At most 1,000 windows.
     pub history: Vec<UsageWindow>,
 }
 
 /// What was spent in a window.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UsageWindow {
+    /// An id of the window.
     pub id: String,
     /// US cents: what sends took from the wallet, less what cancelled and failed ones gave back in it.
     pub aggregated_value: Cents,
     /// Milliseconds since 1970.
     pub start_time: i64,
+    /// Milliseconds since 1970; that millisecond is not part of it.
     pub end_time: i64,
 }
 

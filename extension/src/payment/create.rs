@@ -31,6 +31,7 @@ pub struct TopUpRequest {
     pub amount: Amount,
     /// ISO 4217.
     pub currency: String,
+    /// For the payer, at most 500 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// What is credited; the currency itself, to the account `default`, if not given.
@@ -43,6 +44,7 @@ pub struct TopUpRequest {
     pub return_url: String,
     /// Where the customer is sent when it gives up.
     pub failure_url: String,
+    /// Names and texts of your own, at most 4 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Labels>,
 }
@@ -65,9 +67,11 @@ pub struct Destination {
 pub struct TopUpStarted {
     /// `top_…`
     pub id: String,
+    /// Where the payment stands.
     pub status: Status,
     /// Where the customer pays. Whoever has it can see the checkout.
     pub redirect_url: String,
+    /// RFC 3339, UTC.
     pub created_at: String,
     /// When the checkout ends unpaid.
     pub expires_at: String,

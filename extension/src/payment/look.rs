@@ -26,18 +26,23 @@ pub struct TopUpIdRequest {
 pub struct TopUpState {
     /// `top_…`
     pub id: String,
+    /// Who pays: `cust_…`.
     pub customer_id: String,
     /// What is charged, in major units of the currency.
     pub amount: Amount,
+    /// ISO 4217.
     pub currency: String,
+    /// What is credited, to which account, at which rate.
     pub destination: Destination,
     /// What that buys, in major units of the asset.
     pub credit: Amount,
     /// What of the amount is refunded, or about to be.
     pub refunded: Amount,
+    /// Where the payment stands.
     pub status: Status,
     /// Why it failed, or why the last attempt did.
     pub failure: Option<TopUpFailure>,
+    /// RFC 3339, UTC.
     pub created_at: String,
 }
 

@@ -18,6 +18,7 @@ use crate::wallet::customer::GetRequest;
 /// A wallet's accounts, oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WalletData {
+    /// All accounts of the customer.
     pub accounts: Vec<Summary>,
 }
 
@@ -26,7 +27,9 @@ pub struct WalletData {
 pub struct Summary {
     /// `{name}:{asset}`.
     pub id: String,
+    /// The account's name, such as `default`.
     pub name: String,
+    /// A currency, or an asset of yours.
     pub asset: String,
     /// Below 0 where usage went beyond the balance.
     pub available: Amount,

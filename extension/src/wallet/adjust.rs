@@ -62,12 +62,15 @@ pub struct AdjustRequest {
     pub asset: String,
     /// Positive to add, negative to take; never finer than the asset's precision.
     pub amount: Amount,
+    /// Why; it decides whether added credit counts as paid and when it expires.
     pub reason: Reason,
     /// A customer of yours; without it, your own wallet (in live: administrators only).
     pub customer_id: Option<String>,
     /// Which of the customer's accounts of the asset; `default` if not given.
     pub account_name: Option<String>,
+    /// For people, at most 500 characters.
     pub description: Option<String>,
+    /// An object of your own, at most 4 KiB.
     pub metadata: Option<Metadata>,
     /// From when on added credit can be used; at once if not given, or past.
     #[serde(skip_serializing_if = "Option::is_none")]

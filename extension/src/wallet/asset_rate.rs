@@ -107,12 +107,16 @@ impl Handler for Add {
 /// The rates of an asset in another, in the order in which they begin.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Rates {
+    /// The asset to pay with.
     pub source: String,
+    /// The rates, each with its time.
     pub schedule: Vec<ScheduledRate>,
 }
 
+/// A rate and its time.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ScheduledRate {
+    /// From then on. RFC 3339, UTC.
     pub valid_from: String,
     /// Null: until another begins.
     pub valid_to: Option<String>,
@@ -192,10 +196,14 @@ pub struct QuoteRequest {
     pub exchange_at: Option<Time>,
 }
 
+/// What the amount would buy.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct QuoteData {
+    /// The asset to pay with.
     pub source: String,
+    /// How much of it is paid.
     pub source_amount: Amount,
+    /// The asset to buy.
     pub destination: String,
     /// Rounded half-even to the asset's precision.
     pub destination_amount: Amount,

@@ -34,13 +34,19 @@ pub struct ChargeRequest {
     pub amount: Amount,
     /// What it is about, at most 255 characters.
     pub subject: Option<String>,
+    /// For people, at most 500 characters.
     pub description: Option<String>,
+    /// An object of your own, at most 4 KiB.
     pub metadata: Option<Metadata>,
     /// Kept with the charge, like the next four: how you reckoned it. The amount is what counts.
     pub input_units: Option<Amount>,
+    /// The volume, such as tokens.
     pub input_volume: Option<Amount>,
+    /// The price of one unit.
     pub unit_price: Option<Amount>,
+    /// The price of one unit of volume, or of `package_size` of them.
     pub volume_rate: Option<Amount>,
+    /// Units of volume in one package.
     pub package_size: Option<Amount>,
 }
 

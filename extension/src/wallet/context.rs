@@ -22,6 +22,7 @@ pub struct ContextData {
     pub account_id: String,
     /// `live`, or `test` for a staging key.
     pub environment: &'static str,
+    /// The tenant's name.
     pub name: String,
 }
 

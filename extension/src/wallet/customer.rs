@@ -29,15 +29,20 @@ pub struct CreateRequest {
     pub external_id: Option<String>,
     /// No other customer has it, whatever the letter case.
     pub email: Option<String>,
+    /// Names and texts of your own, at most 4 KiB.
     pub metadata: Option<Labels>,
+    /// What the customer subscribes to; nothing if not given.
     pub subscriptions: Option<Vec<NewSubscription>>,
+    /// At most 20 accounts of the customer elsewhere.
     pub external_accounts: Option<Vec<ExternalAccount>>,
 }
 
 /// The customer at another service.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExternalAccount {
+    /// The other service: at most 255 characters.
     pub provider: String,
+    /// The customer's id there: at most 255 characters.
     pub provider_id: String,
 }
 
@@ -46,6 +51,7 @@ pub struct ExternalAccount {
 pub struct CreateData {
     /// `cust_…`.
     pub id: String,
+    /// The subscriptions that were made with it.
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -118,15 +124,24 @@ pub struct GetRequest {
 /// A customer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct GetData {
+    /// `cust_…`
     pub id: String,
+    /// Your own id of the customer; null where it has none.
     pub external_id: Option<String>,
+    /// The customer's name.
     pub name: String,
+    /// The customer's address; null where it has none.
     pub email: Option<String>,
+    /// How many subscriptions are active now.
     pub active_subscription_count: i64,
+    /// RFC 3339, UTC.
     pub created_at: String,
+    /// Names and texts of your own; null where there are none.
     #[schemars(with = "Option<Labels>")]
     pub metadata: Option<Box<RawValue>>,
+    /// The subscriptions, newest first, those that have ended too.
     pub subscriptions: Vec<Subscription>,
+    /// The customer's accounts elsewhere; null where there are none.
     #[schemars(with = "Option<Vec<ExternalAccount>>")]
     pub external_accounts: Option<Box<RawValue>>,
 }
@@ -175,8 +190,11 @@ impl Handler for Get {
 pub struct UpdateRequest {
     /// `cust_…`.
     pub customer_id: String,
+    /// 1 to 200 characters.
     pub name: Option<String>,
+    /// Your own id of the customer, 1 to 255 characters; no other customer has it.
     pub external_id: Option<String>,
+    /// No other customer has it, whatever the letter case.
     pub email: Option<String>,
 }
 

@@ -26,8 +26,11 @@ pub enum Status {
 pub struct ListRequest {
     /// 1 to 100; 20 if not given.
     pub limit: Option<i64>,
+    /// How many to leave out; 0 if not given.
     pub offset: Option<i64>,
+    /// Only this customer (`cust_…`).
     pub customer_id: Option<String>,
+    /// Only the customer with this id of your own.
     pub external_id: Option<String>,
     /// The whole address, whatever the letter case.
     pub email: Option<String>,
@@ -40,10 +43,15 @@ pub struct ListRequest {
 /// A customer in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ListItem {
+    /// `cust_…`
     pub id: String,
+    /// Your own id of the customer; null where it has none.
     pub external_id: Option<String>,
+    /// The customer's name.
     pub name: String,
+    /// The customer's address; null where it has none.
     pub email: Option<String>,
+    /// How many subscriptions are active now.
     pub active_subscription_count: i64,
 }
 

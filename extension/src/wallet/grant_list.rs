@@ -57,7 +57,9 @@ pub struct GrantItem {
     pub effective_at: String,
     /// Null: never.
     pub expires_at: Option<String>,
+    /// What it was given for; it decides what is used first.
     pub purpose: Purpose,
+    /// RFC 3339, UTC.
     pub created_at: String,
     /// What was given.
     pub amount: Amount,

@@ -39,10 +39,13 @@ impl Range {
 /// A part of a list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Page<T> {
+    /// The rows of this page.
     pub items: Vec<T>,
     /// How many there are in all.
     pub total_count: i64,
+    /// How many a page has at most.
     pub limit: i64,
+    /// How many were left out before it.
     pub offset: i64,
 }
 

@@ -21,11 +21,13 @@ pub struct Moved {
     pub id: String,
     /// `{name}:{asset}`; null for your own wallet.
     pub account_id: Option<String>,
+    /// A currency, or an asset of yours.
     pub asset: String,
     /// What the account gained, or lost where it is negative.
     pub amount: Amount,
     /// The account after it.
     pub balance: Amount,
+    /// RFC 3339, UTC.
     pub created_at: String,
 }
 

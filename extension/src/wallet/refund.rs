@@ -33,6 +33,7 @@ pub struct RefundRequest {
     pub transaction_id: Option<String>,
     /// More than 0; all that is left of the charge if not given.
     pub amount: Option<Amount>,
+    /// Why, at most 500 characters.
     pub description: Option<String>,
 }
 

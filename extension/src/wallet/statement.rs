@@ -36,12 +36,17 @@ pub struct StatementRequest {
 /// What an account had, what moved it, and what it had then.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatementData {
+    /// `cust_…`
     pub customer_id: String,
+    /// `{name}:{asset}`.
     pub account_id: String,
     /// Null: from the account's beginning.
     pub from: Option<String>,
+    /// Before this time. RFC 3339, UTC.
     pub to: String,
+    /// The account at `from`.
     pub opening_balance: Amount,
+    /// The account at `to`: the opening balance and all entries.
     pub closing_balance: Amount,
     /// In the order in which they were booked, at most 10,000.
     pub entries: Vec<StatementEntry>,
@@ -50,6 +55,7 @@ pub struct StatementData {
 /// One movement and its cause.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatementEntry {
+    /// When it was booked. RFC 3339, UTC.
     pub at: String,
     /// What moved the account, as the journal names it: `adjust`, `charge`, `refund`, `send`, …
     pub kind: String,
@@ -57,6 +63,7 @@ pub struct StatementEntry {
     pub transaction_id: String,
     /// Your own id of it, or the top-up that it belongs to.
     pub reference: Option<String>,
+    /// For people.
     pub description: Option<String>,
     /// What the account gained, or lost where it is negative.
     pub amount: Amount,

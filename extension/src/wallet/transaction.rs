@@ -25,16 +25,22 @@ pub struct TransactionRequest {
 /// What moved an account.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TransactionData {
+    /// Your own id of it.
     pub id: String,
+    /// `adjustment` or `fee`.
     pub r#type: Type,
     /// `{name}:{asset}`.
     pub account_id: String,
+    /// A currency, or an asset of yours.
     pub asset: String,
     /// What the account gained, or lost where it is negative.
     pub amount: Amount,
+    /// For people.
     pub description: Option<String>,
+    /// An object of your own; null where there is none.
     #[schemars(with = "Option<Metadata>")]
     pub metadata: Option<Box<RawValue>>,
+    /// RFC 3339, UTC.
     pub created_at: String,
     /// When it took effect, or will.
     pub executed_at: String,

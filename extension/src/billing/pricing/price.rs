@@ -14,25 +14,32 @@ pub struct Price {
     /// renewals keep their dates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What fees call it: 1 to 200 characters.
     pub name: String,
+    /// Whether usage or the calendar is charged.
     pub r#type: PriceType,
+    /// When it is charged.
     pub billing_model: BillingModel,
     /// `flat` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing_model: Option<PricingModel>,
+    /// Of tiered, bulk and package prices: how the place in the tiers is counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tiering: Option<Tiering>,
     /// Of usage-based prices only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_calculation: Option<UsageCalculation>,
+    /// From where it is collected; the account `default` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collection: Option<Collection>,
+    /// Kept and shown; it changes nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub funding_destination: Option<FundingDestination>,
     /// One for each asset; a customer pays in the first of them of which it has an account.
     pub pricing: Vec<AssetPricing>,
 }
 
+/// `usage_based`: each event is charged. `fixed`: charged by the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PriceType {
@@ -43,13 +50,17 @@ pub enum PriceType {
 /// When a price is charged.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BillingModel {
+    /// `real_time` for usage, `recurring` or `one_time` for fixed prices.
     pub r#type: BillingType,
+    /// How often, where the type is `recurring`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recurring: Option<Recurring>,
+    /// More of it, where the type is `one_time`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_time: Option<OneTime>,
 }
 
+/// Once, in every period, or with each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BillingType {
@@ -58,14 +69,17 @@ pub enum BillingType {
     RealTime,
 }
 
+/// The length of a period: so many intervals.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Recurring {
+    /// The unit of the period.
     pub interval: Interval,
     /// 1 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_count: Option<i32>,
 }
 
+/// More of a price that is charged once.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OneTime {
     /// Kept and shown; it changes nothing.
@@ -73,6 +87,7 @@ pub struct OneTime {
     pub service_period: Option<String>,
 }
 
+/// A unit of the calendar, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interval {
@@ -82,6 +97,7 @@ pub enum Interval {
     Year,
 }
 
+/// How usage becomes an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PricingModel {
@@ -97,12 +113,14 @@ pub enum PricingModel {
 /// How the place in the tiers is counted.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Tiering {
+    /// What is counted. Required where there are tiers.
     pub basis: Option<TierBasis>,
     /// When the count begins anew, in UTC. If not given: the interval of a recurring price, else `lifetime`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<TierCadence>,
 }
 
+/// What the place in the tiers is counted in: events (`unit`), volume or packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TierBasis {
@@ -112,6 +130,7 @@ pub enum TierBasis {
     Custom,
 }
 
+/// When the count in the tiers begins anew, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TierCadence {
@@ -125,7 +144,9 @@ pub enum TierCadence {
 /// Which events a price is for, and what it measures in them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UsageCalculation {
+    /// The `event_type` of the events that are charged.
     pub event_type: String,
+    /// What is measured in an event.
     pub usage_type: UsageType,
     /// `count`, if given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,6 +165,7 @@ pub struct UsageCalculation {
     pub source_reference_field: Option<String>,
 }
 
+/// `unit`: each event counts as one. `volume`: the `volume_field` counts. `unit_and_volume`: both do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageType {
@@ -171,6 +193,7 @@ impl UsageType {
 /// From where a price is collected.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Collection {
+    /// How it is collected; `balance` is what can be.
     pub r#type: CollectionType,
     /// Of recurring prices: at the beginning (if not given) or at the end of each period.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,6 +203,7 @@ pub struct Collection {
     pub address: Option<String>,
 }
 
+/// From the customer's balance, or by an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CollectionType {
@@ -187,6 +211,7 @@ pub enum CollectionType {
     Invoice,
 }
 
+/// At the beginning or at the end of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Timing {
@@ -197,9 +222,12 @@ pub enum Timing {
 /// Kept and shown; it changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FundingDestination {
+    /// The name of an account.
     pub address: String,
+    /// The code of an asset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
+    /// Units of one asset for one unit of the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange_rate: Option<Amount>,
 }
@@ -207,13 +235,16 @@ pub struct FundingDestination {
 /// The prices in one asset.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AssetPricing {
+    /// A currency (ISO 4217), or an asset of yours.
     pub asset: String,
+    /// One value; one for each tier; or one for each combination of dimensions. 1 to 100.
     pub values: Vec<Value>,
 }
 
 /// One value, one tier, or the values for some dimensions. Amounts are in major units of the asset.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Value {
+    /// What fees call it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Of a tier: where it ends, that place included. The last tier has none.
@@ -225,6 +256,7 @@ pub struct Value {
     /// Of one unit of volume, or of `package_size` of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_rate: Option<Amount>,
+    /// Of the package model: units of volume in one package. Elsewhere: what `volume_rate` is the price of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package_size: Option<Amount>,
     /// The most that one event costs.
@@ -239,6 +271,7 @@ pub struct Value {
     /// For which events `values` are; `*` is any value, or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<BTreeMap<String, String>>,
+    /// The prices for these dimensions: one value, or one for each tier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<Value>>,
 }
@@ -246,10 +279,15 @@ pub struct Value {
 /// Credit that comes with a product.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Entitlement {
+    /// What it is called: 1 to 200 characters.
     pub name: String,
+    /// The asset that is given.
     pub asset: String,
+    /// How much of it, in major units of the asset.
     pub amount: Amount,
+    /// Which kind of credit it is; it decides what is used first.
     pub purpose: Purpose,
+    /// How long it lasts, and whether it comes again.
     pub lifecycle: Lifecycle,
     /// Kept and shown; it changes nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,6 +297,7 @@ pub struct Entitlement {
     pub priority: Option<i32>,
 }
 
+/// Part of what is paid for (`bundled`), or given on top (`promotion`), which is used first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -266,8 +305,10 @@ pub enum Purpose {
     Promotion,
 }
 
+/// How long credit of an entitlement lasts.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Lifecycle {
+    /// The unit of the time that it lasts.
     pub duration: Interval,
     /// 1 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,11 +318,14 @@ pub struct Lifecycle {
     pub refresh: Option<Refresh>,
 }
 
+/// What happens when the time is over.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Refresh {
+    /// What becomes of what is left then.
     pub strategy: RefreshStrategy,
 }
 
+/// What is left expires and new credit comes (`expire_and_replace`), or stays beside it (`rollover`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshStrategy {
@@ -289,9 +333,12 @@ pub enum RefreshStrategy {
     Rollover,
 }
 
+/// How you account for an entitlement.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Accounting {
+    /// Your revenue for one unit.
     pub revenue_basis: Amount,
+    /// Your own word for what it costs you.
     pub cost_basis: String,
 }
 

@@ -22,6 +22,7 @@ pub struct Usage<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct EventData {
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     text: Metadata,
     #[serde(skip)]
     #[schemars(skip)]

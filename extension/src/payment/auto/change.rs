@@ -40,6 +40,7 @@ pub struct SetRequest {
     pub currency: Option<String>,
     /// At most so many purchases in any `window_s` seconds; no limit if neither is given.
     pub max_purchases: Option<i32>,
+    /// Seconds: 1 to 31,622,400. Goes with `max_purchases`.
     pub window_s: Option<i32>,
 }
 

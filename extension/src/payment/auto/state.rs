@@ -14,11 +14,13 @@ use crate::instant::Instant;
 pub struct AutoTopUp {
     /// What is charged each time, in major units of the currency.
     pub amount: Option<Amount>,
+    /// ISO 4217.
     pub currency: Option<String>,
     /// Below which balance, in major units of the asset.
     pub threshold: Option<Amount>,
     /// At most so many purchases in any `window_s` seconds.
     pub max_purchases: Option<i32>,
+    /// Seconds; goes with `max_purchases`.
     pub window_s: Option<i32>,
     /// `three_declines`; null while it is armed.
     pub disabled_reason: Option<String>,

@@ -21,6 +21,7 @@ pub struct RefundRequest {
     pub top_up_id: String,
     /// What goes back to the payer, in major units of the currency; all that is left of it if not given.
     pub amount: Option<Amount>,
+    /// Why, at most 500 characters.
     pub description: Option<String>,
 }
 
@@ -29,16 +30,21 @@ pub struct RefundRequest {
 pub struct RefundData {
     /// `re_…`
     pub id: String,
+    /// `top_…`
     pub top_up_id: String,
     /// `pending` until the payment provider has sent the money back.
     pub status: &'static str,
+    /// What goes back to the payer, in major units of the currency.
     pub amount: Amount,
+    /// ISO 4217.
     pub currency: String,
+    /// The asset that was credited.
     pub asset: String,
     /// What of the credit was still there and is taken back, in major units of the asset.
     pub refunded_credit: Amount,
     /// What of it was used already.
     pub not_recovered: Amount,
+    /// RFC 3339, UTC.
     pub created_at: String,
 }
 

@@ -30,6 +30,7 @@ pub struct SettleRequest {
     pub amount: Amount,
     /// Whether the amount may be more than was held; the excess is then taken from what is available.
     pub allow_over: Option<bool>,
+    /// For people, at most 500 characters.
     pub description: Option<String>,
 }
 

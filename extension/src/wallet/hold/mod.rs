@@ -61,20 +61,25 @@ pub struct Hold {
 pub struct HoldData {
     /// `hold_…`
     pub id: String,
+    /// Whose credit it is: `cust_…`.
     pub customer_id: String,
     /// `{name}:{asset}`
     pub account_id: String,
+    /// A currency, or an asset of yours.
     pub asset: String,
     /// What is or was set aside.
     pub amount: Amount,
+    /// Where it stands now.
     pub status: Status,
     /// What was really used; null unless it is settled.
     pub settled_amount: Option<Amount>,
     /// Your own id of it.
     pub transaction_id: Option<String>,
+    /// For people.
     pub description: Option<String>,
     /// RFC 3339, UTC.
     pub expires_at: String,
+    /// RFC 3339, UTC.
     pub created_at: String,
     /// Null while it is open.
     pub ended_at: Option<String>,

@@ -34,6 +34,7 @@ const HOLDS_OPEN_MAX: i64 = 1000;
 pub struct HoldRequest {
     /// A customer of yours (`cust_…`).
     pub customer_id: String,
+    /// A currency, or an asset of yours.
     pub asset: String,
     /// The most that the call can cost; more than 0, never finer than the asset's precision.
     pub amount: Amount,
@@ -45,8 +46,10 @@ pub struct HoldRequest {
     /// Which of the customer's accounts of the asset; `default` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_name: Option<String>,
+    /// For people, at most 500 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// An object of your own, at most 4 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
 }
