@@ -26,7 +26,7 @@ $$;
 grant usage on schema topup to topup_admin, topup_app, topup_gateway, topup_reader;
 
 -- Everyone with a role here may ask what there is.
-grant execute on function topup.operations, topup.codes, topup.version, topup.format_id, topup.parse_id, topup.rfc3339
+grant execute on function topup.operations, topup.event_types, topup.codes, topup.version, topup.format_id, topup.parse_id, topup.rfc3339
     to topup_admin, topup_app, topup_gateway, topup_reader;
 
 -- Apps: the operations, for the key of their session.
@@ -112,7 +112,10 @@ comment on function topup.call is
     'The door for the gateway: authenticates the key, runs the operation by name on a JSON request, and gives HTTP status and finished body. Refusals are replies; only a fault raises.';
 comment on function topup.call_many is
     'call for arrays of one length, at most 1,000, in one transaction, replies in order; replayed tells a repeated request.';
-comment on function topup.operations is 'The catalog: every operation with its HTTP route, scope, MCP tool, and the JSON Schemas of request and reply data.';
+comment on function topup.operations is
+    'The catalog: every operation with its HTTP route, scope, MCP tool, the JSON Schemas and examples of request and reply, and the HTTP statuses of its own refusals.';
+comment on function topup.event_types is
+    'What webhooks are told: every type of event with its meaning, the JSON Schema of its data, and a body as it is sent.';
 comment on function topup.codes is 'Every response code with its meaning and HTTP status.';
 comment on function topup.check is
     'The audit: one row for each invariant of the ledger, with what disagrees. Reads everything; run it on a standby when the ledger is large.';

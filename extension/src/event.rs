@@ -1,6 +1,7 @@
 //! What happened, told to every endpoint that wants to know.
 
 use pg_topup_contract::{Code, Envelope};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -158,11 +159,22 @@ pub fn body(
     [head.as_slice(), &tail].concat().concat()
 }
 
-#[derive(Serialize)]
-struct BalanceLow {
+/// A wallet that fell below its threshold.
+#[derive(Serialize, JsonSchema)]
+pub struct BalanceLow {
+    /// The wallet, rounded down to the cent.
     balance_cents: Cents,
+    /// The threshold, in US cents.
     low_balance_threshold_cents: Cents,
+    /// ISO 4217; always `USD`.
     currency: &'static str,
+}
+
+/// What a ping says.
+#[derive(Serialize, JsonSchema)]
+pub struct Pinged {
+    /// The `whk_…` of the endpoint.
+    webhook_id: String,
 }
 
 fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
@@ -186,7 +198,7 @@ pub fn emit<D: Serialize>(
 
 /// Sends one endpoint a `ping`, tried once. Returns the delivery; nothing where the endpoint is switched off.
 pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
-    let data = serde_json::json!({ "webhook_id": Kind::Endpoint.text(endpoint_id) });
+    let data = Pinged { webhook_id: Kind::Endpoint.text(endpoint_id) };
     let envelope = Envelope::new(Code::Success, None, None, data);
     let Some(endpoint) = endpoints(book)?.into_iter().find(|endpoint| endpoint.endpoint_id == endpoint_id)
     else {

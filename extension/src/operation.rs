@@ -26,9 +26,21 @@ pub struct Operation {
     pub mcp_tool: Option<&'static Tool>,
     pub summary: &'static str,
     pub description: &'static str,
+    /// The HTTP statuses of its own refusals, as the envelope tells them, beside those that every operation may give.
+    pub refuses: &'static [u16],
+    pub example: Example,
     pub request_schema: fn() -> Value,
     pub reply_schema: fn() -> Value,
     pub run: Run,
+}
+
+/// A request that works, and what it is answered. The tests send each of them.
+#[derive(Clone, Copy)]
+pub struct Example {
+    /// All fields in one JSON object, those of the path and the query too.
+    pub request: &'static str,
+    /// The body, as it is sent.
+    pub reply: &'static str,
 }
 
 /// How an operation is run: for whom, on which terms, the request as text, the Idempotency-Key.
@@ -51,12 +63,34 @@ pub const fn shaped<Q: JsonSchema, D: JsonSchema>(name: &'static str, run: Run) 
         mcp_tool: None,
         summary: "",
         description: "",
+        refuses: &[],
+        example: Example { request: "", reply: "" },
         request_schema: schema_of::<Q>,
         reply_schema: schema_of::<D>,
         run,
     }
 }
 
-fn schema_of<T: JsonSchema>() -> Value {
+impl Operation {
+    /// The HTTP statuses of its refusals beside those that every operation may give, as its surface tells them.
+    pub fn refusal_statuses(&self) -> Vec<i16> {
+        let repeated = if self.terms.keeps == Keeps::Nothing { None } else { Some(&CONFLICT) };
+        let mut statuses: Vec<i16> = self
+            .refuses
+            .iter()
+            .chain(repeated)
+            .map(|status| self.surface.refusal_status(*status))
+            .chain(self.surface.field_refusal_status())
+            .collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        statuses
+    }
+}
+
+const CONFLICT: u16 = 409;
+
+/// The JSON Schema of a type, as the catalog publishes it.
+pub fn schema_of<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
 }

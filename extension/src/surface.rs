@@ -62,6 +62,28 @@ impl Surface {
         }
     }
 
+    /// The HTTP status of a refusal that the envelope would tell under this one.
+    pub fn refusal_status(self, envelope_status: u16) -> i16 {
+        let status = match self {
+            Surface::Envelope => envelope_status,
+            Surface::Cloudflare => enclosed_status(envelope_status),
+            // What goes beyond an account is 422 there.
+            Surface::Credyt { .. } | Surface::Document { .. } if envelope_status == PAYMENT_REQUIRED => {
+                UNPROCESSABLE
+            }
+            Surface::Credyt { .. } | Surface::Document { .. } => envelope_status,
+        };
+        i16::try_from(status).unwrap_or(i16::MAX)
+    }
+
+    /// The HTTP status for a field at fault, where it is another than that of a malformed request.
+    pub fn field_refusal_status(self) -> Option<i16> {
+        match self {
+            Surface::Envelope | Surface::Cloudflare => None,
+            Surface::Credyt { .. } | Surface::Document { .. } => i16::try_from(UNPROCESSABLE).ok(),
+        }
+    }
+
     /// An envelope as this surface shows it.
     pub fn show(self, reply: Rendered) -> Result<Rendered, Failure> {
         if self == Surface::Envelope {
@@ -94,6 +116,8 @@ impl Surface {
 
 const OK: i16 = 200;
 const NO_CONTENT: i16 = 204;
+const PAYMENT_REQUIRED: u16 = 402;
+const UNPROCESSABLE: u16 = 422;
 
 #[cfg(test)]
 mod tests {

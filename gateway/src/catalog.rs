@@ -8,9 +8,9 @@ use arc_swap::ArcSwapOption;
 use metrics::gauge;
 
 use crate::database::{Database, Fault};
+use crate::openapi;
 use crate::routes::Routes;
 use crate::tool::Tools;
-use crate::{docs, openapi};
 
 const EARLY_LOAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the extension's version is looked at, and how often Postgres is tried while it is away.
@@ -23,7 +23,6 @@ pub struct Catalog {
     pub routes: Routes,
     pub tools: Tools,
     pub openapi: String,
-    pub docs: String,
 }
 
 /// The catalog of the moment; empty until Postgres has answered once.
@@ -62,13 +61,12 @@ async fn refresh(database: &Database, cell: &CatalogCell) -> Result<(), Fault> {
     }
     let operations: Vec<_> = database.operations().await?.into_iter().map(Arc::new).collect();
     let codes = database.codes().await?;
+    let events = database.event_types().await?;
     tracing::info!(version, operations = operations.len(), "catalog loaded");
     let catalog = Catalog {
         routes: Routes::new(&operations),
         tools: Tools::new(&operations),
-        openapi: openapi::document(&version, &operations, &codes).to_string(),
-        docs: docs::page(&version, &operations, &codes)
-            .map_err(|error| Fault::internal(error.to_string()))?,
+        openapi: openapi::document(&version, &operations, &codes, &events).to_string(),
         version,
     };
     cell.store(Some(Arc::new(catalog)));

@@ -11,12 +11,13 @@ use axum::http::Method;
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Status,
 };
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row};
 
 use crate::credentials::Credentials;
-use crate::operation::{CodeRow, Operation, Surface};
+use crate::operation::{CodeRow, EventRow, Operation, Surface};
 use crate::reply::Answer;
 use crate::target::{CONNECT_TIMEOUT, Target};
 
@@ -175,7 +176,8 @@ impl Database {
 
     pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
         let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
-                   request_schema, reply_schema, mcp_tool, surface, success_status, media_type from topup.operations()";
+                   request_schema, reply_schema, mcp_tool, surface, success_status, media_type, section, \
+                   section_description, refusal_statuses, request_example, reply_example from topup.operations()";
         query(&self.worker, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
     }
 
@@ -196,6 +198,20 @@ impl Database {
     /// How many usage events that nothing prices were recorded within the last hour, through whatever door.
     pub async fn unpriced_last_hour(&self) -> Result<i64, Fault> {
         Ok(one(query(&self.worker, "select topup.unpriced_last_hour()", &[]).await?)?.try_get(0)?)
+    }
+
+    pub async fn event_types(&self) -> Result<Vec<EventRow>, Fault> {
+        let sql = "select name, meaning, data_schema, example from topup.event_types()";
+        let rows = query(&self.worker, sql, &[]).await?;
+        let event = |row: &Row| -> Result<EventRow, Error> {
+            Ok(EventRow {
+                name: row.try_get(0)?,
+                meaning: row.try_get(1)?,
+                data_schema: row.try_get(2)?,
+                example: example(row.try_get(3)?),
+            })
+        };
+        rows.iter().map(|row| Ok(event(row)?)).collect()
     }
 
     /// Whether Postgres answers within `limit`.
@@ -247,9 +263,19 @@ fn operation(row: &Row) -> Result<Operation, Error> {
         surface: Surface::of(row.try_get(12)?),
         success_status: u16::try_from(row.try_get::<_, i16>(13)?).unwrap_or(200),
         media_type: row.try_get(14)?,
+        section: row.try_get(15)?,
+        section_description: row.try_get(16)?,
+        refusal_statuses: row.try_get(17)?,
+        request_example: example(row.try_get(18)?),
+        reply_example: example(row.try_get(19)?),
         ..Operation::default()
     };
     Ok(operation.with_kinds())
+}
+
+/// An example as the catalog has it: JSON, or a text that is none.
+fn example(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
 }
 
 struct Connector(Arc<Target>);

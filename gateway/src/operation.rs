@@ -48,6 +48,15 @@ pub struct Operation {
     pub description: String,
     pub request_schema: Value,
     pub reply_schema: Value,
+    /// The group of operations to which it belongs.
+    pub section: String,
+    pub section_description: String,
+    /// HTTP statuses of its own refusals, as its surface tells them.
+    pub refusal_statuses: Vec<i16>,
+    /// All fields of a request that works, in one object; null where there is none.
+    pub request_example: Value,
+    /// The body that answers it.
+    pub reply_example: Value,
     pub kinds_by_field: HashMap<String, Kinds>,
 }
 
@@ -58,6 +67,16 @@ pub struct CodeRow {
     pub meaning: String,
     pub http_status: i16,
     pub success: bool,
+}
+
+/// One type of event as `topup.event_types()` describes it.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    pub name: String,
+    pub meaning: String,
+    pub data_schema: Value,
+    /// The body as it is sent.
+    pub example: Value,
 }
 
 impl Surface {

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 pub fn envelope_schema(data: Value) -> Value {
     json!({
         "type": "object",
+        "description": "The envelope of every reply.",
         "required": ["success", "code", "transaction_id", "status", "timestamp", "data"],
         "properties": {
-            "success": {"type": "boolean"},
-            "code": {"type": "integer"},
-            "transaction_id": {"type": ["string", "null"]},
-            "status": {"type": ["string", "null"]},
-            "timestamp": {"type": "string", "format": "date-time"},
+            "success": {"type": "boolean", "description": "True for the codes 1000, 1001, 1002 and 3001."},
+            "code": {"type": "integer", "description": "What became of the request; see the table of codes."},
+            "transaction_id": {"type": ["string", "null"], "description": "`txn_…`; null where there is none."},
+            "status": {"type": ["string", "null"], "description": "Where the transaction stands; null where there is none."},
+            "timestamp": {"type": "string", "format": "date-time", "description": "RFC 3339, UTC."},
             "data": data,
         },
     })
@@ -22,6 +23,7 @@ pub fn envelope_schema(data: Value) -> Value {
 pub fn fault_schema() -> Value {
     json!({
         "type": "object",
+        "description": "What is wrong.",
         "required": ["message"],
         "properties": {
             "message": {"type": "string", "description": "What is wrong, in plain English."},
@@ -35,13 +37,14 @@ pub fn problem_schema() -> Value {
     let messages = json!({"type": "array", "items": {"type": "string"}});
     json!({
         "type": "object",
+        "description": "A refusal as RFC 7807 has it.",
         "required": ["type", "title", "status", "detail", "code"],
         "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
+            "type": {"type": "string", "description": "Always `about:blank`."},
+            "title": {"type": "string", "description": "HTTP's words for the status."},
+            "status": {"type": "integer", "description": "The HTTP status."},
             "detail": {"type": "string", "description": "What is wrong, in plain English."},
-            "code": {"type": "integer"},
+            "code": {"type": "integer", "description": "The code that the envelope would have."},
             "errors": {
                 "type": "object",
                 "description": "What is wrong with each field, where a field is at fault.",
@@ -55,20 +58,22 @@ pub fn problem_schema() -> Value {
 pub fn enclosed_schema(result: Value) -> Value {
     json!({
         "type": "object",
+        "description": "A result, or what is wrong.",
         "required": ["result", "success", "errors", "messages"],
         "properties": {
             "result": result,
-            "success": {"type": "boolean"},
-            "errors": {"type": "array", "items": {
+            "success": {"type": "boolean", "description": "Whether there is a result."},
+            "errors": {"type": "array", "description": "What is wrong; empty where nothing is.", "items": {
                 "type": "object",
+                "description": "One thing that is wrong.",
                 "required": ["code", "message"],
                 "properties": {
-                    "code": {"type": "integer"},
-                    "message": {"type": "string"},
+                    "code": {"type": "integer", "description": "The code that the envelope would have."},
+                    "message": {"type": "string", "description": "What is wrong, in plain English."},
                     "field": {"type": "string", "description": "The field at fault, where there is one."},
                 },
             }},
-            "messages": {"type": "array", "items": {}},
+            "messages": {"type": "array", "description": "Always empty.", "items": {}},
         },
     })
 }

@@ -95,90 +95,7 @@ pub fn with_single_types(schema: &Value) -> Value {
     }
 }
 
-/// The values of an enumeration with what is said of each, through `$ref`s and unions.
-pub fn choices<'a>(schema: &'a Value, root: &'a Value) -> Vec<(&'a str, &'a str)> {
-    let mut found = Vec::new();
-    collect_choices(schema, root, &mut found, 0);
-    found
-}
-
-/// A field's type in words: `integer, 1 to 50`, `string or null`, `one of a, b`.
-pub fn in_words(schema: &Value, root: &Value) -> String {
-    let kinds = kinds(schema, root);
-    let choices: Vec<&str> = choices(schema, root).into_iter().map(|(value, _)| value).collect();
-    let mut words = if choices.is_empty() || kinds.array.is_some() {
-        kinds.in_words()
-    } else {
-        format!("one of {}", choices.join(", "))
-    };
-    if kinds.array.is_some() && !choices.is_empty() {
-        words.push_str(&format!(" ({})", choices.join(", ")));
-    }
-    let schema = &without_null(schema, root);
-    for (low, high) in [("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems")] {
-        let unit = if low == "minLength" { " characters" } else { "" };
-        match (schema[low].as_number(), schema[high].as_number()) {
-            (Some(least), Some(most)) => words.push_str(&format!(", {least} to {most}{unit}")),
-            (Some(least), None) if least.as_f64() != Some(0.0) => {
-                words.push_str(&format!(", at least {least}{unit}"));
-            }
-            (None, Some(most)) => words.push_str(&format!(", at most {most}{unit}")),
-            _ => {}
-        }
-    }
-    words
-}
-
-/// A value that fits the schema, for an example.
-pub fn example(name: &str, schema: &Value, root: &Value) -> Value {
-    if let Some(given) = schema["examples"].get(0).or_else(|| schema.get("example")) {
-        return given.clone();
-    }
-    let meant = without_null(schema, root);
-    if let Some(given) = meant["examples"].get(0).or_else(|| meant.get("const")) {
-        return given.clone();
-    }
-    if let Some((first, _)) = choices(&meant, root).first() {
-        return Value::from(*first);
-    }
-    let kinds = kinds(&meant, root);
-    if kinds.integer || kinds.number {
-        return meant.get("minimum").cloned().unwrap_or(Value::from(1));
-    }
-    match (kinds.boolean, kinds.object, kinds.array) {
-        (true, ..) => Value::Bool(true),
-        (_, true, _) => Value::Object(serde_json::Map::new()),
-        (.., Some(_)) => Value::Array(Vec::new()),
-        _ => Value::String(format!("<{name}>")),
-    }
-}
-
 impl Kinds {
-    fn in_words(&self) -> String {
-        let mut words = Vec::new();
-        for (admitted, word) in [
-            (self.integer && !self.number, "integer"),
-            (self.number, "number"),
-            (self.boolean, "boolean"),
-            (self.object, "object"),
-            (self.string, "string"),
-        ] {
-            if admitted {
-                words.push(word.to_owned());
-            }
-        }
-        if let Some(items) = &self.array {
-            words.push(format!("array of {}", items.in_words()));
-        }
-        if words.is_empty() {
-            words.push("any value".to_owned());
-        }
-        if self.null {
-            words.push("null".to_owned());
-        }
-        words.join(" or ")
-    }
-
     fn add(&mut self, name: &str) {
         match name {
             "integer" => self.integer = true,
@@ -242,26 +159,6 @@ fn collect_kinds(schema: &Value, root: &Value, kinds: &mut Kinds, depth: usize) 
     }
 }
 
-fn collect_choices<'a>(
-    schema: &'a Value,
-    root: &'a Value,
-    found: &mut Vec<(&'a str, &'a str)>,
-    depth: usize,
-) {
-    if depth > DEPTH_MAX {
-        return;
-    }
-    let schema = resolve(schema, root);
-    let said = schema["description"].as_str().unwrap_or("");
-    if let Some(value) = schema["const"].as_str() {
-        found.push((value, said));
-    }
-    found.extend(schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|v| (v, "")));
-    for part in parts(schema).chain(schema.get("items")) {
-        collect_choices(part, root, found, depth + 1);
-    }
-}
-
 fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
     ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|union| schema[union].as_array()).flatten()
 }
@@ -298,10 +195,8 @@ mod tests {
         let status = json!({"anyOf": [{"$ref": "#/$defs/Status"}, {"type": "null"}]});
         let found = kinds(&status, &root);
         assert!(found.string && found.null && !found.integer);
-        assert_eq!(in_words(&status, &root), "one of pending, delivered");
         let events = json!({"type": ["array", "null"], "items": {"$ref": "#/$defs/Event"}});
         assert!(kinds(&events, &root).array.unwrap().string);
-        assert_eq!(choices(&events, &root), [("ping", "A test.")]);
         assert!(kinds(&json!({"$ref": "#/$defs/Loop"}), &root).boolean);
     }
 
@@ -321,13 +216,6 @@ mod tests {
         let nullable = json!({"properties": {"a": {"type": ["string", "null"], "format": "x"}}});
         let union = json!({"format": "x", "anyOf": [{"type": "string"}, {"type": "null"}]});
         assert_eq!(with_single_types(&nullable), json!({"properties": {"a": union}}));
-    }
-
-    #[test]
-    fn limits_are_put_in_words() {
-        let limit = json!({"type": ["integer", "null"], "minimum": 1, "maximum": 50});
-        assert_eq!(in_words(&limit, &root()), "integer or null, 1 to 50");
-        assert_eq!(example("limit", &limit, &root()), json!(1));
     }
 
     #[test]

@@ -16,7 +16,12 @@ struct Operation {
     http: Option<(Method, String)>,
     schema: Value,
     good: Value,
+    /// The HTTP statuses that the catalog says it may answer with.
+    statuses: Vec<i16>,
 }
+
+/// Successes, those of calls that are pending, and refusals that every operation may give.
+const COMMON_STATUSES: [i16; 7] = [200, 202, 400, 401, 403, 413, 415];
 
 /// A value of the right shape for each name of a field.
 pub fn good_value(surface: &str, name: &str) -> Value {
@@ -66,7 +71,7 @@ pub fn good_value(surface: &str, name: &str) -> Value {
 }
 
 async fn catalog(shop: &Shop) -> Vec<Operation> {
-    let query = "select name, method, path, request_schema, surface from topup.operations()";
+    let query = "select name, method, path, request_schema, surface, success_status, refusal_statuses from topup.operations()";
     let rows = shop.database.admin().await.query(query, &[]).await.unwrap();
     let operations = rows.iter().map(|row| {
         let schema: Value = row.get(3);
@@ -77,7 +82,16 @@ async fn catalog(shop: &Shop) -> Vec<Operation> {
         let method: Option<String> = row.get(1);
         let method = method.map(|method| Method::from_bytes(method.as_bytes()).unwrap());
         let good = Value::Object(good.collect());
-        Operation { name: row.get(0), surface: row.get(4), http: method.zip(row.get(2)), schema, good }
+        let mut statuses: Vec<i16> = row.get(6);
+        statuses.extend(COMMON_STATUSES.into_iter().chain([row.get::<_, i16>(5)]));
+        Operation {
+            name: row.get(0),
+            surface: row.get(4),
+            http: method.zip(row.get(2)),
+            schema,
+            good,
+            statuses,
+        }
     });
     operations.collect()
 }
@@ -135,7 +149,14 @@ impl Operation {
         let client = if self.is_envelope() { client } else { client.at_root() };
         let request = client.request(method.clone(), &path).header("content-type", "application/json");
         let reply = client.send(request.body(body.to_owned())).await;
-        let envelope = as_envelope(i16::try_from(reply.status).unwrap(), &reply.text);
+        let status = i16::try_from(reply.status).unwrap();
+        assert!(
+            self.statuses.contains(&status),
+            "{} does not say that it answers {status}: {}",
+            self.name,
+            reply.text
+        );
+        let envelope = as_envelope(status, &reply.text);
         // A field at fault is 422 on the surfaces that tell problems.
         let is_of_field = !self.is_envelope() && envelope["code"] == 2000 && reply.status == 422;
         (if is_of_field { 400 } else { reply.status }, envelope)

@@ -54,12 +54,15 @@ for case in given["cases"]:
     operation = document["paths"][case["path"]][case["method"].lower()]
     at = f"{case['method']} {case['path']} {case['status']}"
     responses, status = operation["responses"], str(case["status"])
-    response = follow(responses.get(status) or responses.get(status[0] + "XX") or responses["default"])
+    if status not in responses:
+        print(f"{at} is not a status of the operation")
+        continue
+    response = follow(responses[status])
     if "content" in response or case["reply"] is not None:
         for problem in wrong(case["reply"], response["content"][case["media_type"]]["schema"], at):
             print(problem)
     if case["request"] is not None and case["status"] < 300:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        schema = follow(operation["requestBody"]["content"]["application/json"]["schema"])
         for problem in wrong(case["request"], schema, f"{at} request"):
             print(problem)
 "##;
@@ -241,8 +244,11 @@ async fn the_openapi_document_names_every_operation_its_parameters_and_nothing_e
         let mut fields: BTreeSet<String> = BTreeSet::new();
         let parameters = described["parameters"].as_array().unwrap();
         fields.extend(parameters.iter().filter_map(|each| each["name"].as_str().map(str::to_owned)));
-        let body = &described["requestBody"]["content"]["application/json"]["schema"]["properties"];
-        fields.extend(body.as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        let schema = &described["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let body = schema
+            .as_str()
+            .and_then(|at| document.pointer(&format!("{}/properties", at.trim_start_matches('#'))));
+        fields.extend(body.and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.clone()));
         let mut wanted: BTreeSet<String> = row["request_schema"]["properties"]
             .as_object()
             .into_iter()
@@ -257,55 +263,6 @@ async fn the_openapi_document_names_every_operation_its_parameters_and_nothing_e
             parameters.iter().any(|each| each["$ref"] == "#/components/parameters/IdempotencyKey");
         assert_eq!(row["idempotent"], takes_key, "{}", row["name"]);
     }
-}
-
-#[tokio::test]
-async fn the_docs_page_shows_everything_and_loads_nothing() {
-    let shop = Shop::open().await;
-    let root = shop.gateway.stranger().at_root();
-    let page = root.get("/docs").await;
-    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-    for operation in shop.operations().await {
-        assert!(page.text.contains(operation["path"].as_str().unwrap()), "{}", operation["path"]);
-    }
-    let codes = shop.database.admin().await.query("select code::text, meaning from topup.codes()", &[]).await;
-    for row in codes.unwrap() {
-        assert!(page.text.contains(row.get::<_, &str>(0)) && page.text.contains(row.get::<_, &str>(1)));
-    }
-    let front = root.get("/").await;
-    assert_eq!((front.status, front.header("location")), (303, Some("/docs")));
-
-    let policy = page.header("content-security-policy").unwrap();
-    let directives: Vec<&str> = policy.split(';').map(str::trim).collect();
-    assert!(directives.contains(&"default-src 'none'") && directives.contains(&"frame-ancestors 'none'"));
-    for loose in ["unsafe", "http", "*", "data:", "'self'", "script-src"] {
-        assert!(!policy.contains(loose), "{policy}");
-    }
-    let html = page.text.to_lowercase();
-    for active in [
-        "<script",
-        "<link",
-        "<iframe",
-        "<img",
-        " src=",
-        " style=",
-        " onclick=",
-        " onload=",
-        "@import",
-        "url(",
-    ] {
-        assert!(!html.contains(active), "the page has {active}");
-    }
-    for link in html.split("href=\"").skip(1) {
-        assert!(link.starts_with(['#', '/']), "the page leads away: {link:.60}");
-    }
-    // A browser shows the style only if it is exactly the one that the policy names.
-    let hash = "import base64, hashlib, re, sys
-style = re.search('<style>(.*?)</style>', sys.stdin.read(), re.S).group(1)
-print(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(), end='')";
-    let wanted = format!("style-src 'sha256-{}'", python(hash, &page.text));
-    assert!(directives.contains(&wanted.as_str()), "{policy}: {wanted}");
 }
 
 #[tokio::test]

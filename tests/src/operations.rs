@@ -240,9 +240,11 @@ async fn another_version_of_the_extension_brings_its_routes_without_a_restart() 
         alter function topup.operations() rename to operations_before;
         create function topup.operations() returns table (name text, surface text, success_status smallint, media_type text, method text, path text, scope text,
             idempotent boolean, resolves text, completes_with text, mcp_tool jsonb, summary text, description text,
-            request_schema jsonb, reply_schema jsonb) language sql as
+            request_schema jsonb, reply_schema jsonb, section text, section_description text, refusal_statuses smallint[],
+            request_example text, reply_example text) language sql as
         $$select name, surface, success_status, media_type, method, replace(path, '/topup/history', '/topup/past'), scope, idempotent, resolves,
-                 completes_with, mcp_tool, summary, description, request_schema, reply_schema
+                 completes_with, mcp_tool, summary, description, request_schema, reply_schema, section, section_description,
+                 refusal_statuses, request_example, reply_example
             from topup.operations_before()$$;
         grant execute on function topup.operations() to topup_gateway;
         create or replace function topup.version() returns text language sql as $$select '99.0.0'$$;";
@@ -254,7 +256,7 @@ async fn another_version_of_the_extension_brings_its_routes_without_a_restart() 
     .await;
     shop.client.get("/topup/past").await.expect(200, 1000);
     shop.client.get("/topup/history").await.expect(404, 4000);
-    assert!(root.get("/docs").await.text.contains("/topup/past"));
+    assert!(root.get("/openapi.json").await.text.contains("/topup/past"));
 }
 
 #[tokio::test]

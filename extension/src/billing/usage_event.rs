@@ -28,10 +28,13 @@ const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
 pub struct UsageEvent {
     /// Your own id of it, 1 to 255 visible ASCII characters: the same id is the same event, for good.
     pub id: String,
+    /// What was used: 1 to 200 characters. Prices are for the events of one type.
     pub event_type: String,
     /// When it was used; priced by what the customer was subscribed to then.
     pub occurred_at: Time,
+    /// What it is about, such as a project of yours: at most 500 characters.
     pub subject: Option<String>,
+    /// For people, at most 500 characters.
     pub description: Option<String>,
     /// What prices measure, and anything else: at most 4 KiB.
     pub data: Option<EventData>,
@@ -118,20 +121,29 @@ pub fn types<'a>(events: impl IntoIterator<Item = &'a UsageEvent>) -> BTreeSet<&
 /// From what a fee was calculated.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FeeBasis {
+    /// The id of the price.
     pub price_id: String,
+    /// The name of the price.
     pub price_name: String,
     /// The asset in which it is paid.
     pub currency: String,
     /// The dimensions that were matched.
     pub dimensions: Option<BTreeMap<String, String>>,
+    /// What was measured in the event.
     pub usage_type: UsageType,
+    /// The field of `data` that held the volume; null where none was measured.
     pub volume_field: Option<String>,
+    /// The volume of the event; null where none was measured.
     pub input_volume: Option<Amount>,
     /// With tiers: of the last tier that the event reached.
     pub unit_price: Option<Amount>,
+    /// The price of one unit of volume, or of `package_size` of them.
     pub volume_rate: Option<Amount>,
+    /// Units of volume in one package.
     pub package_size: Option<Amount>,
+    /// The description of the event.
     pub description: Option<String>,
+    /// The fee, in major units of the asset.
     pub amount: Amount,
 }
 

@@ -4,7 +4,7 @@ use crate::caller::Scope;
 use crate::funding::{config, credit_balance, invoice, spending_limit, top_up, usage_history};
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
-use crate::operation::{Operation, of};
+use crate::operation::{Example, Operation, of};
 use crate::surface::Surface;
 
 const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };
@@ -25,6 +25,14 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Top up the wallet",
         description: "Charges the saved card; where there is none, opens a checkout, which can save one. Credited when the \
                       provider says paid, once.",
+        refuses: &[404, 422],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2500}"#,
+            reply: r#"{"result":{"payment_intent_id":"in_01kaj6s0hmfnttn2awnn5jfzw4",
+                "client_secret":"IBOZ8GrEmMR6Evv6BsXc5dL6hW7RaYc6U9RZF6FxIo2",
+                "checkout_url":"https://topup.example/checkout/IBOZ8GrEmMR6Evv6BsXc5dL6hW7RaYc6U9RZF6FxIo2",
+                "onboarding":false,"brand":null,"last4":null},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<top_up::TopUp>()
     },
     Operation {
@@ -32,6 +40,13 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "Look up a top-up of the wallet",
         description: "pending or completed; one that failed is a refusal that says why.",
+        refuses: &[402, 404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1",
+                "payment_intent_id":"in_01kaj6s0hmfnttn2awnn5jfzw4"}"#,
+            reply: r#"{"result":{"payment_intent_id":"in_01kaj6s0hmfnttn2awnn5jfzw4","status":"pending"},
+                "success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<top_up::TopUpStatus>()
     },
     Operation {
@@ -39,6 +54,12 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "Look up the wallet's auto top-up",
         description: "Null where none is set.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{"amount":2500,"threshold":500,"disabledReason":null,"error":null,
+                "lastFailedAt":null},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<config::Get>()
     },
     Operation {
@@ -47,6 +68,12 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Set the wallet's auto top-up",
         description: "Charges the saved card when the balance falls below the threshold. Arms it anew after declines.",
+        refuses: &[404, 409, 422],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2500,"threshold":500}"#,
+            reply: r#"{"result":{"amount":2500,"threshold":500,"disabledReason":null,"error":null,
+                "lastFailedAt":null},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<config::Set>()
     },
     Operation {
@@ -55,6 +82,11 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Remove the wallet's auto top-up",
         description: "Twice is fine.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<config::Delete>()
     },
     Operation {
@@ -62,6 +94,13 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "The wallet's balance",
         description: "With the saved card and the auto top-up.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{"balance":97000,"has_default_payment_method":false,"payment_method":null,
+                "topup_config":{"amount":2500,"threshold":500,"disabledReason":null,"error":null,"lastFailedAt":null},
+                "first_topup_success":false},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<credit_balance::CreditBalance>()
     },
     Operation {
@@ -69,6 +108,14 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "List invoices",
         description: "Top-ups of the wallet, newest first.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","type":"all","per_page":20}"#,
+            reply: r#"{"result":{"invoices":[{"id":"in_01kaj6s0hmfnttn2awnn5jfzw4","amount_due":2500,"amount_paid":0,
+                "amount_remaining":2500,"currency":"usd","attempted":false,"attempt_count":0,"created":1781352000,
+                "description":"Wallet top-up","invoice_origin":"manual","status":"open"}],"pagination":{"page":1,
+                "per_page":20,"total_count":1,"has_more":false}},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<invoice::InvoiceHistory>()
     },
     Operation {
@@ -76,6 +123,16 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "Preview this month's invoice",
         description: "What the sends of this month have cost, a line for each platform; all of it is paid from the balance.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{"id":"preview_2026-06","amount_due":3000,"amount_paid":3000,"amount_remaining":0,
+                "currency":"usd","invoice_lines":[{"amount":3000,"currency":"usd","description":"claude","period":{
+                "start":1780272000,"end":1782864000},"pricing":{"unit_amount_decimal":null},"quantity":3,
+                "pretax_credit_amounts":[{"amount":3000,"type":"credit_balance_transaction"}]}],
+                "period_start":1780272000,"period_end":1782864000,"status":"draft"},"success":true,"errors":[],
+                "messages":[]}"#,
+        },
         ..of::<invoice::InvoicePreview>()
     },
     Operation {
@@ -83,6 +140,13 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "Usage over time",
         description: "What sends have cost in each day or hour (UTC), at most 1,000 windows.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","value_grouping_window":"day",
+                "start_time":1781308800000,"end_time":1781395200000}"#,
+            reply: r#"{"result":{"history":[{"id":"day_1781308800000","aggregated_value":0,"start_time":1781308800000,
+                "end_time":1781395200000}]},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<usage_history::UsageHistory>()
     },
     Operation {
@@ -90,6 +154,12 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         summary: "Look up the spending limit",
         description: "Null where none is set.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{"config":{"amount":1000000,"duration":"monthly","strategy":"fixed"},"enabled":true},
+                "success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<spending_limit::Get>()
     },
     Operation {
@@ -98,6 +168,13 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Set the spending limit",
         description: "What all keys of this environment together may spend on sends; beyond it they are refused with 2007.",
+        refuses: &[404, 422],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":1000000,"duration":"monthly",
+                "strategy":"fixed"}"#,
+            reply: r#"{"result":{"config":{"amount":1000000,"duration":"monthly","strategy":"fixed"},"enabled":true},
+                "success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<spending_limit::Set>()
     },
     Operation {
@@ -106,6 +183,11 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Remove the spending limit",
         description: "Twice is fine.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{},"success":true,"errors":[],"messages":[]}"#,
+        },
         ..of::<spending_limit::Delete>()
     },
 ];

@@ -1,7 +1,7 @@
 //! Holds and grants of customers' accounts.
 
 use super::{CREATED, OK, WALLETS, WALLETS_KEYED};
-use crate::operation::{Operation, of};
+use crate::operation::{Example, Operation, of};
 use crate::wallet::grant_list::GrantList;
 use crate::wallet::hold::finish::{Look, Release, Settle};
 use crate::wallet::hold::reserve::Reserve;
@@ -12,6 +12,14 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Credit grants of an account",
         description: "Credit that expires or begins later, newest first, with what can be spent of each now.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","account_id":"default:USD"}"#,
+            reply: r#"{"items":[{"id":"grant_01kaj6s0hmfnttn2awnn5jy008","available":24,
+                "effective_at":"2026-06-13T12:00:00.000Z","expires_at":"2036-01-01T00:00:00.000Z",
+                "purpose":"promotional","created_at":"2026-06-13T12:00:00.000Z","amount":25,"priority":0}],
+                "total_count":1,"limit":20,"offset":0}"#,
+        },
         ..of::<GrantList>()
     },
     Operation {
@@ -21,6 +29,15 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Hold credit",
         description: "Sets an amount aside before it is known what a call costs. Never overdraws; released by itself at \
                       expires_at; once for each transaction_id, if one is given.",
+        refuses: &[402, 404, 409],
+        example: Example {
+            request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","asset":"USD","amount":2.5,
+                "expires_at":"{soon}","transaction_id":"call-18"}"#,
+            reply: r#"{"id":"hold_01kaj6s0hmfnttn2awnn5jfzve","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+                "account_id":"default:USD","asset":"USD","amount":2.5,"status":"open","settled_amount":null,
+                "transaction_id":"call-18","description":null,"expires_at":"{soon}",
+                "created_at":"2026-06-13T12:00:00.000Z","ended_at":null}"#,
+        },
         ..of::<Reserve>()
     },
     Operation {
@@ -30,6 +47,15 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Settle a hold",
         description: "Books what was really used and gives back the rest, to the grants it came from. More than was held \
                       only with allow_over, and as far as the available balance covers it. Twice with one amount is fine.",
+        refuses: &[402, 404, 409],
+        example: Example {
+            request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","hold_id":"hold_01kaj6s0hmfnttn2awnn5jfzve",
+                "amount":1.75}"#,
+            reply: r#"{"id":"hold_01kaj6s0hmfnttn2awnn5jfzve","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+                "account_id":"default:USD","asset":"USD","amount":2.5,"status":"settled","settled_amount":1.75,
+                "transaction_id":"call-18","description":null,"expires_at":"{soon}",
+                "created_at":"2026-06-13T12:00:00.000Z","ended_at":"2026-06-13T12:00:00.000Z"}"#,
+        },
         ..of::<Settle>()
     },
     Operation {
@@ -38,6 +64,14 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Release a hold",
         description: "Gives all of it back. Twice, or after it has expired, is fine.",
+        refuses: &[404, 409],
+        example: Example {
+            request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","hold_id":"hold_01kaj6s0hmfnttn2awnn5jfzvf"}"#,
+            reply: r#"{"id":"hold_01kaj6s0hmfnttn2awnn5jfzvf","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+                "account_id":"default:USD","asset":"USD","amount":1,"status":"released","settled_amount":null,
+                "transaction_id":null,"description":null,"expires_at":"{soon}",
+                "created_at":"2026-06-13T12:00:00.000Z","ended_at":"2026-06-13T12:00:00.000Z"}"#,
+        },
         ..of::<Release>()
     },
     Operation {
@@ -45,6 +79,14 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a hold",
         description: "The hold as it stands now: open, settled, released or expired.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","hold_id":"hold_01kaj6s0hmfnttn2awnn5jfzve"}"#,
+            reply: r#"{"id":"hold_01kaj6s0hmfnttn2awnn5jfzve","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+                "account_id":"default:USD","asset":"USD","amount":2.5,"status":"settled","settled_amount":1.75,
+                "transaction_id":"call-18","description":null,"expires_at":"{soon}",
+                "created_at":"2026-06-13T12:00:00.000Z","ended_at":"2026-06-13T12:00:00.000Z"}"#,
+        },
         ..of::<Look>()
     },
 ];

@@ -4,7 +4,7 @@ use super::{CREATED, OK, WALLETS_KEYED};
 use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
-use crate::operation::{Operation, of};
+use crate::operation::{Example, Operation, of};
 use crate::payment::auto::change;
 use crate::payment::create::Create;
 use crate::payment::look::Look;
@@ -23,6 +23,15 @@ pub static OPERATIONS: &[Operation] = &[
         description: "Gives the address of a checkout at which the customer pays within 24 hours. The credit is there \
                       when the payment provider says that it is paid, and once; wallet.topup.succeeded or \
                       wallet.topup.failed tells the end.",
+        refuses: &[404, 409],
+        example: Example {
+            request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","amount":25.5,"currency":"USD",
+                "description":"Credits","return_url":"https://shop.example/paid",
+                "failure_url":"https://shop.example/cart"}"#,
+            reply: r#"{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","status":"initiated",
+                "redirect_url":"https://topup.example/checkout/a79P1pQavMUeYsSEBftlmF53uUOfrQ40LzUsQ8fxymI",
+                "created_at":"2026-06-13T12:00:00.000Z","expires_at":"2026-06-14T12:00:00.000Z"}"#,
+        },
         ..of::<Create>()
     },
     Operation {
@@ -30,6 +39,14 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a top-up",
         description: "The top-up as it stands: initiated, pending, succeeded, failed or expired.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"top_up_id":"top_01kaj6s0hmfnttn2awnn5jfzv6"}"#,
+            reply: r#"{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+                "amount":25.5,"currency":"USD","destination":{"account_name":"default","asset":"USD",
+                "exchange_rate":1},"credit":25.5,"refunded":0,"status":"initiated","failure":null,
+                "created_at":"2026-06-13T12:00:00.000Z"}"#,
+        },
         ..of::<Look>()
     },
     Operation {
@@ -39,6 +56,13 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Refund a top-up",
         description: "Takes back what is left of the credit that the top-up bought, never other credit, and has the \
                       payment provider send the money back; if that refuses, the credit is given back.",
+        refuses: &[404, 409],
+        example: Example {
+            request: r#"{"top_up_id":"top_01kaj6s0hmfnttn2awnn5jfzw5","amount":5.5}"#,
+            reply: r#"{"id":"re_01kaj6s0hmfnttn2awnn5jy00b","top_up_id":"top_01kaj6s0hmfnttn2awnn5jfzw5",
+                "status":"pending","amount":5.5,"currency":"USD","asset":"USD","refunded_credit":5.5,
+                "not_recovered":0,"created_at":"2026-06-13T12:00:00.000Z"}"#,
+        },
         ..of::<Ask>()
     },
     Operation {

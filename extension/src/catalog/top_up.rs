@@ -3,7 +3,7 @@
 use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
-use crate::operation::{Operation, of, shaped};
+use crate::operation::{Example, Operation, of, shaped};
 use crate::tool;
 use crate::top_up::TopUpData;
 use crate::{balance, cancel, fulfil, history, redeem, send, validate};
@@ -16,6 +16,14 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Send a top-up",
         description: "Debits the wallet at the key's wholesale price and delivers AI credit: to a recipient's wallet, or as a \
                       voucher where no recipient is named. A platform with deferred delivery answers 1002 (pending).",
+        refuses: &[402, 422],
+        example: Example {
+            request: r#"{"platform":"claude","amount_cents":1000,"recipient_email":"user@example.com"}"#,
+            reply: r#"{"success":true,"code":1001,"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4",
+                "status":"delivered","timestamp":"2026-06-13T12:00:00.000Z","data":{
+                "voucher_code":"ATU-4K9D-81QZ-M2XV-7CHR","platform":"claude","amount_cents":1000,
+                "new_balance_cents":99000,"cost_cents":1000,"discount_bps":0,"recipient_email":"user@example.com"}}"#,
+        },
         ..shaped::<send::SendRequest, TopUpData>(send::NAME, send::run)
     },
     Operation {
@@ -23,6 +31,13 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Send, keeps: Keeps::Nothing },
         summary: "Dry-run a payload",
         description: "Answers what send would: the price and the balance after it, or the very refusal. Writes nothing.",
+        refuses: &[402, 422],
+        example: Example {
+            request: r#"{"platform":"claude","amount_cents":1000,"recipient_email":"user@example.com"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"valid":true,"platform":"claude","amount_cents":1000,
+                "cost_cents":1000,"discount_bps":0,"new_balance_cents":98000}}"#,
+        },
         ..of::<validate::Validate>()
     },
     Operation {
@@ -32,6 +47,13 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Cancel a pending top-up",
         description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine. What another key \
                       sent takes the scope cancel_any.",
+        refuses: &[404, 409],
+        example: Example {
+            request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzva"}"#,
+            reply: r#"{"success":true,"code":3001,"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzva",
+                "status":"cancelled","timestamp":"2026-06-13T12:00:00.000Z","data":{"refunded_cents":1000,
+                "new_balance_cents":96000}}"#,
+        },
         ..of::<cancel::Cancel>()
     },
     Operation {
@@ -39,6 +61,14 @@ pub static OPERATIONS: &[Operation] = &[
         mcp_tool: Some(&tool::GET_STATUS),
         summary: "Look up a top-up",
         description: "The top-up as it stands now; its code follows its status.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4"}"#,
+            reply: r#"{"success":true,"code":1001,"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4",
+                "status":"delivered","timestamp":"2026-06-13T12:00:00.000Z","data":{
+                "voucher_code":"ATU-4K9D-81QZ-M2XV-7CHR","platform":"claude","amount_cents":1000,
+                "new_balance_cents":99000,"cost_cents":1000,"discount_bps":0,"recipient_email":"user@example.com"}}"#,
+        },
         ..of::<history::Status>()
     },
     Operation {
@@ -46,12 +76,30 @@ pub static OPERATIONS: &[Operation] = &[
         mcp_tool: Some(&tool::CHECK_BALANCE),
         summary: "Wallet and key cap snapshot",
         description: "The wallet's balance, the key's tier and what is left of its cap in the current period.",
+        example: Example {
+            request: r#"{}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"balance_cents":96000,"currency":"USD",
+                "low_balance_threshold_cents":1000,"environment":"staging","key":{
+                "id":"key_01kaj6s0hmfnttn2awnn5jy001","name":"Shop","tier":"standard","discount_bps":0,
+                "cap_cents":null,"cap_period":"month","cap_used_cents":4000,"cap_remaining_cents":null,
+                "month_volume_cents":4000,"margin_cents":0}}}"#,
+        },
         ..of::<balance::Balance>()
     },
     Operation {
         http: Some(("GET", "/api/public/v1/topup/history")),
         summary: "Recent top-ups",
         description: "Newest first, in pages of up to 50; pass next_cursor as cursor for the next page.",
+        example: Example {
+            request: r#"{"limit":1}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"transactions":[{
+                "transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4","status":"delivered","code":1001,
+                "created_at":"2026-06-13T12:00:00.000Z","voucher_code":"ATU-4K9D-81QZ-M2XV-7CHR","platform":"claude",
+                "amount_cents":1000,"new_balance_cents":99000,"cost_cents":1000,"discount_bps":0,
+                "recipient_email":"user@example.com"}],"next_cursor":"txn_01kaj6s0hmfnttn2awnn5jfzv4"}}"#,
+        },
         ..of::<history::History>()
     },
     Operation {
@@ -59,6 +107,15 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Redeem, keeps: Keeps::ADay },
         summary: "Redeem a voucher",
         description: "Credits the bearer of an unredeemed voucher, named by customer_id or by email.",
+        refuses: &[404, 409, 422],
+        example: Example {
+            request: r#"{"voucher_code":"ATU-7Q3X-0M5Z-K8TB-2WHV","email":"bob@example.com"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jy002",
+                "status":"delivered","timestamp":"2026-06-13T12:00:00.000Z","data":{
+                "voucher_code":"ATU-7Q3X-0M5Z-K8TB-2WHV","platform":"claude","amount_cents":1000,
+                "customer_id":"cust_01kaj6s0hmfnttn2awnn5jy003","account_id":"claude:USD",
+                "account_balance_cents":1000}}"#,
+        },
         ..of::<redeem::Redeem>()
     },
     Operation {
@@ -66,6 +123,15 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: delivered",
         description: "For platforms with deferred delivery. Takes the platform's own voucher code, or makes one.",
+        refuses: &[404, 409],
+        example: Example {
+            request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzvb"}"#,
+            reply: r#"{"success":true,"code":1001,"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzvb",
+                "status":"delivered","timestamp":"2026-06-13T12:00:00.000Z","data":{
+                "voucher_code":"ATU-4K9D-81QZ-M2XV-7CHR","platform":"claude","amount_cents":1000,
+                "new_balance_cents":98000,"cost_cents":1000,"discount_bps":0,
+                "recipient_email":"ann+pending@example.com"}}"#,
+        },
         ..of::<fulfil::Deliver>()
     },
     Operation {
@@ -73,6 +139,14 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: failed",
         description: "For platforms with deferred delivery. The cost goes back to the wallet and out of the key's cap.",
+        refuses: &[404, 409],
+        example: Example {
+            request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzvc","reason":"out of stock"}"#,
+            reply: r#"{"success":false,"code":1003,"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzvc",
+                "status":"failed","timestamp":"2026-06-13T12:00:00.000Z","data":{"voucher_code":null,
+                "platform":"claude","amount_cents":1000,"new_balance_cents":97000,"cost_cents":1000,"discount_bps":0,
+                "recipient_email":"ann+pending@example.com","failure_reason":"out of stock"}}"#,
+        },
         ..of::<fulfil::Fail>()
     },
 ];

@@ -3,7 +3,7 @@
 use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
-use crate::operation::{Operation, of};
+use crate::operation::{Example, Operation, of};
 use crate::{delivery, ping, webhook};
 
 pub static OPERATIONS: &[Operation] = &[
@@ -13,6 +13,16 @@ pub static OPERATIONS: &[Operation] = &[
         resolves: Some("url"),
         summary: "Register a webhook URL",
         description: "The reply is the only place where the signing secret is shown.",
+        refuses: &[422],
+        example: Example {
+            request: r#"{"url":"https://shop.example/hooks/topup","events":["topup.delivered","topup.failed"],
+                "description":"Shop"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9",
+                "url":"https://shop.example/hooks/topup","events":["topup.delivered","topup.failed"],
+                "secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+                "created_at":"2026-06-13T12:00:00.000Z"}}"#,
+        },
         ..of::<webhook::Register>()
     },
     Operation {
@@ -20,6 +30,14 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "List webhooks",
         description: "Every endpoint of this environment, without secrets.",
+        example: Example {
+            request: r#"{}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"webhooks":[{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9",
+                "url":"https://shop.example/hooks/topup","events":["topup.delivered","topup.failed"],
+                "description":"Shop","retry_schedule_s":[0,5,30],"created_at":"2026-06-13T12:00:00.000Z",
+                "disabled_at":null,"disabled_reason":null}]}}"#,
+        },
         ..of::<webhook::List>()
     },
     Operation {
@@ -27,6 +45,12 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Delete a webhook",
         description: "Nothing more is delivered to it; its log stays.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9","deleted":true}}"#,
+        },
         ..of::<webhook::Delete>()
     },
     Operation {
@@ -34,6 +58,14 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Rotate a signing secret",
         description: "Gives a new secret; the old one goes on signing beside it until the overlap ends.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9","overlap_seconds":3600}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9",
+                "secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+                "overlap_ends_at":"2026-06-13T13:00:00.000Z"}}"#,
+        },
         ..of::<webhook::Rotate>()
     },
     Operation {
@@ -42,6 +74,12 @@ pub static OPERATIONS: &[Operation] = &[
         completes_with: Some("webhook_test_result"),
         summary: "Send a ping now",
         description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"delivery_id":"dlv_01kaj6s0hmfnttn2awnn5jfzvd"}}"#,
+        },
         ..of::<ping::Test>()
     },
     Operation {
@@ -55,6 +93,16 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The delivery log",
         description: "Deliveries newest first, each with all its attempts.",
+        example: Example {
+            request: r#"{"limit":1}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"deliveries":[{"id":"dlv_01kaj6s0hmfnttn2awnn5jfzvd",
+                "event_id":"evt_01kaj6s0hmfnttn2awnn5jy004","event":"ping",
+                "webhook_id":"whk_01kaj6s0hmfnttn2awnn5jfzv9","url":"https://shop.example/hooks/topup",
+                "status":"succeeded","created_at":"2026-06-13T12:00:00.000Z","next_attempt_at":null,"attempts":[{
+                "number":1,"attempted_at":"2026-06-13T12:00:00.000Z","duration_ms":42,"http_status":200,"error":null,
+                "response":"ok"}]}],"next_cursor":null}}"#,
+        },
         ..of::<delivery::Log>()
     },
     Operation {
@@ -62,6 +110,13 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a delivery",
         description: "Attempts it again now, with the same event id and body.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"id":"dlv_01kaj6s0hmfnttn2awnn5jfzvd"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"delivery_id":"dlv_01kaj6s0hmfnttn2awnn5jfzvd",
+                "event_id":"evt_01kaj6s0hmfnttn2awnn5jy004"}}"#,
+        },
         ..of::<delivery::Replay>()
     },
     Operation {
@@ -69,6 +124,12 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a range of deliveries",
         description: "Attempts again what was to be delivered to this endpoint since a time.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9","since":"2026-01-01T00:00:00.000Z"}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"replayed":1}}"#,
+        },
         ..of::<delivery::ReplayRange>()
     },
 ];

@@ -1,6 +1,7 @@
 //! What time alone changes, booked: grants that begin or expire, and holds that end.
 
 use pg_topup_contract::{Code, Envelope};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -67,13 +68,19 @@ fn write_one(
 }
 
 /// What expired, as `credit.expired` tells it.
-#[derive(Serialize)]
-struct CreditExpired<'a> {
+#[derive(Serialize, JsonSchema)]
+pub struct CreditExpired<'a> {
+    /// `grant_…`
     grant_id: String,
+    /// Whose credit it was: `cust_…`.
     customer_id: Option<String>,
+    /// `{name}:{asset}`
     account_id: String,
+    /// The asset of the account.
     asset: &'a str,
+    /// What was left of it, in major units of the asset.
     amount: Amount,
+    /// RFC 3339, UTC.
     expired_at: String,
 }
 

@@ -4,7 +4,7 @@
 //! journal ─► post ─► lock ─► due ─► entry
 //! ```
 
-mod due;
+pub mod due;
 mod entry;
 mod journal;
 mod lock;

@@ -1,6 +1,7 @@
 //! How a payment ends: paid and credited, failed, or expired. The payment is locked by whoever calls.
 
 use pg_topup_contract::{Code, Envelope};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -171,17 +172,26 @@ fn end(
 }
 
 /// What the webhooks say of a payment.
-#[derive(Serialize)]
-struct Told<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PaymentTold")]
+pub struct Told<'a> {
+    /// `top_…`; `in_…` of your own wallet's.
     id: String,
+    /// Who pays: `cust_…`; null: your own wallet.
     customer_id: Option<String>,
-    /// `{name}:{asset}`; null: the tenant's own wallet.
+    /// `{name}:{asset}`; null: your own wallet.
     account_id: Option<String>,
+    /// What is credited.
     asset: &'a str,
+    /// How much of it, in major units.
     credit: Amount,
+    /// What is charged, in major units of the currency.
     amount: Amount,
+    /// ISO 4217.
     currency: &'a str,
+    /// Whether somebody asked for it, or an auto top-up.
     origin: Origin,
+    /// Why it failed; null where it succeeded.
     failure: Option<&'a Fault>,
 }
 

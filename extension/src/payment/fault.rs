@@ -1,13 +1,15 @@
 //! Why a payment was not made.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 const TEXT_LENGTH_MAX: usize = 500;
 
 /// Why money was not taken, in the provider's words where it had some.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PaymentFault")]
 pub struct Fault {
-    /// A word for programs.
+    /// A word for programs, such as `card_declined`.
     pub code: String,
     /// For the payer.
     pub message: String,

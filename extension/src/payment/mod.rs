@@ -12,7 +12,7 @@ pub mod checkout;
 pub mod create;
 pub mod currency;
 mod due;
-mod ending;
+pub mod ending;
 mod fault;
 pub mod look;
 mod order;

@@ -72,12 +72,11 @@ impl Method {
     }
 }
 
-/// Who wanted it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Who wanted it: `manual`, somebody asked; `auto`, an auto top-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     Manual,
-    /// An auto top-up.
     Auto,
 }
 

@@ -29,11 +29,13 @@ const RATES_MAX: usize = 100;
 pub struct CreateRequest {
     /// 2 to 30 of A–Z, 0–9 and _, a letter first; not that of a currency.
     pub code: String,
+    /// What people call it: 1 to 200 characters.
     pub name: String,
     /// Decimals that are kept of it: 0 to 18; 2 if not given.
     pub precision: Option<u32>,
     /// What a user interface calls an amount of it.
     pub label: Option<String>,
+    /// What stands beside an amount of it, at most 50 characters.
     pub symbol: Option<String>,
     /// What it costs from now on.
     pub rates: Option<Vec<StartingRate>>,
@@ -53,7 +55,9 @@ pub struct StartingRate {
 /// The new asset.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CreateData {
+    /// The asset's code.
     pub code: String,
+    /// RFC 3339, UTC.
     pub created_at: String,
 }
 
@@ -148,13 +152,16 @@ fn starting_rates(caller: &Caller, request: &CreateRequest) -> Result<Vec<NewRat
 pub struct ListRequest {
     /// 1 to 100; 20 if not given.
     pub limit: Option<i64>,
+    /// How many to leave out; 0 if not given.
     pub offset: Option<i64>,
 }
 
 /// An asset in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ListItem {
+    /// The asset's code.
     pub code: String,
+    /// What people call it.
     pub name: String,
 }
 
@@ -192,12 +199,17 @@ pub struct GetRequest {
 /// An asset and what it costs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct GetData {
+    /// The asset's code.
     pub code: String,
     /// Of a currency: its code.
     pub name: String,
+    /// Decimals that are kept of it.
     pub precision: u32,
+    /// What a user interface calls an amount of it.
     pub label: Option<String>,
+    /// What stands beside an amount of it.
     pub symbol: Option<String>,
+    /// What it costs, in each asset that it can be bought with.
     pub rates: Vec<Rates>,
     /// Of a currency: when the tenant was made.
     pub created_at: String,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What a story of `tests/clients/browser` saw. The plan gets a profile of its own, and where pictures go.
 pub async fn browse(story: &str, name: &str, mut plan: Value) -> Value {

@@ -1,6 +1,7 @@
 //! What the end of a payment means for auto top-ups: the next watch, a pause after a decline, the end after the third.
 
 use pg_topup_contract::{Code, Envelope};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -92,17 +93,27 @@ pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
 }
 
 /// What the webhook says of an auto top-up that is switched off.
-#[derive(Serialize)]
-struct Disabled<'a> {
+/// An auto top-up that is switched off.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AutoTopUpDisabled")]
+pub struct Disabled<'a> {
+    /// `cust_…`; null: your own wallet.
     customer_id: Option<String>,
-    /// `{name}:{asset}`; null: the tenant's own wallet.
+    /// `{name}:{asset}`; null: your own wallet.
     account_id: Option<String>,
+    /// The asset of the account.
     asset: &'a str,
+    /// What it charges each time, in major units of the currency.
     amount: Amount,
+    /// ISO 4217.
     currency: &'a str,
+    /// Below which balance, in major units of the asset.
     threshold: Amount,
+    /// `three_declines`
     reason: &'static str,
+    /// What the last decline said.
     error: &'a str,
+    /// RFC 3339, UTC.
     last_failed_at: String,
 }
 

@@ -5,7 +5,7 @@
 //! charge watches again, or says when that is to be tried. Rows here are locked after payments and accounts.
 
 pub mod change;
-mod end;
+pub mod end;
 pub mod fire;
 pub mod state;
 mod watch;
