@@ -20,7 +20,7 @@ use crate::credentials::{self, Credentials};
 use crate::operation::{Operation, RETRY_FIELD, Surface};
 use crate::reply::{self, Refusal, Subject};
 use crate::routes::Found;
-use crate::{body, call, client_address, limit, mcp, pages, request, request_id};
+use crate::{body, call, client_address, ignored, limit, mcp, pages, request, request_id};
 
 /// Clients of Cloudflare's repeat a failed POST, with no key by which that would be known, unless this is false.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -153,9 +153,14 @@ async fn answer(
     if operation.surface == Surface::Enclosed && operation.kinds(RETRY_FIELD).is_some() {
         path.push((RETRY_FIELD.to_owned(), retry_count(&head.headers).to_string()));
     }
-    let request = request::text(operation, &path, head.uri.query().unwrap_or(""), &body);
+    let query = head.uri.query().unwrap_or("");
+    let warning = ignored::warning(operation, query, &body);
+    let request = request::text(operation, &path, query, &body);
     let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await?;
     let mut response = reply::of(operation, answer.status, answer.body);
+    if let Some(warning) = warning {
+        response.headers_mut().insert(header::WARNING, warning);
+    }
     if answer.replayed {
         let name = HeaderName::from_static("idempotent-replayed");
         response.headers_mut().insert(name, HeaderValue::from_static("true"));

@@ -17,6 +17,7 @@ mod effects;
 mod guard;
 mod http;
 mod hypertext;
+mod ignored;
 mod lanes;
 mod limit;
 mod mcp;

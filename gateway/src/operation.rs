@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::http::Method;
 use serde_json::Value;
 
+use crate::ignored::Shape;
 use crate::schema::{self, Kinds};
 
 /// The field that the gateway itself adds where an operation `resolves` a URL's host.
@@ -58,6 +59,8 @@ pub struct Operation {
     /// The body that answers it.
     pub reply_example: Value,
     pub kinds_by_field: HashMap<String, Kinds>,
+    /// What a request may have, at every depth.
+    pub shape: Shape,
 }
 
 /// One code as `topup.codes()` describes it.
@@ -120,6 +123,7 @@ impl Operation {
                 properties.remove(RESOLVED_FIELD);
             }
         }
+        self.shape = Shape::of(&self.request_schema, &self.request_schema);
         self
     }
 }

@@ -40,6 +40,7 @@ mod hostile_requests;
 mod http;
 mod idempotency;
 mod idempotency_replay;
+mod ignored_field;
 mod install;
 mod isolation;
 mod jsonb;
