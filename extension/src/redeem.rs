@@ -21,7 +21,8 @@ use crate::voucher;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedeemRequest {
-    /// As the send's reply gave it; of a code that begins with `ATU`, letter case, dashes and spaces do not matter.
+    /// As the send's reply gave it. Quotes around it, other dashes, full-width and invisible characters do not matter;
+    /// of a code that begins with `ATU`, neither do letter case, dashes and spaces, and O, I and L are 0, 1 and 1.
     pub voucher_code: String,
     /// A customer of yours (`cust_…`).
     pub customer_id: Option<String>,
@@ -49,8 +50,8 @@ pub struct RedeemData {
 pub struct Redeem;
 
 const BY_VOUCHER: &str = select_top_up!(
-    "and t.voucher_code in ($4, $5)
-     order by t.voucher_code = $4 for update of t"
+    "and t.voucher_code in ($4, $5, $6)
+     order by t.voucher_code = $4, t.voucher_code = $5 for update of t"
 );
 
 const REDEEMED: &str = "
@@ -67,8 +68,8 @@ impl Handler for Redeem {
     fn handle(caller: &Caller, request: &RedeemRequest) -> Outcome<RedeemData> {
         let bearer = bearer(caller, request)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        let (typed, meant) = (request.voucher_code.trim(), voucher::meant(&request.voucher_code));
-        let arguments = args![tenant_id, environment, caller.wallet_id, typed, meant];
+        let [typed, plain, meant] = voucher::candidates(&request.voucher_code);
+        let arguments = args![tenant_id, environment, caller.wallet_id, typed, plain, meant];
         let top_up = db::write(BY_VOUCHER, arguments, top_up::read)?.pop().ok_or_else(not_found)?;
         if top_up.status != Status::Delivered {
             return Err(not_found().into());
