@@ -83,6 +83,7 @@ mod top_up;
 mod usage;
 mod voucher;
 mod wake;
+mod whole_number;
 
 use pgrx::prelude::*;
 

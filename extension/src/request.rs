@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::bound::REQUEST_BYTES_MAX;
 use crate::reply::Refusal;
+use crate::whole_number;
 
 const EXPONENT_DIGITS_MAX: usize = 3;
 const METADATA_BYTES_MAX: usize = 4096;
@@ -29,12 +30,16 @@ pub fn parse<R: DeserializeOwned>(text: &str) -> Result<R, Refusal> {
     if text.contains("\\u0000") {
         refuse_nul(text)?;
     }
+    let read = whole_number::read(text, read_once, |(_, error)| error);
+    read.map_err(|(read, (path, error))| refusal_of(&read, &path, &error))
+}
+
+/// Reads a request as it is written, or says where in it something is wrong.
+fn read_once<R: DeserializeOwned>(text: &str) -> Result<R, (String, serde_json::Error)> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        refusal_of(text, &path, error.inner())
-    })?;
-    json.end().map_err(|error| refusal_of(text, "", &error))?;
+    let request = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| (error.path().to_string(), error.into_inner()))?;
+    json.end().map_err(|error| (String::new(), error))?;
     Ok(request)
 }
 
@@ -227,6 +232,11 @@ mod tests {
         let sample: Sample =
             parse(r#"{"name":"a\\u0000","count":3,"metadata":{"big":12345678901234567890.5}}"#).unwrap();
         assert_eq!((sample.name.as_str(), sample.count), ("a\\u0000", 3));
+        for other in ["3.0", "3e0", "0.3e1"] {
+            let sample: Sample =
+                parse(&format!(r#"{{"name":"a","count":{other},"metadata":{{"x":3.0}}}}"#)).unwrap();
+            assert_eq!((sample.count, sample.metadata.unwrap().as_str()), (3, r#"{"x":3.0}"#));
+        }
         assert_eq!(sample.metadata.unwrap().as_str(), r#"{"big":12345678901234567890.5}"#);
         for (text, fits) in
             [(r#"{"x":1e-20000}"#, false), (r#"{"x":[1E+1000]}"#, false), (r#"{"x":1e-0999}"#, true)]
@@ -255,6 +265,9 @@ mod tests {
             (r#"{"name":7}"#, "name"),
             (r#"{"name":"a","count":-1}"#, "count"),
             (r#"{"name":"a","count":"1"}"#, "count"),
+            (r#"{"name":"a","count":1.5}"#, "count"),
+            (r#"{"name":"a","count":256.0}"#, "count"),
+            (r#"{"name":1.0}"#, "name"),
             (r#"{"name":"a","mood":"bad"}"#, "mood"),
             (r#"{"name":"a","mood":7}"#, "mood"),
             (r#"{"name":"a\u0000b"}"#, "name"),
