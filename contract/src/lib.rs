@@ -1,13 +1,15 @@
 //! What the extension and the gateway must say alike, written once: the codes, the envelope,
-//! problems, and which addresses a webhook may reach. Pure Rust; neither Postgres nor HTTP is known here.
+//! problems, what a key looks like, and which addresses a webhook may reach. Pure Rust; neither Postgres nor HTTP is known here.
 
 mod address;
+mod api_key;
 mod code;
 mod enclosed;
 mod envelope;
 mod problem;
 
 pub use address::{UrlRefused, WebhookUrl, is_public};
+pub use api_key::{WRONG_API_KEY, is_api_key};
 pub use code::Code;
 pub use enclosed::{enclose, enclose_refusal, enclosed_status};
 pub use envelope::{Envelope, Fault, timestamp, unix_seconds};

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
-use pg_topup_contract::Code;
+use pg_topup_contract::{Code, WRONG_API_KEY};
 use pgrx::prelude::*;
 use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
@@ -373,7 +373,7 @@ fn judge(found: Vec<(Caller, bool)>) -> Result<Caller, Failure> {
 }
 
 fn no_such_key() -> Failure {
-    Refusal::new(Code::InvalidApiKey, "The API key is missing, wrong or revoked.").into()
+    Refusal::new(Code::InvalidApiKey, WRONG_API_KEY).into()
 }
 
 fn no_bound_key() -> Failure {

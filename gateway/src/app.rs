@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::catalog::CatalogCell;
 use crate::config::Settings;
 use crate::database::Database;
+use crate::held::Bodies;
 use crate::limit::{Concurrency, Limiter};
 use crate::payment::Providers;
+use crate::readiness::Readiness;
 use crate::sends::Sends;
 
 /// What every request needs.
@@ -19,6 +22,10 @@ pub struct App {
     pub sends: Arc<Sends>,
     pub settings: Settings,
     pub payments: Arc<Providers>,
+    pub admission: Admission,
+    /// Request bodies in memory.
+    pub bodies: Bodies,
+    pub readiness: Readiness,
     /// Calls of operations, over HTTP and MCP together.
     pub limiter: Option<Limiter>,
     /// MCP messages of every kind: a tool call takes several.
@@ -40,6 +47,13 @@ impl App {
             database,
             limiter: Limiter::new(rate, burst),
             message_limiter: Limiter::new(messages(rate), messages(burst)),
+            admission: Admission::new(settings.wrong_key_limit, settings.wrong_key_burst),
+            bodies: Bodies::new(
+                settings.body_budget_bytes as usize,
+                settings.body_budget_per_key_bytes as usize,
+                settings.body_limit_bytes as usize,
+            ),
+            readiness: Readiness::default(),
             calls: Concurrency::new(settings.mcp.calls_per_key_max as usize),
             settings,
             payments,

@@ -1,8 +1,10 @@
 //! Who is calling: the socket's address, or what a trusted proxy says of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use axum::extract::ConnectInfo;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use ipnet::IpNet;
 
 /// X-Forwarded-For entries looked at, from the right.
@@ -26,6 +28,14 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         }
     }
     client
+}
+
+/// The client's address of a request that the server has taken in.
+pub fn of_head(head: &Parts, trusted: &[IpNet]) -> IpAddr {
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    // The server notes the peer of every request.
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    of(peer, &head.headers, trusted)
 }
 
 /// A network, or a single address as the network that holds only it.

@@ -64,6 +64,29 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(1..=67_108_864))]
     pub body_limit_bytes: u32,
 
+    /// Bodies of requests held in memory at one time, over all; who comes when they are used up is told to come again
+    #[arg(long, env = "TOPUP_BODY_BUDGET_BYTES", default_value_t = 67_108_864, value_name = "BYTES")]
+    pub body_budget_bytes: u32,
+
+    /// Bodies of one API key's requests held in memory at one time; never less than --body-limit-bytes
+    #[arg(long, env = "TOPUP_BODY_BUDGET_PER_KEY_BYTES", default_value_t = 16_777_216, value_name = "BYTES")]
+    pub body_budget_per_key_bytes: u32,
+
+    /// Wrong API keys a second that may come from one address (of IPv6, from one /64 network); 0 switches the limit off.
+    /// A key that was good within the hour is not held up by it
+    #[arg(long, env = "TOPUP_WRONG_KEY_LIMIT", default_value_t = 5, value_name = "KEYS")]
+    pub wrong_key_limit: u32,
+
+    /// Wrong API keys that may come from one address at once before --wrong-key-limit holds; 0 switches the limit off
+    #[arg(long, env = "TOPUP_WRONG_KEY_BURST", default_value_t = 50, value_name = "KEYS")]
+    pub wrong_key_burst: u32,
+
+    /// How long a connection may be idle before it is closed: longer than proxies in front keep theirs, so that none
+    /// sends a request into a connection that is just being closed
+    #[arg(long, env = "TOPUP_KEEP_ALIVE_S", default_value_t = 75, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub keep_alive_s: u16,
+
     /// A proxy whose X-Forwarded-For is believed; may be repeated (comma-separated in the environment).
     /// The client is then the right-most address in it that is not itself a trusted proxy
     #[arg(long = "trusted-proxy", env = "TOPUP_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR",
@@ -210,6 +233,12 @@ pub enum LogLevel {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn idle_connections_outlive_those_of_proxies() {
+        let default = Cli::try_parse_from(["topup-gateway"]).unwrap();
+        assert!(default.settings.keep_alive_s > 60);
+    }
 
     #[test]
     fn every_setting_is_explained() {

@@ -32,7 +32,7 @@ pub fn router(app: Arc<App>) -> Router {
         HeaderName::from_static("x-content-type-options"),
         HeaderValue::from_static("nosniff"),
     );
-    pages::router()
+    pages::router(app.clone())
         .merge(mcp::router(app.clone()))
         .fallback(api)
         .method_not_allowed_fallback(body::method_not_allowed)
@@ -89,7 +89,7 @@ async fn api(
     request: Request,
 ) -> Response<Body> {
     let Some(catalog) = app.catalog.load_full() else {
-        body::discard(request.into_body()).await;
+        body::discard_of(request);
         return Refusal::unavailable().into_response();
     };
     let refusal = match catalog.routes.find(request.method(), request.uri().path()) {
@@ -116,7 +116,7 @@ async fn api(
         Found::NotText => Refusal::new(Code::InvalidRequest, "The path is not UTF-8.").into_response(),
         Found::Nothing => Refusal::new(Code::UnknownEndpoint, "There is no such endpoint.").into_response(),
     };
-    body::discard(request.into_body()).await;
+    body::discard_of(request);
     refusal
 }
 
@@ -134,17 +134,21 @@ async fn answer(
     request: Request,
 ) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
-    let credentials = match admit(app, peer, &head.headers) {
+    let credentials = match admit(app, peer, &head.headers).await {
         Ok(credentials) => credentials,
         Err(refusal) => {
-            body::discard(body).await;
+            body::discard(&head.headers, body);
             return Err(refusal);
         }
     };
+    let mut held = app.bodies.of_key(&credentials.api_key);
     let body = match operation.takes_body() {
-        true => body::json_text(&head.headers, body, app.settings.body_limit_bytes as usize).await?,
+        true => {
+            let bytes_max = app.settings.body_limit_bytes as usize;
+            body::json_text(&head.headers, body, bytes_max, &mut held).await?
+        }
         false => {
-            body::discard(body).await;
+            body::discard(&head.headers, body);
             String::new()
         }
     };
@@ -157,6 +161,7 @@ async fn answer(
     let warning = ignored::warning(operation, query, &body);
     let request = request::text(operation, &path, query, &body);
     let answer = call::perform(app, operation, &credentials, idempotency_key.as_deref(), request).await?;
+    app.admission.hear(&credentials, answer.status);
     let mut response = reply::of(operation, answer.status, answer.body);
     if let Some(warning) = warning {
         response.headers_mut().insert(header::WARNING, warning);
@@ -168,12 +173,14 @@ async fn answer(
     Ok(response)
 }
 
-/// Who calls, as long as the key is not calling too often.
-fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials, Refusal> {
+/// Who calls, as long as the key is good and not calling too often.
+async fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials, Refusal> {
     let api_key = credentials::api_key(headers)?;
-    limit::admit(app.limiter.as_ref(), &api_key)?;
     let client_ip = client_address::of(peer.ip(), headers, &app.settings.trusted_proxies);
-    Ok(Credentials { api_key, client_ip })
+    let credentials = Credentials { api_key, client_ip };
+    app.admission.admit(&app.database, &credentials).await?;
+    limit::admit(app.limiter.as_ref(), &credentials.api_key)?;
+    Ok(credentials)
 }
 
 /// How often a client of Cloudflare's sent this before, as it says itself. Only the header says so: the same in a body

@@ -1,6 +1,7 @@
 //! The gateway's entry: reads the settings, then serves, or checks a set-up.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod allowed;
 mod app;
 mod body;
@@ -15,6 +16,8 @@ mod deliver;
 mod docs;
 mod effects;
 mod guard;
+mod guess;
+mod held;
 mod http;
 mod hypertext;
 mod ignored;
@@ -30,6 +33,7 @@ mod operation;
 mod pages;
 mod payment;
 mod portal;
+mod readiness;
 mod reply;
 mod reply_schema;
 mod request;

@@ -67,6 +67,11 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
     describe_gauge!("topup_http_in_flight", "Requests being answered");
     describe_histogram!("topup_send_batch_calls", "Sends of one key that shared a transaction");
     describe_counter!("topup_rate_limited_total", "Requests refused because their key made too many");
+    describe_counter!(
+        "topup_keys_refused_total",
+        "API keys refused before their request was read: malformed, unknown to Postgres, or waiting for their address"
+    );
+    describe_gauge!("topup_body_bytes_held", Unit::Bytes, "Bodies of requests in memory");
     describe_counter!("topup_mcp_calls_total", "Tool calls over MCP, by tool and code");
     describe_gauge!("topup_mcp_sessions", "Open sessions of MCP's legacy SSE");
     describe_counter!("topup_webhook_attempts_total", "Webhook attempts, by outcome");

@@ -1,12 +1,12 @@
 //! What is not an operation: health, documentation and metrics.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -15,12 +15,12 @@ use crate::app::App;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::reply::Refusal;
-use crate::{docs, observe, payment, portal};
-
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::{docs, guess, observe, payment, portal};
 
 /// The pages beside the API.
-pub fn router() -> Router<Arc<App>> {
+pub fn router(app: Arc<App>) -> Router<Arc<App>> {
+    let of_secrets = payment::routes::router().merge(portal::router());
+    let of_secrets = of_secrets.route_layer(middleware::from_fn_with_state(app, guess::limit));
     Router::new()
         .route("/", get(async || Redirect::to("/docs")))
         .route("/docs", get(docs_page))
@@ -28,8 +28,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/openapi.json", get(openapi))
         .route("/health/live", get(async || health(StatusCode::OK, r#"{"status":"live"}"#)))
         .route("/health/ready", get(ready))
-        .merge(payment::routes::router())
-        .merge(portal::router())
+        .merge(of_secrets)
 }
 
 /// What is served on the metrics port.
@@ -55,7 +54,7 @@ async fn openapi(State(app): State<Arc<App>>) -> Response<Body> {
 
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let has_catalog = app.catalog.load().is_some();
-    if !app.database.answers(READY_TIMEOUT).await {
+    if !app.readiness.postgres_answers(&app.database).await {
         return health(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable","reason":"postgres"}"#);
     }
     if !has_catalog {

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem, enclose_refusal, enclosed_status};
+use serde::Deserialize;
 
 use crate::operation::{Operation, Surface};
 use crate::request_id;
@@ -89,10 +90,39 @@ impl Refusal {
         Refusal { field: Some(field.into()), ..Refusal::new(code, message) }
     }
 
+    /// The refusal in an envelope of Postgres's.
+    pub fn told(envelope: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Told {
+            code: i16,
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            message: String,
+            field: Option<String>,
+        }
+        let told = serde_json::from_str::<Told>(envelope).ok();
+        let read = told.and_then(|told| {
+            let code = Code::ALL.iter().find(|code| code.number() == told.code)?;
+            Some(Refusal { field: told.data.field, ..Refusal::new(*code, told.data.message) })
+        });
+        read.unwrap_or_else(Refusal::internal)
+    }
+
     /// Too many requests; the next is welcome after `wait`.
     pub fn rate_limited(wait: Duration) -> Self {
+        Refusal::too_many("requests with this key", wait)
+    }
+
+    /// Too many wrong keys from where the request comes from; the next is looked at after `wait`.
+    pub fn wrong_keys(wait: Duration) -> Self {
+        Refusal::too_many("wrong API keys from this address", wait)
+    }
+
+    fn too_many(what: &str, wait: Duration) -> Self {
         let wait_s = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
-        let message = format!("Too many requests with this key. Try again in {wait_s} s.");
+        let message = format!("Too many {what}. Try again in {wait_s} s.");
         Refusal { retry_after_s: wait_s, ..Refusal::new(Code::RateLimitExceeded, message) }
     }
 

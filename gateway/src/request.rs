@@ -1,6 +1,7 @@
 //! Making the one request object of an operation from path, query string and body, as exact text:
 //! nothing is parsed and written again, so no number loses a digit and a duplicate stays one.
 
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
@@ -23,7 +24,7 @@ pub fn text(operation: &Operation, path: &[(String, String)], query: &str, body:
 
 /// The fields that a path's parts give.
 fn path_fields(operation: &Operation, parts: &[(String, String)]) -> Vec<Field> {
-    parts.iter().map(|(name, text)| (name.clone(), typed(operation.kinds(name), text))).collect()
+    parts.iter().map(|(name, text)| (name.clone(), typed_part(operation.kinds(name), text))).collect()
 }
 
 /// The fields that a query string gives. A repeated array field is one array;
@@ -51,8 +52,31 @@ fn query_fields(operation: &Operation, query: &str) -> Vec<Field> {
     fields
 }
 
+/// The fields of a JSON object, each value as it is written, whether or not a name comes twice; nothing where the text is
+/// no object.
+pub fn fields(text: &str) -> Option<Vec<Field>> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<Field>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Field>, A::Error> {
+            let mut fields = Vec::new();
+            while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                fields.push((name, value.get().to_owned()));
+            }
+            Ok(fields)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(Members).ok()?;
+    json.end().ok()?;
+    Some(fields)
+}
+
 /// An object of these fields.
-fn object(fields: &[Field]) -> String {
+pub fn object(fields: &[Field]) -> String {
     format!("{{{}}}", members(fields))
 }
 
@@ -87,12 +111,19 @@ fn members(fields: &[Field]) -> String {
     members.join(",")
 }
 
+/// A part of a path: the name of one thing, which has one spelling.
+fn typed_part(kinds: Option<&Kinds>, text: &str) -> String {
+    match kinds.is_some_and(|kinds| kinds.integer) && !is_integer(text) {
+        true => quoted(text),
+        false => typed(kinds, text),
+    }
+}
+
 /// Text as the JSON value that the schema wants; where it is none, as a string, so that the operation
 /// names the field.
 fn typed(kinds: Option<&Kinds>, text: &str) -> String {
     let Some(kinds) = kinds else { return quoted(text) };
-    let fits = (kinds.integer && is_integer(text))
-        || (kinds.number && is_number(text))
+    let fits = ((kinds.integer || kinds.number) && is_number(text))
         || (kinds.boolean && matches!(text, "true" | "false"))
         || (kinds.object && is_json(text, '{'));
     if fits { text.to_owned() } else { quoted(text) }
@@ -146,12 +177,14 @@ mod tests {
         assert_eq!(query("limit=98765432109876543210"), r#"{"limit":98765432109876543210}"#);
         assert_eq!(query("events=a,b&events=c"), r#"{"events":["a","b","c"]}"#);
         assert_eq!(query("sizes=1,x"), r#"{"sizes":[1,"x"]}"#);
+        // Whether a number is whole is for the operation to judge.
+        assert_eq!(query("limit=1e1&sizes=2.0"), r#"{"limit":1e1,"sizes":[2.0]}"#);
         assert_eq!(query("events=%5B%22a%22%5D"), r#"{"events":["a"]}"#);
     }
 
     #[test]
     fn what_does_not_fit_is_a_string_so_that_the_field_is_named() {
-        for bad in ["1.5", "", "null", "01", "+1", "1e3", " 1", "0x1", "-"] {
+        for bad in ["", "null", "01", "+1", "1e", " 1", "0x1", "-", "1."] {
             let encoded: String = form_urlencoded::byte_serialize(bad.as_bytes()).collect();
             assert_eq!(query(&format!("limit={encoded}")), format!(r#"{{"limit":"{bad}"}}"#));
         }

@@ -61,7 +61,8 @@ async fn serve(
     start_upkeep(&app, recorder, metrics);
 
     let stop = app.stop.clone();
-    let server = tokio::spawn(server::run(api, http::router(app), stop.clone()));
+    let keep_alive = keep_alive(&settings);
+    let server = tokio::spawn(server::run(api, http::router(app), keep_alive, stop.clone()));
 
     shutdown.await;
     tracing::info!("stopping: finishing what is under way");
@@ -81,6 +82,10 @@ async fn serve(
         Err(_) => tracing::warn!("stopped with work unfinished; unfinished deliveries will be repeated"),
     }
     Ok(())
+}
+
+fn keep_alive(settings: &Settings) -> Duration {
+    Duration::from_secs(settings.keep_alive_s.into())
 }
 
 /// The way to Postgres that these settings describe.
@@ -119,12 +124,13 @@ fn start_upkeep(app: &Arc<App>, recorder: PrometheusHandle, metrics: TcpListener
     tokio::spawn(observe::keep_up(recorder.clone()));
     tokio::spawn(observe::watch_usage(app.database.clone()));
     let pages = pages::metrics_router(recorder, app.database.clone());
-    tokio::spawn(server::run(metrics, pages, CancellationToken::new()));
+    tokio::spawn(server::run(metrics, pages, keep_alive(&app.settings), CancellationToken::new()));
     let app = app.clone();
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(LIMITER_UPKEEP_INTERVAL).await;
             app.limiter.iter().chain(&app.message_limiter).for_each(Limiter::forget_idle);
+            app.admission.forget_idle();
         }
     });
 }

@@ -20,15 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 const CONNECTIONS_MAX: usize = 10_000;
-/// How long a connection may take to send the next request's headers, idle time included.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest head of a request, and what is read ahead of a body. More of a head is 431.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may leave what is sent to it unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After a refused accept (no file handles left, say), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop`, then finishes the requests under way.
-pub async fn run(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// Serves until `stop`, then finishes the requests under way. A connection may take `keep_alive` to send the next
+/// request's head, idle time included.
+pub async fn run(listener: TcpListener, router: Router, keep_alive: Duration, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -41,7 +42,7 @@ pub async fn run(listener: TcpListener, router: Router, stop: CancellationToken)
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let connection = graceful.watch(connection(stream, peer, router.clone()));
+        let connection = graceful.watch(connection(stream, peer, router.clone(), keep_alive));
         tokio::spawn(async move {
             // How a client leaves is its own affair.
             let _ = connection.await;
@@ -56,6 +57,7 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    keep_alive: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection {
     // A small reply must not wait for the next one to fill a packet.
     let _ = stream.set_nodelay(true);
@@ -68,7 +70,8 @@ fn connection(
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIMEOUT)
+        .header_read_timeout(keep_alive)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }
 

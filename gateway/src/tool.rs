@@ -2,18 +2,27 @@
 
 use std::sync::Arc;
 
+use pg_topup_contract::Code;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::operation::Operation;
-use crate::{openapi, reply_schema, schema};
+use crate::reply::Refusal;
+use crate::{openapi, reply_schema, request, schema};
 
 /// The argument that stands for the call's Idempotency-Key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 const IDEMPOTENCY_KEY_SAYS: &str = "A fresh random UUID for each call that is intended, and the same one when that call is \
                                     tried again. Shared by all keys of the account.";
+
+/// What n8n's client adds to the arguments of every call, for its own use. All else that a tool does not know is refused:
+/// it may be a misspelt amount.
+const OF_CLIENTS: [&str; 4] = ["sessionId", "action", "chatInput", "toolCallId"];
+
+/// How much of a name that nobody knows is repeated to who sent it.
+pub const NAME_SHOWN_MAX: usize = 100;
 
 /// All tools, in the catalog's order.
 #[derive(Default)]
@@ -64,11 +73,32 @@ impl Tools {
 }
 
 impl Entry {
-    /// The first of these arguments that the tool does not take.
-    pub fn unknown<'a>(&self, arguments: &'a JsonObject) -> Option<&'a str> {
-        let known = self.tool.input_schema.get("properties");
-        let is_known = |name: &str| known.is_some_and(|known| known.get(name).is_some());
-        arguments.keys().map(String::as_str).find(|name| !is_known(name))
+    /// The operation's request that these arguments make, each value as it is written, and its idempotency key.
+    pub fn request(&self, arguments: &str) -> Result<(String, Option<String>), Refusal> {
+        let not_an_object = || Refusal::new(Code::InvalidRequest, "The arguments must be a JSON object.");
+        let mut fields = request::fields(arguments).ok_or_else(not_an_object)?;
+        fields.retain(|(name, _)| self.takes(name) || !OF_CLIENTS.contains(&name.as_str()));
+        if let Some((name, _)) = fields.iter().find(|(name, _)| !self.takes(name)) {
+            let message = format!("unknown argument `{name:.NAME_SHOWN_MAX$}`");
+            return Err(Refusal::of_field(Code::InvalidRequest, name, message));
+        }
+        let (keys, fields): (Vec<_>, Vec<_>) =
+            fields.into_iter().partition(|(name, _)| name == IDEMPOTENCY_KEY);
+        let key = match keys.as_slice() {
+            [] => Some(None),
+            // Postgres takes no text with a NUL in it; all else that may be wrong with a key it says itself.
+            [(_, key)] => serde_json::from_str::<Option<String>>(key)
+                .ok()
+                .filter(|key| !key.as_ref().is_some_and(|key| key.contains('\0'))),
+            _ => None,
+        };
+        let message = "The idempotency_key must be one string of 1 to 255 visible ASCII characters.";
+        let refused = || Refusal::of_field(Code::InvalidRequest, IDEMPOTENCY_KEY, message);
+        Ok((request::object(&fields), key.ok_or_else(refused)?))
+    }
+
+    fn takes(&self, argument: &str) -> bool {
+        self.tool.input_schema.get("properties").is_some_and(|known| known.get(argument).is_some())
     }
 }
 
@@ -142,8 +172,44 @@ mod tests {
         assert_eq!(input["properties"]["email"], json!({"type": "string"}));
         assert_eq!(input["properties"]["idempotency_key"]["maxLength"], 255);
         assert_eq!(input["required"], json!(["amount_cents"]));
-        let given = |name: &str| JsonObject::from_iter([(name.to_owned(), json!(1))]);
-        assert_eq!(entry.unknown(&given("metadata")), Some("metadata"));
-        assert_eq!(entry.unknown(&given("idempotency_key")), None);
+    }
+
+    fn sending() -> Tools {
+        let mut operation = Operation::for_test(json!({
+            "type": "object",
+            "properties": {"amount_cents": {"type": "integer"}, "action": {"type": "string"}},
+        }));
+        operation.mcp_tool = Some(json!({
+            "name": "send", "title": "Send", "description": "Sends.", "annotations": {"readOnlyHint": false},
+            "arguments": ["amount_cents", "action", "idempotency_key"],
+        }));
+        Tools::new(&[Arc::new(operation)])
+    }
+
+    #[test]
+    fn arguments_become_the_request_as_they_are_written() {
+        let tools = sending();
+        let entry = tools.find("send").unwrap();
+        for (arguments, request, key) in [
+            ("{}", "{}", None),
+            (r#"{"amount_cents":1e3,"idempotency_key":"k"}"#, r#"{"amount_cents":1e3}"#, Some("k")),
+            (r#"{"idempotency_key":null,"amount_cents":1.0}"#, r#"{"amount_cents":1.0}"#, None),
+            (r#"{"sessionId":"s","chatInput":{},"toolCallId":7,"action":"a"}"#, r#"{"action":"a"}"#, None),
+            (r#"{"amount_cents":1,"amount_cents":2}"#, r#"{"amount_cents":1,"amount_cents":2}"#, None),
+        ] {
+            let (made, of_call) = entry.request(arguments).unwrap();
+            assert_eq!((made.as_str(), of_call.as_deref()), (request, key), "{arguments}");
+        }
+        for arguments in [
+            "[]",
+            "7",
+            r#"{"amount":1}"#,
+            r#"{"session_id":"s"}"#,
+            r#"{"idempotency_key":7}"#,
+            r#"{"idempotency_key":"a\u0000"}"#,
+            r#"{"idempotency_key":"a","idempotency_key":"a"}"#,
+        ] {
+            assert!(entry.request(arguments).is_err(), "{arguments}");
+        }
     }
 }

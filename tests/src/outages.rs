@@ -24,7 +24,10 @@ async fn is_unavailable(client: &Client) {
         }
     }
     let root = client.at_root();
-    assert_eq!(root.get("/health/ready").await.status, 503);
+    wait_until(PROMPTLY, "the gateway is not ready", async || {
+        (root.get("/health/ready").await.status == 503).then_some(())
+    })
+    .await;
     assert_eq!(root.get("/health/live").await.status, 200);
     assert!(start.elapsed() < PROMPTLY, "{:?}", start.elapsed());
 }

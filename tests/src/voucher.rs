@@ -3,8 +3,10 @@
 use crate::support::{Shop, Visitor, call};
 use serde_json::json;
 
+type Typing = fn(&str) -> String;
+
 /// What becomes of a code on its way through mails, chats, phones and keyboards.
-const WAYS: [(&str, fn(&str) -> String); 16] = [
+const WAYS: [(&str, Typing); 16] = [
     ("small letters", |code| code.to_lowercase()),
     ("without dashes", |code| code.replace('-', "")),
     ("en dashes", |code| code.replace('-', "\u{2013}")),

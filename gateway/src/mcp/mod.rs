@@ -2,13 +2,15 @@
 //! nothing between two requests, so any gateway may answer each of them; an SSE stream lives in one.
 //! The protocol itself is rmcp's. What is judged here is who calls, from where, and how much.
 
+mod incoming;
 mod origin;
 mod rejection;
 mod server;
 mod session;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,7 +20,7 @@ use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use pg_topup_contract::Code;
-use rmcp::model::{ClientJsonRpcMessage, ProtocolVersion};
+use rmcp::model::{ClientJsonRpcMessage, ProtocolVersion, RequestId};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use url::form_urlencoded;
@@ -26,8 +28,9 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::{self, Credentials};
+use crate::held::Held;
 use crate::reply::Subject;
-use crate::{body, call, client_address, limit};
+use crate::{body, client_address, limit};
 use rejection::Rejection;
 use server::Server;
 use session::Sessions;
@@ -37,6 +40,9 @@ const SSE: [&str; 2] = ["/api/public/mcp/sse", "/sse"];
 const MESSAGES: &str = "/api/public/mcp/messages";
 /// No message that a tool wants comes near it; what a client sends may come back in an answer that waits in memory.
 const MESSAGE_BYTES_MAX: usize = 65_536;
+/// The body of somebody who is not let in is read only for the id to answer to: if it is so small, and comes at once.
+const ID_BODY_BYTES_MAX: usize = 8 * 1024;
+const ID_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// What rmcp wants a client to accept, although it is only ever answered in JSON.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
@@ -89,16 +95,18 @@ async fn streamable_http(
         let (mut head, body) = request.into_parts();
         let credentials = mcp.admitted(peer, &head.headers).await;
         if head.method != Method::POST {
-            body::discard(body).await;
+            body::discard(&head.headers, body);
             credentials?;
             // It says which methods there are.
             return Ok(mcp.streamable.handle(Request::from_parts(head, Body::empty())).await.map(Body::new));
         }
-        let (credentials, text) = mcp.text_of(credentials, &head.headers, body).await?;
-        in_its_revision(&head.headers, &rejection::parse(&text)?)?;
+        let (credentials, text, _held) = mcp.text_of(credentials, peer, &head.headers, body).await?;
+        let incoming = incoming::read(text)?;
+        in_its_revision(&head.headers, &incoming.message)?;
         accept_json(&mut head.headers);
-        server::introduce(&mut head, credentials);
-        Ok(mcp.streamable.handle(Request::from_parts(head, Body::from(text))).await.map(Body::new))
+        server::introduce(&mut head, credentials, incoming.arguments);
+        let request = Request::from_parts(head, Body::from(incoming.text));
+        Ok(mcp.streamable.handle(request).await.map(Body::new))
     };
     about("mcp", answer.await)
 }
@@ -110,7 +118,7 @@ async fn open_stream(
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    body::discard(body).await;
+    body::discard(&head.headers, body);
     let answer = async {
         let credentials = mcp.admitted(peer, &head.headers).await?;
         let stream = mcp.sessions.open(mcp.server.clone(), &credentials.api_key, MESSAGES)?;
@@ -138,10 +146,10 @@ async fn message(
         {
             mcp.sessions.end(id, &key);
         }
-        let (credentials, text) = mcp.text_of(credentials, &head.headers, body).await?;
-        let mut message = rejection::parse(&text)?;
-        let api_key = credentials.api_key.clone();
-        server::introduce(&mut head, credentials);
+        let (credentials, text, _held) = mcp.text_of(credentials, peer, &head.headers, body).await?;
+        let incoming = incoming::read(text)?;
+        let (mut message, api_key) = (incoming.message, credentials.api_key.clone());
+        server::introduce(&mut head, credentials, incoming.arguments);
         message.insert_extension(head);
         mcp.sessions.deliver(session_id, &api_key, message)?;
         Ok((StatusCode::ACCEPTED, "Accepted").into_response())
@@ -150,33 +158,53 @@ async fn message(
 }
 
 impl Mcp {
-    /// Who calls, once the key is judged.
+    /// Who calls, once the key is judged. How often a key may be judged is limited before.
     async fn admitted(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Credentials, Rejection> {
-        let api_key = credentials::api_key(headers)?;
-        limit::admit(self.app.message_limiter.as_ref(), &api_key)?;
-        let client_ip = client_address::of(peer.ip(), headers, &self.app.settings.trusted_proxies);
-        let credentials = Credentials { api_key, client_ip };
-        let judged = self.app.database.authenticate(&credentials).await;
-        let answer = judged.unwrap_or_else(|fault| call::failed("authenticate", &fault).answer());
-        match StatusCode::OK.as_u16() == answer.status {
-            true => Ok(credentials),
-            false => Err(answer.into()),
+        let app = &self.app;
+        let credentials =
+            Credentials { api_key: credentials::api_key(headers)?, client_ip: self.address(peer, headers) };
+        if app.admission.knows(&credentials.api_key) {
+            limit::admit(app.message_limiter.as_ref(), &credentials.api_key)?;
         }
+        app.admission.judge(&app.database, &credentials).await?;
+        Ok(credentials)
     }
 
-    /// The body of whoever is admitted; of anybody else's, the id to answer to.
+    /// The body of whoever is admitted, as long as it is held; of anybody else's, the id to answer to.
     async fn text_of(
         &self,
         admitted: Result<Credentials, Rejection>,
+        peer: SocketAddr,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<(Credentials, String), Rejection> {
+    ) -> Result<(Credentials, String, Held<'_>), Rejection> {
+        let credentials = match admitted {
+            Ok(credentials) => credentials,
+            Err(rejection) => return Err(rejection.to(self.id_in(peer, headers, body).await)),
+        };
         let bytes_max = MESSAGE_BYTES_MAX.min(self.app.settings.body_limit_bytes as usize);
-        let text = body::json_text(headers, body, bytes_max).await;
-        match admitted {
-            Ok(credentials) => Ok((credentials, text?)),
-            Err(rejection) => Err(rejection.to(text.ok().and_then(|text| rejection::request_id(&text)))),
+        let mut held = self.app.bodies.of_key(&credentials.api_key);
+        let text = body::json_text(headers, body, bytes_max, &mut held).await?;
+        Ok((credentials, text, held))
+    }
+
+    async fn id_in(&self, peer: SocketAddr, headers: &HeaderMap, body: Body) -> Option<RequestId> {
+        let length =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.is_none_or(|length: usize| length > ID_BODY_BYTES_MAX)
+            || headers.contains_key(header::EXPECT)
+        {
+            body::discard(headers, body);
+            return None;
         }
+        let mut held = self.app.bodies.of_address(self.address(peer, headers));
+        let reading = body::json_text(headers, body, ID_BODY_BYTES_MAX, &mut held);
+        let text = tokio::time::timeout(ID_BODY_TIMEOUT, reading).await.ok()?.ok()?;
+        rejection::request_id(&text)
+    }
+
+    fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        client_address::of(peer.ip(), headers, &self.app.settings.trusted_proxies)
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn check(
     match doorkeeper.judge(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(rejection) => {
-            body::discard(request.into_body()).await;
+            body::discard_of(request);
             rejection.into_response()
         }
     }

@@ -8,7 +8,7 @@ use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcError, Requ
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::reply::{self, Answer, Refusal};
+use crate::reply::{self, Refusal};
 
 /// The range that JSON-RPC leaves to servers; the envelope in `data` says more.
 const REFUSED: ErrorCode = ErrorCode(-32000);
@@ -24,10 +24,8 @@ pub struct Rejection {
 
 #[derive(Debug)]
 enum Cause {
-    /// Refused by the gateway.
+    /// Refused by the gateway, or by the database.
     Refused(Refusal),
-    /// Refused by the database, in a finished envelope.
-    Answered(Answer),
     /// No request in JSON-RPC's sense, or from a place that may not send one.
     Rpc(StatusCode, Box<ErrorData>),
 }
@@ -91,7 +89,6 @@ impl Rejection {
     pub fn is_of(&self, code: Code) -> bool {
         match &self.cause {
             Cause::Refused(refusal) => refusal.code == code,
-            Cause::Answered(answer) => answer.status == code.http_status(),
             Cause::Rpc(..) => false,
         }
     }
@@ -101,12 +98,6 @@ impl Rejection {
         let envelope: Value = serde_json::from_str(envelope).unwrap_or_default();
         let message = envelope["data"]["message"].as_str().unwrap_or("The request is refused.").to_owned();
         text(id, ErrorData::new(REFUSED, message, Some(envelope)))
-    }
-}
-
-impl From<Answer> for Rejection {
-    fn from(answer: Answer) -> Self {
-        Rejection { cause: Cause::Answered(answer), id: None }
     }
 }
 
@@ -120,11 +111,6 @@ impl IntoResponse for Rejection {
     fn into_response(self) -> Response<Body> {
         match self.cause {
             Cause::Refused(refusal) => refusal.respond(Self::around(self.id, &refusal.envelope())),
-            Cause::Answered(answer) => {
-                let mut response = reply::json(answer.status, Self::around(self.id, &answer.body));
-                response.extensions_mut().insert(reply::subject_of(&answer.body));
-                response
-            }
             Cause::Rpc(status, error) => reply::json(status.as_u16(), text(self.id, *error)),
         }
     }

@@ -22,18 +22,14 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::credentials::Credentials;
-use crate::operation::Operation;
 use crate::reply::{self, Answer, Refusal};
-use crate::tool::{Entry, IDEMPOTENCY_KEY};
+use crate::tool::{Entry, NAME_SHOWN_MAX};
 use crate::{call, limit, request_id};
 
 const INSTRUCTIONS: &str = "\
 Prepaid AI credit. Amounts are whole US cents. Every answer has the same six fields; code says what happened, success whether \
 it went well. Before a large top-up look at check_balance. Give send_topup a new idempotency_key for each top-up that is \
 intended, and the same one when it is tried again. 2007 means that it would go beyond what this key may spend: stop and say so.";
-
-/// How much of a name that nobody knows is repeated to who sent it.
-const NAME_SHOWN_MAX: usize = 100;
 
 /// Methods that have a handler here. Under one of these names, what rmcp could not read has bad parameters.
 const METHODS: [&str; 5] = ["initialize", "server/discover", "ping", "tools/list", "tools/call"];
@@ -48,13 +44,15 @@ pub struct Server {
 struct Sender {
     credentials: Credentials,
     request_id: String,
+    /// Of a tool call, as they were written.
+    arguments: Option<String>,
 }
 
-/// Lets the handlers know who sends the message with this head. The key goes no further than that.
-pub fn introduce(head: &mut Parts, credentials: Credentials) {
+/// Lets the handlers know who sends the message with this head, and the arguments of a tool call in it. The key goes no further than that.
+pub fn introduce(head: &mut Parts, credentials: Credentials, arguments: Option<String>) {
     head.headers.remove(axum::http::header::AUTHORIZATION);
     head.headers.remove("x-credyt-api-key");
-    head.extensions.insert(Sender { credentials, request_id: request_id::current() });
+    head.extensions.insert(Sender { credentials, request_id: request_id::current(), arguments });
 }
 
 impl Server {
@@ -62,7 +60,7 @@ impl Server {
         Server { app }
     }
 
-    async fn call(&self, entry: &Entry, sender: &Sender, mut arguments: JsonObject) -> Answer {
+    async fn call(&self, entry: &Entry, sender: &Sender, arguments: &str) -> Answer {
         let refuse = |refusal: Refusal| refusal.answer();
         let api_key = &sender.credentials.api_key;
         if let Err(refusal) = limit::admit(self.app.limiter.as_ref(), api_key) {
@@ -72,23 +70,10 @@ impl Server {
             let message = "Too many calls of this key are under way. Try again when one has ended.";
             return refuse(Refusal::new(Code::RateLimitExceeded, message));
         };
-        if let Some(name) = entry.unknown(&arguments) {
-            return refuse(Refusal::of_field(
-                Code::InvalidRequest,
-                name,
-                format!("unknown argument `{name:.NAME_SHOWN_MAX$}`"),
-            ));
-        }
-        let idempotency_key = match arguments.remove(IDEMPOTENCY_KEY) {
-            None | Some(Value::Null) => None,
-            // Postgres takes no text with a NUL in it; all else that may be wrong with a key it says itself.
-            Some(Value::String(key)) if !key.contains('\0') => Some(key),
-            Some(_) => {
-                let message = "The idempotency_key must be a string of 1 to 255 visible ASCII characters.";
-                return refuse(Refusal::of_field(Code::InvalidRequest, IDEMPOTENCY_KEY, message));
-            }
+        let (request, idempotency_key) = match entry.request(arguments) {
+            Ok(request) => request,
+            Err(refusal) => return refuse(refusal),
         };
-        let request = Value::Object(whole_numbers(arguments, &entry.operation)).to_string();
         let (operation, key) = (&entry.operation, idempotency_key.as_deref());
         let answer = call::perform(&self.app, operation, &sender.credentials, key, request).await;
         answer.unwrap_or_else(|refusal| refusal.answer())
@@ -137,10 +122,13 @@ impl ServerHandler for Server {
         let entry = catalog.tools.find(&request.name).ok_or_else(|| {
             ErrorData::invalid_params(format!("There is no tool '{:.NAME_SHOWN_MAX$}'.", request.name), None)
         })?;
-        let arguments = request.arguments.unwrap_or_default();
+        let arguments = match &sender.arguments {
+            Some(arguments) => arguments.clone(),
+            None => Value::Object(request.arguments.unwrap_or_default()).to_string(),
+        };
         let answering = async {
             // rmcp would leave a request whose handler panics without any answer.
-            let called = AssertUnwindSafe(self.call(entry, sender, arguments)).catch_unwind().await;
+            let called = AssertUnwindSafe(self.call(entry, sender, &arguments)).catch_unwind().await;
             called.unwrap_or_else(|_| Refusal::internal().answer())
         };
         let answer = request_id::scope(sender.request_id.clone(), answering).await;
@@ -218,22 +206,6 @@ fn sender(extensions: &Extensions) -> Result<&Sender, ErrorData> {
     head.and_then(|head| head.extensions.get::<Sender>())
         .ok_or_else(|| ErrorData::internal_error("nobody is known to send this", None))
 }
-
-/// 1000.0 is an integer to JSON Schema, and some hosts write every number so.
-fn whole_numbers(mut arguments: JsonObject, operation: &Operation) -> JsonObject {
-    for (name, value) in &mut arguments {
-        let whole = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < EXACT_MAX);
-        if let (Some(whole), true) = (whole, value.is_f64())
-            && operation.kinds(name).is_some_and(|kinds| kinds.integer)
-        {
-            *value = Value::from(whole as i64);
-        }
-    }
-    arguments
-}
-
-/// Below it a 64-bit float holds every whole number.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// The envelope, as text to the byte and as structure. That it is the answer to an earlier call of the same
 /// idempotency key stands beside it.

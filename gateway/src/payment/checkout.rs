@@ -15,7 +15,7 @@ use super::view::View;
 use super::{Step, page};
 use crate::app::App;
 use crate::database::Fault;
-use crate::{body, request_id};
+use crate::{body, client_address, request_id};
 
 const TOKEN_LENGTH_MAX: usize = 64;
 const FORM_BYTES_MAX: usize = 16 * 1024;
@@ -45,10 +45,13 @@ pub async fn submit(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     if !is_form(&head.headers) {
-        body::discard(body).await;
+        body::discard(&head.headers, body);
         return page::malformed();
     }
-    let Ok(body) = body::bytes(&head.headers, body, FORM_BYTES_MAX).await else { return page::malformed() };
+    let mut held = app.bodies.of_address(client_address::of_head(&head, &app.settings.trusted_proxies));
+    let Ok(body) = body::bytes(&head.headers, body, FORM_BYTES_MAX, &mut held).await else {
+        return page::malformed();
+    };
     match submitted(&app, &token, &Form::parse(&body)).await {
         Ok(response) => response,
         Err(fault) => failed(&fault),

@@ -20,7 +20,7 @@ use super::stripe::Stripe;
 use super::stripe_api::Trouble;
 use crate::app::App;
 use crate::reply::{self, Refusal, Subject};
-use crate::{body, call};
+use crate::{body, call, client_address};
 
 /// How old, or how early, an event may be.
 const TOLERANCE: Duration = Duration::from_secs(300);
@@ -55,11 +55,13 @@ pub async fn receive(State(app): State<Arc<App>>, request: Request) -> Response<
 
 async fn received(app: &App, request: Request) -> Result<(), Refusal> {
     let (head, body) = request.into_parts();
-    let body = body::bytes(&head.headers, body, BODY_BYTES_MAX).await?;
     let secrets = &app.settings.stripe.webhook_secrets;
     if secrets.is_empty() {
+        body::discard(&head.headers, body);
         return Err(Refusal::new(Code::UnknownEndpoint, "No secret for Stripe's webhooks is configured."));
     }
+    let mut held = app.bodies.of_address(client_address::of_head(&head, &app.settings.trusted_proxies));
+    let body = body::bytes(&head.headers, body, BODY_BYTES_MAX, &mut held).await?;
     let invalid = |message: &str| Refusal::new(Code::InvalidRequest, message);
     verify(&head.headers, &body, secrets, SystemTime::now()).map_err(invalid)?;
     let event: Event = serde_json::from_slice(&body).map_err(|_| invalid("This is no event."))?;

@@ -12,8 +12,8 @@ use super::door;
 use super::form::Form;
 use super::page::{self, Notice};
 use crate::app::App;
-use crate::body;
 use crate::database::Fault;
+use crate::{body, client_address};
 
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
@@ -95,12 +95,12 @@ async fn acted(app: &App, session: &str, form: &Form, wanted: &Wanted) -> Result
 async fn received(app: &App, request: Request) -> Result<(String, Form), Box<Response<Body>>> {
     let (head, body) = request.into_parts();
     if !is_form(&head.headers) {
-        body::discard(body).await;
+        body::discard(&head.headers, body);
         return Err(Box::new(page::not_ours()));
     }
-    let bytes =
-        body::bytes(&head.headers, body, FORM_BYTES_MAX).await.map_err(|_| Box::new(page::not_ours()))?;
-    let form = Form::parse(&bytes);
+    let mut held = app.bodies.of_address(client_address::of_head(&head, &app.settings.trusted_proxies));
+    let bytes = body::bytes(&head.headers, body, FORM_BYTES_MAX, &mut held).await;
+    let form = Form::parse(&bytes.map_err(|_| Box::new(page::not_ours()))?);
     let session = page::admitted(app, &head.headers)?;
     match is_ours(app, &head, &session, &form).await {
         Ok(true) => Ok((session, form)),

@@ -15,6 +15,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub use door::session;
+pub use page::too_often;
+
 use crate::app::App;
 
 /// Every path below is the cookie's too.

@@ -190,7 +190,8 @@ pub fn session_over() -> Response<Body> {
     PAGES.html(StatusCode::FORBIDDEN, notice("You are not signed in", message, None))
 }
 
-fn too_often(wait: Duration) -> Response<Body> {
+/// More at a time than one person does.
+pub fn too_often(wait: Duration) -> Response<Body> {
     let message = "Wait a moment, then try again.";
     let mut response = PAGES.html(StatusCode::TOO_MANY_REQUESTS, notice("That was too fast", message, None));
     let wait_s = HeaderValue::from(wait.as_secs() + 1);

@@ -96,6 +96,13 @@ impl Gateway {
         reply.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// A line of what the system tells of the process's memory, such as `VmRSS` now or `VmHWM` at most, in MiB.
+    pub fn memory_mib(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let kib = status.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(':')).unwrap();
+        kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     pub fn kill_9(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
