@@ -12,6 +12,7 @@ use crate::caller::{Caller, Scope};
 use crate::catalog;
 use crate::commit;
 use crate::id::Kind;
+use crate::interrupt;
 use crate::ledger;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
 use crate::send::{self, Ask};
@@ -28,6 +29,7 @@ pub fn answer(
     text: &str,
     idempotency_key: Option<&str>,
 ) -> Rendered {
+    interrupt::check();
     let attempt = || {
         let caller = caller()?;
         let operation = catalog::find(name)
@@ -188,8 +190,11 @@ fn authenticate(
     let client_ip = client_ip.map(|ip| ip.0);
     let judge = || {
         let caller = Caller::by_key(api_key.unwrap_or_default(), client_ip.as_deref())?;
-        let data =
-            KeyOwner { key_id: Kind::Key.text(caller.key.id), environment: caller.environment.as_str() };
+        let data = KeyOwner {
+            key_id: Kind::Key.text(caller.key.id),
+            tenant_id: Kind::Tenant.text(caller.tenant_id),
+            environment: caller.environment.as_str(),
+        };
         Reply::new(Code::Success, data).render()
     };
     let reply = reply::finish(judge());
@@ -200,6 +205,7 @@ fn authenticate(
 #[derive(Serialize)]
 struct KeyOwner {
     key_id: String,
+    tenant_id: String,
     environment: &'static str,
 }
 

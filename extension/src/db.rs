@@ -11,6 +11,7 @@ use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleDa
 use uuid::Uuid;
 
 use crate::amount::Amount;
+use crate::interrupt;
 use crate::planner::Planning;
 
 /// A value on its way into a statement.
@@ -27,6 +28,12 @@ thread_local! {
 /// statement: what must be seen after a lock was waited for is read with [`write`].
 pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
     run(sql, args, false, Some(Planning::as_they_are()), map)
+}
+
+/// Whether nothing can be written or locked here: the server is a standby, or the transaction is for reading only.
+pub fn only_reads() -> bool {
+    // SAFETY: reads a variable that only this backend has.
+    unsafe { pgrx::pg_sys::XactReadOnly }
 }
 
 /// Runs a statement that writes or locks what it finds by keys, with a snapshot of its own, by a plan that is made once
@@ -81,7 +88,12 @@ fn run<T>(
         let plan = plan(client, sql, args, writes)?;
         let table =
             if writes { client.update(&*plan, None, args)? } else { client.select(&*plan, None, args)? };
-        table.map(|tuple| map(&Row(tuple))).collect()
+        table
+            .map(|tuple| {
+                interrupt::check();
+                map(&Row(tuple))
+            })
+            .collect()
     })
 }
 

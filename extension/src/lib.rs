@@ -63,6 +63,7 @@ mod event;
 mod grant;
 mod id;
 mod instant;
+mod interrupt;
 mod jsonb;
 mod ledger;
 mod limit;

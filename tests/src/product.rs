@@ -199,3 +199,66 @@ async fn a_fixed_price_that_no_account_could_hold_is_no_price() {
     let refused = call(&plan.app, &format!("topup.product_create('m', 'm', '{price}')")).await;
     assert_eq!(refused["data"]["field"], "prices[0].pricing[0].values[0].quantity", "{refused}");
 }
+
+/// So many prices of one type, each with so many tiers.
+fn tiered(prices: usize, tiers: usize) -> String {
+    let tier = |n: usize| match n + 1 == tiers {
+        true => json!({"unit_price": 0.001}),
+        false => json!({"up_to": n + 1, "unit_price": 0.01}),
+    };
+    let values: Vec<Value> = (0..tiers).map(tier).collect();
+    let price = |n: usize| {
+        json!({"name": format!("P{n}"), "type": "usage_based", "billing_model": {"type": "real_time"},
+            "pricing_model": "tiered", "tiering": {"basis": "unit", "period": "monthly"},
+            "usage_calculation": {"event_type": "call", "usage_type": "unit"},
+            "pricing": [{"asset": "USD", "values": values.clone()}]})
+    };
+    Value::Array((0..prices).map(price).collect()).to_string()
+}
+
+fn calls(count: usize) -> Value {
+    let event = |n: usize| json!({"id": format!("e-{n}"), "event_type": "call", "occurred_at": "2026-01-05T10:00:00Z"});
+    Value::Array((0..count).map(event).collect())
+}
+
+#[tokio::test]
+async fn sizes_that_are_each_allowed_are_bounded_together() {
+    let plan = Plan::open().await;
+    let too_many = tiered(100, 101);
+    let refused = call(&plan.app, &format!("topup.product_create('m', 'm', '{too_many}')")).await;
+    assert_eq!(refused["data"]["field"], "prices", "{refused}");
+    assert!(refused["data"]["message"].as_str().unwrap().contains("10000"), "{refused}");
+    let id = plan.product("many", &tiered(100, 100), "[]").await;
+    let query = "select topup.simulate_usage($1, 1, $2)";
+    let refused: Value = plan.app.query_one(query, &[&id, &calls(1000)]).await.unwrap().get(0);
+    assert_eq!((&refused["code"], &refused["data"]["field"]), (&json!(2000), &json!("events")), "{refused}");
+    assert!(refused["data"]["message"].as_str().unwrap().contains("at most 20000 fees"), "{refused}");
+    let reply: Value = plan.app.query_one(query, &[&id, &calls(200)]).await.unwrap().get(0);
+    let fees = reply["data"]["fees"].as_array().unwrap();
+    assert_eq!(fees.len(), 20_000);
+    let of_first: Vec<&Value> = fees.iter().step_by(100).map(|fee| &fee["amount"]).collect();
+    let dear = of_first.iter().filter(|amount| ***amount == json!(0.01)).count();
+    assert_eq!(
+        (dear, of_first.len()),
+        (99, 200),
+        "the first 99 at the price of their tiers, the rest at the last"
+    );
+}
+
+#[tokio::test]
+async fn a_long_calculation_ends_when_its_time_is_over() {
+    let plan = Plan::open().await;
+    let id = plan.product("many", &tiered(100, 100), "[]").await;
+    let query = "select topup.simulate_usage($1, 1, $2)";
+    let events = calls(200);
+    let run = async || {
+        let start = std::time::Instant::now();
+        (plan.app.query_one(query, &[&id, &events]).await, start.elapsed())
+    };
+    let (whole, took) = run().await;
+    assert_eq!(whole.unwrap().get::<_, Value>(0)["code"], 1000);
+    plan.app.batch_execute("set statement_timeout = '1ms'").await.unwrap();
+    let (cut, took_until_cut) = run().await;
+    assert_eq!(cut.unwrap_err().code().unwrap().code(), "57014");
+    assert!(took_until_cut < took / 2, "{took_until_cut:?} of {took:?}");
+}

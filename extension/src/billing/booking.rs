@@ -17,6 +17,7 @@ use crate::amount::Amount;
 use crate::book::Book;
 use crate::db::{self, args};
 use crate::id;
+use crate::interrupt;
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::reply::{Failure, Refusal};
 
@@ -94,6 +95,7 @@ impl Booking {
                     position += 1;
                 }
             }
+            usage_event::check_fees(booking.fees.len(), events.len())?;
         }
         booking.totals()?;
         Ok(booking)
@@ -108,6 +110,7 @@ impl Booking {
     fn totals(&self) -> Result<BTreeMap<(Uuid, &str), Amount>, Failure> {
         let mut totals: BTreeMap<(Uuid, &str), Amount> = BTreeMap::new();
         for fee in &self.fees {
+            interrupt::check();
             let total = totals.entry((fee.account_id, &fee.basis.currency)).or_default();
             let message = "Together these events cost more than an account can hold.";
             let beyond = || Refusal::of_field(Code::InvalidRequest, "events", message);

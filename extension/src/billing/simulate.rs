@@ -57,7 +57,9 @@ impl Handler for Simulate {
         let assets = prices.iter().flat_map(|price| &price.pricing).map(|pricing| &pricing.asset);
         let precisions = precisions(caller, assets)?;
         let (mut meters, mut fees, mut warnings) = (Meters::default(), Vec::new(), Vec::new());
-        for (n, event) in usage_event::distinct(&request.events)? {
+        let events = usage_event::distinct(&request.events)?;
+        let count = events.len();
+        for (n, event) in events {
             let of_event = |refusal| usage_event::of_event(refusal, n);
             let priced = pricing::fees(&prices, &event.usage(), &mut meters).map_err(of_event)?;
             if priced.is_empty() {
@@ -69,6 +71,7 @@ impl Handler for Simulate {
                 let (usage_id, event_type) = (event.id.clone(), event.event_type.clone());
                 fees.push(CalculatedFee { usage_id, event_type, basis });
             }
+            usage_event::check_fees(fees.len(), count)?;
         }
         Ok(Reply::new(Code::Success, SimulateData { fees, warnings }))
     }

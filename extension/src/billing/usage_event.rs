@@ -12,12 +12,15 @@ use uuid::Uuid;
 use super::pricing::{EventData, Fee, Usage, UsageType};
 use crate::amount::Amount;
 use crate::idempotency;
+use crate::interrupt;
 use crate::reply::{Failure, Refusal};
 use crate::request;
 use crate::time::Time;
 
 /// Events in one batch, at most.
 const EVENTS_MAX: usize = 1000;
+/// Fees to which a batch of several events may lead.
+const FEES_MAX: usize = 20_000;
 const EVENT_TYPE_LENGTH_MAX: usize = 200;
 const SUBJECT_LENGTH_MAX: usize = 500;
 /// How far the clock of a sender may be ahead of ours.
@@ -67,6 +70,7 @@ pub fn check(events: &[UsageEvent]) -> Result<(), Refusal> {
     }
     let latest = Timestamp::now().checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX);
     for (n, event) in events.iter().enumerate() {
+        interrupt::check();
         idempotency::check_key(&event.id, &format!("events[{n}].id"))?;
         let length = event.event_type.chars().count();
         if !(1..=EVENT_TYPE_LENGTH_MAX).contains(&length) {
@@ -93,11 +97,24 @@ pub fn of_event(mut refusal: Refusal, n: usize) -> Refusal {
     refusal
 }
 
+/// Refuses a batch of which each part may be, and all together is too much to be priced at once. An event by itself is
+/// always taken: it has happened.
+pub fn check_fees(fees: usize, events: usize) -> Result<(), Refusal> {
+    if fees <= FEES_MAX || events <= 1 {
+        return Ok(());
+    }
+    let message = format!(
+        "A batch may lead to at most {FEES_MAX} fees, one for each event and each price of its type: send fewer events at a time."
+    );
+    Err(Refusal::of_field(Code::InvalidRequest, "events", message))
+}
+
 /// The events without repetitions, each with its place in the batch. An id that comes with two contents is refused.
 pub fn distinct(events: &[UsageEvent]) -> Result<Vec<(usize, &UsageEvent)>, Failure> {
     let mut first: BTreeMap<&str, &UsageEvent> = BTreeMap::new();
     let mut distinct = Vec::with_capacity(events.len());
     for (n, event) in events.iter().enumerate() {
+        interrupt::check();
         match first.insert(&event.id, event) {
             None => distinct.push((n, event)),
             Some(before) if before.content_hash(Uuid::nil())? == event.content_hash(Uuid::nil())? => {}

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::amount::Amount;
 use crate::id::Kind;
 use crate::instant::Instant;
+use crate::interrupt;
 
 pub use order::Purpose;
 
@@ -185,6 +186,7 @@ impl Account {
         let mut changes = Vec::new();
         let mut clock = from;
         while let Some((due, step)) = self.next_step().filter(|(due, _)| *due <= until) {
+            interrupt::check();
             clock = clock.max(due);
             changes.push(match step {
                 Step::Expire(index) => self.expire(clock, index),

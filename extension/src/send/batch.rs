@@ -17,6 +17,7 @@ use crate::handler::Terms;
 use crate::id;
 use crate::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
 use crate::instant::Instant;
+use crate::interrupt;
 use crate::ledger::{self, Header, Journal, Posting};
 use crate::platform;
 use crate::reply::{Failure, Refusal, Rendered};
@@ -54,6 +55,7 @@ pub fn send_all(
     let mut batch = Batch::begin(caller, &orders)?;
     let mut replies = Vec::with_capacity(orders.len());
     for order in orders {
+        interrupt::check();
         replies.push(match order.map_err(Failure::from).and_then(|order| batch.play(order)) {
             Ok(reply) => Ok(reply),
             Err(Failure::Refused(refusal)) => Err(refusal),

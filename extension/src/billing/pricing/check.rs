@@ -11,6 +11,7 @@ use super::price::{
     TierCadence, Timing, UsageCalculation, UsageType, Value,
 };
 use crate::amount::Amount;
+use crate::interrupt;
 use crate::reply::Refusal;
 
 const PRICES_MAX: usize = 100;
@@ -21,6 +22,8 @@ const DIMENSIONS_MAX: usize = 10;
 const NAME_LENGTH_MAX: usize = 200;
 const ACCOUNT_NAME_LENGTH_MAX: usize = 100;
 const COUNT_MAX: i32 = 1000;
+/// Values of a version, over all prices, assets and dimensions.
+const VALUES_IN_ALL_MAX: usize = 10_000;
 
 type Checked = Result<(), Refusal>;
 
@@ -36,6 +39,8 @@ fn ensure(holds: bool, path: impl Into<String>, message: impl Into<String>) -> C
 /// assets there are, with their numbers of decimals.
 pub fn check(prices: &[Price], entitlements: &[Entitlement], precisions: &BTreeMap<String, u32>) -> Checked {
     ensure(prices.len() <= PRICES_MAX, "prices", format!("At most {PRICES_MAX} prices."))?;
+    let most = format!("At most {VALUES_IN_ALL_MAX} values in all prices of a version together.");
+    ensure(prices.iter().map(count_values).sum::<usize>() <= VALUES_IN_ALL_MAX, "prices", most)?;
     for (n, price) in prices.iter().enumerate() {
         check_price(price, &format!("prices[{n}]"), precisions)?;
     }
@@ -55,6 +60,11 @@ pub fn check(prices: &[Price], entitlements: &[Entitlement], precisions: &BTreeM
         check_count(count, &format!("{at}.lifecycle.duration_count"))?;
     }
     Ok(())
+}
+
+fn count_values(price: &Price) -> usize {
+    let values = price.pricing.iter().flat_map(|pricing| &pricing.values);
+    values.map(|value| value.values.as_ref().map_or(1, Vec::len)).sum()
 }
 
 fn check_name(name: &str, path: &str) -> Checked {
@@ -178,6 +188,7 @@ fn check_tiering(price: &Price, calculation: &UsageCalculation, at: &str) -> Che
 }
 
 fn check_values(price: &Price, values: &[Value], at: &str) -> Checked {
+    interrupt::check();
     let sound = (1..=VALUES_MAX).contains(&values.len());
     ensure(sound, at, format!("This must list 1 to {VALUES_MAX} values."))?;
     if values.iter().all(|value| value.dimensions.is_none() && value.values.is_none()) {
@@ -214,6 +225,7 @@ fn check_tiers(price: &Price, tiers: &[Value], at: &str) -> Checked {
     }
     let whole = matches!(price.basis(), Some(TierBasis::Unit | TierBasis::Package));
     let mut from = Amount::ZERO;
+    interrupt::check();
     for (n, tier) in tiers.iter().enumerate() {
         let at = format!("{at}[{n}]");
         check_value(price, tier, &at)?;

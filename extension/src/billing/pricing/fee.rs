@@ -10,6 +10,7 @@ use super::meter::{MeterKey, Meters};
 use super::price::{Price, PricingModel, TierBasis, UsageCalculation, Value};
 use super::usage::Usage;
 use crate::amount::Amount;
+use crate::interrupt;
 use crate::reply::Refusal;
 
 /// What an event costs by one price.
@@ -41,6 +42,7 @@ impl Fee<'_> {
 pub fn fees<'a>(prices: &'a [Price], usage: &Usage, meters: &mut Meters) -> Result<Vec<Fee<'a>>, Refusal> {
     let mut fees = Vec::new();
     for price in prices {
+        interrupt::check();
         let Some(calculation) = &price.usage_calculation else { continue };
         if calculation.event_type != usage.event_type {
             continue;
@@ -145,7 +147,7 @@ impl<'a> Measure<'a> {
             PricingModel::Bulk => {
                 let quantity = self.quantity(values)?;
                 let end = position.to_fraction() + &quantity;
-                let reached = tier_where(values, |up_to| end <= up_to)?;
+                let reached = values.get(tier_where(values, |up_to| end <= up_to))?;
                 (reached, self.slice(reached, &quantity) + self.besides(reached), Some(quantity))
             }
             PricingModel::Tiered => {
@@ -170,15 +172,19 @@ impl<'a> Measure<'a> {
         position: BigRational,
         quantity: &BigRational,
     ) -> Option<(&'a Value, BigRational)> {
-        let first = tier_where(tiers, |up_to| position < up_to)?;
+        let place = tier_where(tiers, |up_to| position < up_to);
+        let first = tiers.get(place)?;
         let mut exact = self.besides(first);
         let (mut reached, mut from) = (first, position.clone());
         let end = position + quantity;
-        for tier in tiers {
+        for tier in tiers.iter().skip(place) {
             let to = tier.up_to.map_or(end.clone(), |up_to| up_to.to_fraction().min(end.clone()));
             if to > from {
                 exact += self.slice(tier, &(&to - &from));
                 (reached, from) = (tier, to);
+            }
+            if from >= end {
+                break;
             }
         }
         Some((reached, exact))
@@ -263,7 +269,7 @@ fn packages(value: &Value, volume: BigRational) -> BigRational {
     (volume / package_size(value)).ceil()
 }
 
-/// The first tier whose end passes the test; the last has no end.
-fn tier_where(tiers: &[Value], passes: impl Fn(BigRational) -> bool) -> Option<&Value> {
-    tiers.iter().find(|tier| tier.up_to.is_none_or(|up_to| passes(up_to.to_fraction())))
+/// The place of the first tier whose end passes the test. Each tier ends after the one before it, and the last has no end.
+fn tier_where(tiers: &[Value], passes: impl Fn(BigRational) -> bool) -> usize {
+    tiers.partition_point(|tier| tier.up_to.is_some_and(|up_to| !passes(up_to.to_fraction())))
 }
