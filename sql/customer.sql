@@ -21,19 +21,31 @@ create unique index customer_external_id on topup.customer (tenant_id, environme
 comment on table topup.customer is
     'A customer of a tenant (cust_…), found by id, by the tenant''s own id, or by e-mail address without regard to case.';
 
--- Says which unique value another customer has already, instead of raising: the caller's transaction goes on.
+-- Says which unique value another customer has already, instead of raising: the caller's transaction goes on. What is in
+-- cleared becomes null; who has no name is called by the address, the tenant's own id or the id.
 create function topup.change_customer(
-    tenant_id uuid, environment topup.environment, customer_id uuid, name text, external_id text, email text) returns text
+    tenant_id uuid, environment topup.environment, customer_id uuid, name text, external_id text, email text,
+    cleared text[]) returns text
     language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     taken text;
 begin
     update topup.customer c
-       set name = coalesce(change_customer.name, c.name),
-           external_id = coalesce(change_customer.external_id, c.external_id),
-           email = coalesce(change_customer.email, c.email)
-     where c.tenant_id = tenant_id and c.environment = environment and c.customer_id = customer_id;
+       set name = coalesce(change_customer.name,
+                           case when 'name' = any (cleared) or ('email' = any (cleared) and c.name = c.email) then
+                               coalesce(n.email, n.external_id, topup.format_id('cust', c.customer_id)) end,
+                           c.name),
+           external_id = n.external_id,
+           email = n.email
+      from (select o.customer_id,
+                   case when not 'external_id' = any (cleared)
+                        then coalesce(change_customer.external_id, o.external_id) end as external_id,
+                   case when not 'email' = any (cleared) then coalesce(change_customer.email, o.email) end as email
+              from topup.customer o
+             where o.tenant_id = tenant_id and o.environment = environment and o.customer_id = customer_id
+               for no key update) n
+     where c.customer_id = n.customer_id and c.tenant_id = tenant_id and c.environment = environment and c.customer_id = customer_id;
     return null;
 exception when unique_violation then
     get stacked diagnostics taken = constraint_name;

@@ -32,7 +32,7 @@ comment on function topup.statement_lines is
 comment on function topup.balance_at is
     'The balance of an account ({name}:{asset}) in major units as it was at a time; null where the session sees no such account.';
 comment on function topup.is_currency is 'Whether a code is one of ISO 4217.';
-comment on function topup.change_customer is 'Changes a customer; gives the name of the unique index where a value is taken.';
+comment on function topup.change_customer is 'Changes a customer, and clears the fields of cleared; gives the name of the unique index where a value is taken.';
 comment on function topup.version_before is 'The number of the account''s last entry from before a time; 0 if there is none.';
 comment on function topup.balance_at_version is 'The balance after the account''s entry of that number, in major units.';
 comment on function topup.balance_before is

@@ -33,7 +33,7 @@ async fn a_customer_is_made_looked_up_and_changed() {
     assert_eq!((&got["active_subscription_count"], &got["subscriptions"]), (&json!(0), &json!([])));
     assert!(got["created_at"].as_str().unwrap().ends_with('Z'));
 
-    let changed = root.patch(&format!("/customers/{id}"), json!({"name": "Anne", "email": null})).await;
+    let changed = root.patch(&format!("/customers/{id}"), json!({"name": "Anne"})).await;
     assert_eq!((changed.status, changed.text.as_str()), (204, ""));
     let got = root.get(&format!("/customers/{id}")).await.json;
     assert_eq!((&got["name"], &got["email"]), (&json!("Anne"), &json!("Ann@example.com")));
@@ -47,6 +47,45 @@ async fn a_customer_is_made_looked_up_and_changed() {
         root.get(&path).await.expect_problem(404, 2000, Some("customer_id"));
         root.patch(&path, json!({"name": "x"})).await.expect_problem(404, 2000, Some("customer_id"));
     }
+    shop.database.check().await;
+}
+
+#[tokio::test]
+async fn null_clears_what_a_customer_has_and_another_may_have_it() {
+    let shop = Shop::open().await;
+    let root = shop.client.at_root();
+    let customer = json!({"name": "Ann", "external_id": "a-1", "email": "ann@example.com"});
+    let id = make(&shop, customer.clone()).await;
+    let path = format!("/customers/{id}");
+    let names = async || {
+        let got = root.get(&path).await.expect_status(200).json;
+        (got["name"].clone(), got["external_id"].clone(), got["email"].clone())
+    };
+    root.patch(&path, json!({"name": null})).await.expect_status(204);
+    assert_eq!(names().await, (json!("ann@example.com"), json!("a-1"), json!("ann@example.com")));
+    // Whoever was called by the address is not called so when it is gone.
+    root.patch(&path, json!({"email": null})).await.expect_status(204);
+    assert_eq!(names().await, (json!("a-1"), json!("a-1"), Value::Null));
+    root.patch(&path, json!({"external_id": null, "name": null})).await.expect_status(204);
+    assert_eq!(names().await, (json!(id), Value::Null, Value::Null));
+    root.patch(&path, json!({})).await.expect_status(204);
+    assert_eq!(names().await, (json!(id), Value::Null, Value::Null));
+    let other = make(&shop, customer).await;
+    root.patch(&path, json!({"email": "ANN@example.com"})).await.expect_problem(409, 2006, Some("email"));
+
+    // The same in SQL, where null is what is left out.
+    let app = shop.database.app(&shop.key).await;
+    let update = async |arguments: &str| call(&app, &format!("topup.customer_update({arguments})")).await;
+    assert_eq!(update(&format!("'{other}', clear => '{{email,external_id}}'")).await["code"], 1000);
+    assert_eq!(update(&format!("'{id}', 'Anne', 'a-1', 'ann@example.com'")).await["code"], 1000);
+    assert_eq!(names().await, (json!("Anne"), json!("a-1"), json!("ann@example.com")));
+    assert_eq!(
+        update(&format!("'{id}', email => 'anne@example.com', clear => '{{email}}'")).await["code"],
+        1000
+    );
+    assert_eq!(names().await.2, "anne@example.com", "a value counts more than that it is cleared");
+    let unknown = update(&format!("'{id}', clear => '{{phone}}'")).await;
+    assert_eq!((&unknown["code"], &unknown["data"]["field"]), (&json!(2000), &json!("clear")));
     shop.database.check().await;
 }
 

@@ -107,9 +107,11 @@ fn customer_update(
     name: default!(Option<&str>, "NULL"),
     external_id: default!(Option<&str>, "NULL"),
     email: default!(Option<&str>, "NULL"),
+    clear: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> JsonbText {
     let fields = Fields::default().with("customer_id", customer_id).with("name", name);
-    perform("customer_update", fields.with("external_id", external_id).with("email", email), None)
+    let fields = fields.with("external_id", external_id).with("email", email).with("clear", clear);
+    perform("customer_update", fields, None)
 }
 
 #[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]

@@ -2,7 +2,7 @@
 
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::billing::customer_subscription::{self, NewSubscription, Subscription, active_subscriptions};
@@ -185,22 +185,35 @@ impl Handler for Get {
     }
 }
 
-/// What is to change; what is not given stays.
+/// What is to change; what is not given stays, and what is null is cleared.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateRequest {
     /// `cust_…`.
     pub customer_id: String,
-    /// 1 to 200 characters.
-    pub name: Option<String>,
-    /// Your own id of the customer, 1 to 255 characters; no other customer has it.
-    pub external_id: Option<String>,
-    /// No other customer has it, whatever the letter case.
-    pub email: Option<String>,
+    /// 1 to 200 characters; null: the customer is called by its address, else by your own id of it, else by its id.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub name: Option<Option<String>>,
+    /// Your own id of the customer, 1 to 255 characters; no other customer has it. null: another may have it then.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub external_id: Option<Option<String>>,
+    /// No other customer has it, whatever the letter case. null: another may have it then, and sends to it no longer reach this one.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub email: Option<Option<String>>,
+    /// Names of these fields, which are cleared as by null: for callers to whom null is what is left out.
+    pub clear: Option<Vec<Option<String>>>,
+}
+
+/// A field that is there, if only as null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
 }
 
 pub struct Update;
 
-const CHANGE: &str = "select topup.change_customer($1, $2::topup.environment, $3, $4, $5, $6)";
+const CHANGE: &str = "select topup.change_customer($1, $2::topup.environment, $3, $4, $5, $6, $7)";
 
 impl Handler for Update {
     const NAME: &'static str = "customer_update";
@@ -208,12 +221,27 @@ impl Handler for Update {
     type Data = Nothing;
 
     fn handle(caller: &Caller, request: &UpdateRequest) -> Outcome<Nothing> {
-        let (name, external_id) = (request.name.as_deref(), request.external_id.as_deref());
-        let email = check(name, external_id, request.email.as_deref())?;
+        let fields =
+            [("name", &request.name), ("external_id", &request.external_id), ("email", &request.email)];
+        let [name, external_id, email] = fields.map(|(_, value)| value.as_ref().and_then(Option::as_deref));
+        let named = request.clear.as_deref().unwrap_or_default();
+        let is_field = |name: &Option<String>| fields.iter().any(|(field, _)| name.as_deref() == Some(field));
+        if !named.iter().all(is_field) {
+            let message = "Only name, external_id and email can be cleared.";
+            return Err(Refusal::of_field(Code::InvalidRequest, "clear", message).into());
+        }
+        // A value counts more than that it is cleared.
+        let is_cleared = |field: &str, value: &Option<Option<String>>| match value {
+            Some(value) => value.is_none(),
+            None => named.iter().flatten().any(|name| name == field),
+        };
+        let cleared = fields.iter().filter(|(field, value)| is_cleared(field, value));
+        let cleared: Vec<String> = cleared.map(|(field, _)| (*field).to_owned()).collect();
+        let email = check(name, external_id, email)?;
         let customer_id = customer::require(caller, &request.customer_id)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let email = email.as_ref().map(Email::as_str);
-        let arguments = args![tenant_id, environment, customer_id, name, external_id, email];
+        let arguments = args![tenant_id, environment, customer_id, name, external_id, email, cleared];
         match db::write(CHANGE, arguments, |row| row.maybe::<String>(1))?.into_iter().flatten().next() {
             Some(taken) if taken == "customer_email" => Err(customer::taken("email").into()),
             Some(_) => Err(customer::taken("external_id").into()),
