@@ -1,6 +1,6 @@
 //! Statements: opening balance, every entry with its cause, closing balance; and the balance at any instant.
 
-use crate::support::{Till, call};
+use crate::support::{Till, call, python};
 use serde_json::{Value, json};
 
 /// Gives every transaction a time of its own, a day apart from 2026-01-01 on, in the order of the journal.
@@ -218,4 +218,50 @@ async fn what_a_spreadsheet_would_take_for_a_formula_is_text() {
     for part in [",'=0,'=1+1,", ",'=1,'+1,", ",'=2,'-1,", ",'=3,'@SUM(A1),", ",'=4,plain,"] {
         assert!(file.contains(part), "{part}: {file}");
     }
+}
+
+/// What stands in each cell, by a reader that is not ours, and which a spreadsheet would run: after what it does not show,
+/// and after the semicolons and line ends at which some begin another cell. Numbers are none.
+const JUDGE: &str = r##"
+import csv, io, re, sys, unicodedata
+text = sys.stdin.read()
+rows = list(csv.reader(io.StringIO(text, newline="")))
+assert all(len(row) == 7 for row in rows), rows
+for row in rows[1:]:
+    for cell in row:
+        for part in [cell, *re.split(r"[;\t\r\n]", cell)]:
+            seen = "".join(c for c in unicodedata.normalize("NFKC", part) if not c.isspace() and unicodedata.category(c) not in ("Cf", "Cc"))
+            number = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", cell)
+            if (seen[:1] in tuple("=+-@") or cell[:1] in tuple("\t\r\n")) and seen and not number:
+                print(repr(cell))
+print(sum(row[5].startswith("-") for row in rows), "debits", len(rows), "rows")
+"##;
+
+#[tokio::test]
+async fn no_text_of_a_client_runs_in_a_spreadsheet_and_debits_stay_numbers() {
+    let till = Till::open().await;
+    till.gift("all", "USD", "1000").await.expect_status(201);
+    let mut number = 0;
+    for sign in ["=", "+", "-", "@", "＝", "＋", "－", "＠", "﹦", "⁼"] {
+        for before in
+            ["", " ", "\t", "\r", "\n", "\u{a0}", "\u{3000}", "\u{feff}", "\u{200b} ", "a;", "a\n ", "\"x\";"]
+        {
+            number += 1;
+            let text = format!("{before}{sign}1+1");
+            // An id is of visible ASCII; whatever is not is refused and stands nowhere.
+            let id = format!("{sign}{number}");
+            let id = if sign.is_ascii() { id } else { format!("i{number}") };
+            let movement = |amount: &str, kind: &str| {
+                json!({"transaction_id": format!("{id}{kind}"), "asset": "USD", "amount": amount.parse::<f64>().unwrap(),
+                       "reason": "other", "description": text})
+            };
+            till.post("/adjustments", movement("-1", "a")).await.expect_status(201);
+            till.post("/charges", movement("0.5", "c")).await.expect_status(201);
+            let refund = json!({"transaction_id": format!("{id}r"), "description": text});
+            let path = format!("/charges/{}c/refund", id.replace('+', "%2B"));
+            till.post(&path, refund).await.expect_status(201);
+        }
+    }
+    let file = till.get("/default%3AUSD/statement.csv").await.expect_status(200).text;
+    assert_eq!(python(JUDGE, &file).trim(), format!("{} debits {} rows", number * 2, number * 3 + 4));
 }

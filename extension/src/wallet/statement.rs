@@ -179,10 +179,55 @@ impl Handler for StatementCsv {
 
 const COLUMNS: [&str; 7] = ["at", "kind", "transaction_id", "reference", "description", "amount", "balance"];
 
-/// A text that others wrote, for a file that spreadsheets open: what they would take for a formula is quoted.
+/// A text that others wrote, for a file that spreadsheets open: what they would take for a formula has an apostrophe
+/// before it. Where lists are parted by semicolons, a cell may also begin within the text.
 fn cell(text: Option<&str>) -> String {
     let text = text.unwrap_or_default();
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    let mut cell = String::with_capacity(text.len() + 1);
+    if text.starts_with(['\t', '\r', '\n']) {
+        cell.push('\'');
+    }
+    let mut is_beginning = true;
+    for c in text.chars() {
+        if is_beginning && begins_formula(c) && !cell.ends_with('\'') {
+            cell.push('\'');
+        }
+        is_beginning = matches!(c, ';' | '\t' | '\r' | '\n') || (is_beginning && is_unseen(c));
+        cell.push(c);
+    }
+    cell
+}
+
+/// In ASCII, in full width, and in what programs fold to these.
+fn begins_formula(c: char) -> bool {
+    matches!(
+        c,
+        '=' | '+'
+            | '-'
+            | '@'
+            | '＝'
+            | '＋'
+            | '－'
+            | '＠'
+            | '﹦'
+            | '﹢'
+            | '﹣'
+            | '﹫'
+            | '⁼'
+            | '⁺'
+            | '⁻'
+            | '₌'
+            | '₊'
+            | '₋'
+            | '﬩'
+    )
+}
+
+/// What a spreadsheet skips before it looks for a formula.
+fn is_unseen(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The lines as RFC 4180 has them, under the names of their columns.

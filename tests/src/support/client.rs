@@ -99,7 +99,8 @@ impl Reply {
     pub async fn of(response: Response) -> Result<Reply, reqwest::Error> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response.text().await?;
+        // As it came: a byte order mark stays.
+        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Reply { status, headers, text, json })
     }
