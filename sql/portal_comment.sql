@@ -2,6 +2,8 @@
 
 comment on function topup.portal_session_create is
     'Makes a link into the billing portal for a customer: good once, for 10 minutes. return_url is where the portal leads back, failure_url where a link that is over does. Returns the envelope with redirect_url, which is shown only here.';
+comment on function topup.portal_link is
+    'For the gateway: whose link this is and whether it still lets in, with whose session the browser is in where that is another customer''s. Uses nothing up; null where the link is unknown.';
 comment on function topup.portal_enter is
     'For the gateway: exchanges the token of a link, once, for a session (30 minutes without use, 12 hours at most). Tells session, or failure_url where the link is over; null where it is unknown.';
 comment on function topup.portal_view is

@@ -98,8 +98,11 @@ async fn the_history_tells_each_cause_page_by_page_and_as_a_file() {
     assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(file.header("content-disposition"), Some("attachment; filename=\"default_USD.csv\""));
     let same = till.get("/default%3AUSD/statement.csv").await.expect_status(200);
+    // For Excel; programs get none.
+    assert!(file.text.starts_with('\u{feff}') && same.text.starts_with("at,kind,"));
+    let file_text = file.text.trim_start_matches('\u{feff}');
     let lines = |text: &str| text.lines().take(32).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!((lines(&file.text), file.text.lines().count()), (lines(&same.text), 34));
+    assert_eq!((lines(file_text), file_text.lines().count()), (lines(&same.text), 34));
     let none =
         visitor.look("/portal/history.csv?account=default:USD&from=2090-01-01&to=").await.expect_status(400);
     contains(&none.text, &["role=\"alert\"", "A statement must not end before it begins."]);
@@ -151,6 +154,25 @@ async fn a_top_up_is_paid_at_the_checkout_and_leads_back() {
 }
 
 #[tokio::test]
+async fn amounts_are_taken_as_people_write_them() {
+    let visitor = Visitor::inside().await;
+    for (amount, price) in [
+        ("12,50", "12.50 USD"),
+        ("$25.50", "25.50 USD"),
+        ("1.000,50", "1,000.50 USD"),
+        ("1,000.50 usd", "1,000.50 USD"),
+    ] {
+        let top_up = visitor.top_up(amount).await;
+        contains(&visitor.payer.look(&top_up, "").await.text, &[&format!("Pay {price}")]);
+    }
+    let auto =
+        [("action", "set"), ("offer", "USD default:USD"), ("threshold", "1 000,5"), ("amount", "20 $")];
+    visitor.submit("/portal/auto-top-up", &auto).await.expect_status(303);
+    let page = visitor.look("/portal").await.text;
+    contains(&page, &["When the balance falls below 1,000.50 USD, the saved card pays 20.00 USD."]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_bought_is_told_at_its_field_and_writes_nothing() {
     let visitor = Visitor::inside().await;
     let before = visitor.payer.till.shop.database.contents().await;
@@ -158,9 +180,11 @@ async fn what_cannot_be_bought_is_told_at_its_field_and_writes_nothing() {
         ("USD default:USD", "", "Write the amount in digits"),
         ("USD default:USD", "1e3", "Write the amount in digits"),
         ("USD default:USD", "-5", "Write the amount in digits"),
-        ("USD default:USD", "25,50", "Write the amount in digits"),
+        ("USD default:USD", "25.50.1", "Write the amount in digits"),
+        ("USD default:USD", "1.000", "Does 1.000 mean 1 or 1000?"),
+        ("USD default:USD", "€25", "This is paid in USD, not in €."),
         ("USD default:USD", "0.49", "The amount must be from 0.5 to 999999.99 USD"),
-        ("USD default:USD", "1.001", "with at most 2 decimals"),
+        ("USD default:USD", "1.0010", "with at most 2 decimals"),
         ("XXX default:USD", "25", "This is no currency"),
         ("USD default:TOK", "25", "There is no such asset."),
         ("USD a:b:USD", "25", "An account name has"),

@@ -24,7 +24,12 @@ async fn visit(name: &str, screen: Value) -> (Visitor, Value) {
     let elsewhere = |receiver: &Receiver| receiver.url.replace("127.0.0.1", "localhost");
     let home = Receiver::start_with([Answer::Page(format!("{ICON}<h1>Shop</h1>"))]).await;
     let urls = json!({"customer_id": till.customer, "return_url": elsewhere(&home), "failure_url": elsewhere(&home)});
-    let made = till.root.post("/billing-portal/sessions", urls).await.expect_status(200);
+    let made = till.root.post("/billing-portal/sessions", urls.clone()).await.expect_status(200);
+    let bob =
+        till.root.post("/customers", json!({"name": "Bob"})).await.expect_status(201).json["id"].clone();
+    let urls =
+        json!({"customer_id": bob, "return_url": urls["return_url"], "failure_url": urls["failure_url"]});
+    let second = till.root.post("/billing-portal/sessions", urls).await.expect_status(200);
     let enter = made.json["redirect_url"].as_str().unwrap().to_owned();
     assert!(enter.starts_with(&gateway), "{enter}");
     let shop =
@@ -35,18 +40,22 @@ async fn visit(name: &str, screen: Value) -> (Visitor, Value) {
     );
     let evil = Receiver::start_with([Answer::Page(format!("{ICON}{form}"))]).await;
     let plan = json!({"screen": screen, "voucher": voucher, "links": {"shop": elsewhere(&shop), "evil": elsewhere(&evil),
-        "enter": enter, "old": format!("{gateway}{old}"), "portal": format!("{gateway}/portal")}});
+        "enter": enter, "old": format!("{gateway}{old}"), "second": second.json["redirect_url"], "portal": format!("{gateway}/portal")}});
     let seen = browse("portal", name, plan).await;
     (visitor, seen)
 }
 
 async fn the_whole_story(name: &str, screen: Value) {
     let (visitor, seen) = visit(name, screen).await;
+    let amount = "Write the amount in digits, such as 25 or 25.50.";
     let is = |step: &str, field: &str, wanted: Value| {
         assert_eq!(seen[step][field], wanted, "{name}: {step}: {}", seen[step])
     };
     is("enter", "heading", json!("Your credit"));
     is("enter", "balance", json!("100.00 USD"));
+    is("enter", "link", json!("Open your credit"));
+    is("enter", "linkSmall", json!([]));
+    is("enter", "linkFits", json!(true));
     let cookie = &seen["enter"]["cookie"];
     assert_eq!((&cookie["httpOnly"], &cookie["sameSite"]), (&json!(true), &json!("Lax")), "{cookie}");
     assert_eq!((&cookie["path"], &cookie["expires"]), (&json!("/portal"), &json!(-1)), "{cookie}");
@@ -72,8 +81,22 @@ async fn the_whole_story(name: &str, screen: Value) {
     assert!(seen["declineAndRetry"]["alert"].as_str().unwrap().starts_with("Your card was declined."));
     is("declineAndRetry", "said", json!("You paid 10.00 USD and have got 10.00 USD."));
     is("declineAndRetry", "balance", json!("135.50 USD"));
-    is("mistake", "alert", json!("Write the amount in digits, such as 25 or 25.50."));
+    is("mistake", "alert", json!(amount));
     is("mistake", "focused", json!("amount"));
+    is("mistake", "seen", json!(true));
+    is("mistake", "described", json!("amount-mistake limits"));
+    let doubtful = "Does 1.000 mean 1 or 1000? Write it without a comma or point.";
+    is(
+        "mistakes",
+        "views",
+        json!([[doubtful, true], [amount, true], [amount, true], ["There is no such voucher.", true]]),
+    );
+    is("typed", "heading", json!("Pay 12.50 USD"));
+    is("another", "stayed", json!("Ann"));
+    is("another", "went", json!("Bob"));
+    is("another", "small", json!([]));
+    is("another", "fits", json!(true));
+    assert!(seen["another"]["alert"].as_str().unwrap().contains("the credit of Ann with Acme is open"));
     is("mistake", "back", json!("Your credit"));
     is("autoTopUp", "said", json!("Auto top-up is on."));
     is("autoTopUp", "text", json!("When the balance falls below 150.00 USD, the saved card pays 50.00 USD."));
@@ -119,6 +142,6 @@ async fn on_a_desktop_a_customer_finds_its_way_through_the_portal() {
 #[tokio::test]
 async fn on_a_phone_without_scripts_a_customer_finds_its_way_through_the_portal() {
     let screen = json!({"viewport": {"width": 360, "height": 740}, "deviceScaleFactor": 2, "isMobile": true,
-        "hasTouch": true, "javaScriptEnabled": false});
+        "hasTouch": true, "javaScriptEnabled": false, "colorScheme": "dark"});
     the_whole_story("phone", screen).await;
 }

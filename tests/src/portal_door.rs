@@ -28,7 +28,10 @@ async fn a_link_lets_in_once_and_leaves_a_cookie_that_no_script_reads() {
     let token = link.strip_prefix("/portal/enter/").unwrap();
     assert!((40..=43).contains(&token.len()), "32 random bytes: {token}");
 
-    let entered = visitor.browser.get(&link).await.expect_status(303);
+    let page = visitor.browser.get(&link).await.expect_status(200);
+    assert_eq!(page.header("set-cookie"), None);
+    assert!(page.text.contains("Open my credit") && page.text.contains("Ann"), "{}", page.text);
+    let entered = visitor.press(&link, "").await.expect_status(303);
     assert_eq!(entered.header("location"), Some("/portal"), "the address has no secret any more");
     let cookie = entered.header("set-cookie").unwrap().to_owned();
     let (pair, flags) = cookie.split_once("; ").unwrap();
@@ -39,6 +42,10 @@ async fn a_link_lets_in_once_and_leaves_a_cookie_that_no_script_reads() {
     assert!(visitor.look("/portal").await.expect_status(200).text.contains("Ann"));
 
     // The second time, and from another browser.
+    visitor.browser.send(visitor.browser.request(reqwest::Method::POST, &link)).await.expect_status(403);
+    let pressed = visitor.browser.request(reqwest::Method::POST, &link);
+    let pressed = pressed.header("content-type", "application/x-www-form-urlencoded").body("instead_of=");
+    tells_nothing(&visitor.browser.send(pressed).await.expect_status(410).text);
     let again = visitor.browser.get(&link).await.expect_status(410);
     tells_nothing(&again.text);
     assert_eq!(again.header("set-cookie"), None);
@@ -59,8 +66,10 @@ async fn of_many_who_come_at_once_one_is_in() {
     let link = visitor.link().await;
     let mut visits = JoinSet::new();
     for _ in 0..8 {
-        let (browser, link) = (visitor.browser.clone(), link.clone());
-        visits.spawn(async move { browser.get(&link).await.status });
+        let pressed = visitor.browser.request(reqwest::Method::POST, &link);
+        let pressed = pressed.header("content-type", "application/x-www-form-urlencoded").body("instead_of=");
+        let browser = visitor.browser.clone();
+        visits.spawn(async move { browser.send(pressed).await.status });
     }
     let mut statuses = visits.join_all().await;
     statuses.sort_unstable();
@@ -68,17 +77,62 @@ async fn of_many_who_come_at_once_one_is_in() {
 }
 
 #[tokio::test]
-async fn what_only_looks_ahead_does_not_use_a_link() {
+async fn who_only_looks_at_a_link_does_not_use_it() {
     let mut visitor = Visitor::open().await;
     let link = visitor.link().await;
-    let head = visitor.browser.request(reqwest::Method::HEAD, &link);
-    let ahead =
-        visitor.browser.request(reqwest::Method::GET, &link).header("sec-purpose", "prefetch;prerender");
-    for request in [head, ahead] {
-        let reply = visitor.browser.send(request).await.expect_status(204);
-        assert_eq!(reply.header("set-cookie"), None);
+    // A mail scanner, a preview, a browser that looks ahead, and a program that asks for the headers alone.
+    for (method, headers) in [
+        (reqwest::Method::GET, [("user-agent", "Microsoft Office Link Scanner")]),
+        (reqwest::Method::GET, [("sec-purpose", "prefetch;prerender")]),
+        (reqwest::Method::GET, [("accept", "*/*")]),
+        (reqwest::Method::HEAD, [("accept", "*/*")]),
+    ] {
+        let mut look = visitor.browser.request(method, &link);
+        for (name, value) in headers {
+            look = look.header(name, value);
+        }
+        let reply = visitor.browser.send(look).await.expect_status(200);
+        assert_eq!((reply.header("set-cookie"), reply.header("cache-control")), (None, Some("no-store")));
+    }
+    // A form on another site is no button.
+    for header in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let page = visitor.send(&link, &[("instead_of", "")], &[header]).await.expect_status(403);
+        tells_nothing(&page.text);
     }
     visitor.go_in_by(&link).await;
+}
+
+#[tokio::test]
+async fn another_customers_session_is_closed_only_for_who_was_told_and_asked() {
+    let mut visitor = Visitor::inside().await;
+    let root = visitor.payer.till.root.clone();
+    let bob = root.post("/customers", json!({"name": "Bob"})).await.expect_status(201);
+    let link = link_of(&root, bob.json["id"].as_str().unwrap()).await;
+    let page = visitor.look(&link).await.expect_status(200);
+    assert!(page.text.contains("the credit of Ann with Acme is open"), "{}", page.text);
+    assert!(
+        page.text.contains("Open the credit of Bob") && page.text.contains("Stay with the credit of Ann")
+    );
+    let asked = crate::support::between(&page.text, "name=\"instead_of\" value=\"", "\"").to_owned();
+    // A page of another session, or from before there was one, has asked nobody.
+    for other in ["", "00", &visitor.csrf[1..]] {
+        let again = visitor.press(&link, other).await.expect_status(200);
+        assert_eq!(again.header("set-cookie"), None);
+        assert!(again.text.contains("the credit of Ann with Acme is open"));
+    }
+    assert!(visitor.look("/portal").await.expect_status(200).text.contains("Ann"));
+    let entered = visitor.press(&link, &asked).await.expect_status(303);
+    let ann = std::mem::take(&mut visitor.cookie);
+    visitor.cookie = entered.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert!(visitor.look("/portal").await.expect_status(200).text.contains("Bob"));
+    // Her session is over, in this browser and in any other.
+    visitor.cookie = ann;
+    visitor.look("/portal").await.expect_status(403);
+    // One's own session is simply begun anew, and so is one after another that is over.
+    visitor.go_in().await;
+    let before = visitor.cookie.clone();
+    visitor.go_in().await;
+    assert_ne!(visitor.cookie, before);
 }
 
 #[tokio::test]
@@ -205,7 +259,7 @@ async fn behind_tls_the_cookie_is_secure_and_the_way_leads_there() {
         .strip_prefix("https://pay.example.com")
         .unwrap()
         .to_owned();
-    let entered = visitor.browser.get(&link).await.expect_status(303);
+    let entered = visitor.press(&link, "").await.expect_status(303);
     let cookie = entered.header("set-cookie").unwrap();
     assert!(cookie.ends_with("; Path=/portal; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
     let mut visitor = Visitor { cookie: cookie.split(';').next().unwrap().to_owned(), ..visitor };

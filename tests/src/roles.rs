@@ -37,8 +37,15 @@ const CASHIER: [&str; 6] = [
     "next_payment_due",
 ];
 /// What the pages of the billing portal show and do.
-const PORTAL: [&str; 6] =
-    ["portal_enter", "portal_view", "portal_history", "portal_csv", "portal_act", "portal_leave"];
+const PORTAL: [&str; 7] = [
+    "portal_link",
+    "portal_enter",
+    "portal_view",
+    "portal_history",
+    "portal_csv",
+    "portal_act",
+    "portal_leave",
+];
 /// What the gateway counts in its metrics.
 const COUNTED: [&str; 1] = ["unpriced_last_hour"];
 const DOOR: [&str; 3] = ["authenticate", "call", "call_many"];
@@ -225,6 +232,7 @@ async fn an_app_cannot_administrate_nor_claim_effects() {
         "topup.checkout_begin('x', null)".to_owned(),
         "topup.claim_payments(10, 30)".to_owned(),
         "topup.settle_payments('[]')".to_owned(),
+        "topup.portal_link('x')".to_owned(),
         "topup.portal_enter('x')".to_owned(),
         "topup.portal_view('x')".to_owned(),
         "topup.portal_act('x', 'remove_card', '{}')".to_owned(),

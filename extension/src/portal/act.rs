@@ -5,13 +5,12 @@ use pgrx::prelude::*;
 use serde::Deserialize;
 
 use super::session::{self, Session};
+use super::typed;
 use crate::account::customer_account_id;
-use crate::amount::Amount;
-use crate::book::Book;
-use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::jsonb::JsonbText;
 use crate::payment::auto::change::{self, AccountRequest, SetRequest};
+use crate::payment::card;
 use crate::payment::create::{self, Destination, TopUpRequest};
 use crate::redeem::{Redeem, RedeemRequest};
 use crate::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
@@ -41,15 +40,6 @@ fn handled<H: Handler>(session: &Session, request: &H::Request) -> Result<Render
     H::handle(&session.caller, request)?.render()
 }
 
-/// An amount as somebody typed it.
-fn typed(text: &str, field: &str) -> Result<Amount, Refusal> {
-    let text = text.trim();
-    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    text.parse().ok().filter(|_| is_plain).ok_or_else(|| {
-        Refusal::of_field(Code::InvalidRequest, field, "Write the amount in digits, such as 25 or 25.50.")
-    })
-}
-
 /// Which of the customer's accounts, by its id.
 fn parts(account_id: &str) -> Result<(&str, &str), Refusal> {
     let missing = || Refusal::of_field(Code::InvalidRequest, "account_id", "There is no such account.");
@@ -69,7 +59,7 @@ fn top_up(session: &Session, asked: TopUpAsked) -> Result<Rendered, Failure> {
     let back = format!("{}/portal", settings::public_url());
     let request = TopUpRequest {
         customer_id: session.customer(),
-        amount: typed(&asked.amount, "amount")?,
+        amount: typed::amount(&asked.amount, "amount", &asked.currency)?,
         currency: asked.currency,
         description: None,
         destination: Some(Destination {
@@ -98,8 +88,8 @@ fn set_auto_top_up(session: &Session, asked: AutoAsked) -> Result<Rendered, Fail
     let account_id = customer_account_id(session.customer_id, account_name, asset);
     let limit = change::limit_of(&session.caller, account_id)?;
     let request = SetRequest {
-        amount: typed(&asked.amount, "amount")?,
-        threshold: typed(&asked.threshold, "threshold")?,
+        amount: typed::amount(&asked.amount, "amount", &asked.currency)?,
+        threshold: typed::amount(&asked.threshold, "threshold", asset)?,
         customer_id: Some(session.customer()),
         account_name: Some(account_name.to_owned()),
         asset: Some(asset.to_owned()),
@@ -136,14 +126,8 @@ fn redeem(session: &Session, asked: RedeemAsked) -> Result<Rendered, Failure> {
     handled::<Redeem>(session, &request)
 }
 
-/// A charge that is under way goes on.
-const REMOVE_CARD: &str = "
-    update topup.payment_method set replaced_at = clock_timestamp()
-     where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3 and replaced_at is null";
-
 /// Without a card twice is fine.
 fn remove_card(session: &Session) -> Result<Rendered, Failure> {
-    let book: &Book = &session.caller;
-    db::execute(REMOVE_CARD, args![book.tenant_id, book.environment.as_str(), session.customer_id])?;
+    card::remove(&session.caller, Some(session.customer_id), None)?;
     Reply::new(Code::Success, Nothing {}).render()
 }

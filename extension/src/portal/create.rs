@@ -26,7 +26,7 @@ pub struct PortalRequest {
 /// A link that was made.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PortalLink {
-    /// Send the customer there at once: whoever opens it first is in.
+    /// Send the customer there at once: whoever presses the button on that page first is in.
     pub redirect_url: String,
     /// When the link is over, used or not. RFC 3339, UTC.
     pub expires_at: String,

@@ -32,6 +32,44 @@ fn enter(token: &str) -> Result<Option<JsonbText>, Failure> {
     Ok(Some(JsonbText(serde_json::to_string(&entered)?)))
 }
 
+/// A link that is known, before anybody uses it.
+#[derive(Serialize)]
+struct LinkView {
+    /// Whether it still lets in.
+    is_open: bool,
+    failure_url: String,
+    merchant: String,
+    customer: String,
+    /// Whose session the browser is in, where that is another customer's.
+    instead_of: Option<Whose>,
+}
+
+#[derive(Serialize)]
+struct Whose {
+    merchant: String,
+    customer: String,
+}
+
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn portal_link(token: &str, session: default!(Option<&str>, "NULL")) -> Option<JsonbText> {
+    or_error(link(token, session))
+}
+
+fn link(token: &str, session: Option<&str>) -> Result<Option<JsonbText>, Failure> {
+    let Some(link) = session::of_link(token)? else { return Ok(None) };
+    let other = session.map(session::whose).transpose()?.flatten();
+    let other = other.filter(|other| !other.is_of(&link.owner));
+    let view = LinkView {
+        is_open: link.is_open,
+        failure_url: link.failure_url,
+        merchant: link.owner.merchant,
+        customer: link.owner.customer,
+        instead_of: other.map(|other| Whose { merchant: other.merchant, customer: other.customer }),
+    };
+    Ok(Some(JsonbText(serde_json::to_string(&view)?)))
+}
+
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn portal_leave(session: &str) -> Option<String> {

@@ -11,4 +11,5 @@ pub mod enter;
 pub mod history;
 mod offer;
 mod session;
+mod typed;
 pub mod view;

@@ -98,6 +98,71 @@ pub fn enter(link: &str) -> Result<Option<String>, Failure> {
     Ok((!entered.is_empty()).then_some(token))
 }
 
+/// Whose a link or a session is.
+pub struct Owner {
+    tenant_id: Uuid,
+    environment: String,
+    customer_id: Uuid,
+    pub merchant: String,
+    pub customer: String,
+}
+
+impl Owner {
+    /// Whether both are one customer.
+    pub fn is_of(&self, other: &Owner) -> bool {
+        (self.tenant_id, &self.environment, self.customer_id)
+            == (other.tenant_id, &other.environment, other.customer_id)
+    }
+}
+
+fn read_owner(row: &Row) -> DbResult<Owner> {
+    Ok(Owner {
+        tenant_id: row.uuid(1)?,
+        environment: row.get(2)?,
+        customer_id: row.uuid(3)?,
+        merchant: row.get(4)?,
+        customer: row.get(5)?,
+    })
+}
+
+/// A statement that [`read_owner`] reads, of a session `s`.
+macro_rules! select_owner {
+    ($rest:literal) => {
+        concat!(
+            "select s.tenant_id, s.environment::text, s.customer_id, t.name, c.name,
+                    s.entered_at is null and s.expires_at > clock_timestamp(), s.failure_url
+               from topup.portal_session s
+               join topup.tenant t on t.tenant_id = s.tenant_id
+               join topup.customer c on c.tenant_id = s.tenant_id and c.environment = s.environment
+                    and c.customer_id = s.customer_id ",
+            $rest
+        )
+    };
+}
+
+/// A link that was made, whether or not it is over.
+pub struct LinkFacts {
+    pub owner: Owner,
+    pub is_open: bool,
+    pub failure_url: String,
+}
+
+const OF_LINK: &str = select_owner!("where s.link_hash = $1");
+
+/// What a link is; nothing where it is unknown.
+pub fn of_link(link: &str) -> DbResult<Option<LinkFacts>> {
+    let read =
+        |row: &Row| Ok(LinkFacts { owner: read_owner(row)?, is_open: row.get(6)?, failure_url: row.get(7)? });
+    Ok(db::read(OF_LINK, args![hash(link).as_slice()], read)?.pop())
+}
+
+const WHOSE: &str = select_owner!("where s.session_hash = $1 and s.expires_at > clock_timestamp()");
+
+/// Whose session the token of a cookie is; nothing where it is unknown or over.
+pub fn whose(token: &str) -> DbResult<Option<Owner>> {
+    Ok(db::read(WHOSE, args![hash(token).as_slice()], read_owner)?.pop())
+}
+
 const FAILURE_URL: &str = "select failure_url from topup.portal_session where link_hash = $1";
 
 /// Where a link leads that is over; nothing where it is unknown.

@@ -91,16 +91,21 @@ async fn acted(app: &App, session: &str, form: &Form, wanted: &Wanted) -> Result
     Ok(page::overview(&view, session, Some(&notice), form))
 }
 
-/// The session and the fields of a form of our own; else the page that says what is wrong.
-async fn received(app: &App, request: Request) -> Result<(String, Form), Box<Response<Body>>> {
-    let (head, body) = request.into_parts();
+/// The fields of a form; else the page that says that it is none.
+pub async fn form(app: &App, head: &Parts, body: Body) -> Result<Form, Box<Response<Body>>> {
     if !is_form(&head.headers) {
         body::discard(&head.headers, body);
         return Err(Box::new(page::not_ours()));
     }
-    let mut held = app.bodies.of_address(client_address::of_head(&head, &app.settings.trusted_proxies));
+    let mut held = app.bodies.of_address(client_address::of_head(head, &app.settings.trusted_proxies));
     let bytes = body::bytes(&head.headers, body, FORM_BYTES_MAX, &mut held).await;
-    let form = Form::parse(&bytes.map_err(|_| Box::new(page::not_ours()))?);
+    Ok(Form::parse(&bytes.map_err(|_| Box::new(page::not_ours()))?))
+}
+
+/// The session and the fields of a form of our own; else the page that says what is wrong.
+async fn received(app: &App, request: Request) -> Result<(String, Form), Box<Response<Body>>> {
+    let (head, body) = request.into_parts();
+    let form = form(app, &head, body).await?;
     let session = page::admitted(app, &head.headers)?;
     match is_ours(app, &head, &session, &form).await {
         Ok(true) => Ok((session, form)),

@@ -4,6 +4,7 @@
 mod act;
 mod chart;
 mod door;
+mod enter;
 mod form;
 mod page;
 mod show;
@@ -26,7 +27,7 @@ const PATH: &str = "/portal";
 /// The pages of the portal.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/portal/enter/{token}", get(show::enter))
+        .route("/portal/enter/{token}", get(enter::show).post(enter::submit))
         .route(PATH, get(show::overview))
         .route("/portal/history", get(show::history))
         .route("/portal/history.csv", get(show::csv))

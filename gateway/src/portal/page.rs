@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::form::Form;
+use super::store::Link;
 use super::view::{AccountLines, Names, Payment, View};
 use super::{PATH, door};
 use crate::app::App;
@@ -50,6 +51,15 @@ impl Notice {
     }
 }
 
+/// The fields that say themselves what is wrong with them.
+const FIELDS: [(&str, &str); 5] = [
+    ("top-up", "currency"),
+    ("top-up", "amount"),
+    ("redeem", "voucher_code"),
+    ("set-auto-top-up", "threshold"),
+    ("set-auto-top-up", "amount"),
+];
+
 #[derive(Template)]
 #[template(path = "portal/overview.html")]
 struct Overview<'a> {
@@ -62,11 +72,20 @@ struct Overview<'a> {
 }
 
 impl Overview<'_> {
-    /// Whether the notice is about this field of this form.
-    fn is_wrong(&self, form: &str, field: &str) -> bool {
-        self.notice.is_some_and(|notice| {
-            notice.is_bad && notice.form == form && notice.field.as_deref().is_none_or(|named| named == field)
-        })
+    /// What is wrong with this field of this form.
+    fn mistake(&self, form: &str, field: &str) -> Option<&str> {
+        let notice = self.notice.filter(|notice| notice.is_bad && notice.form == form)?;
+        // A form of one field is about that.
+        let named = if form == "redeem" { Some("voucher_code") } else { notice.field.as_deref() };
+        (named == Some(field)).then_some(notice.text.as_str())
+    }
+
+    /// What is said first on the page: all that is not said at a field, where somebody on a phone sees it.
+    fn said(&self) -> Option<&Notice> {
+        let is_at_a_field = |notice: &&Notice| {
+            FIELDS.iter().any(|(form, field)| notice.form == *form && self.mistake(form, field).is_some())
+        };
+        self.notice.filter(|notice| !is_at_a_field(notice))
     }
 
     /// What was typed into a field of a form that did not go through.
@@ -84,6 +103,16 @@ struct HistoryPage<'a> {
     /// Whether newer lines were left out.
     is_later: bool,
     notice: Option<&'a Notice>,
+}
+
+/// What a link opens, before anybody has pressed the button.
+#[derive(Template)]
+#[template(path = "portal/enter.html")]
+struct EnterPage<'a> {
+    style: &'static str,
+    link: &'a Link,
+    /// What shows that the page told of the session that is closed.
+    instead_of: String,
 }
 
 /// What there is to say when there is nothing to show.
@@ -135,8 +164,11 @@ pub fn of_payment(payment: &Payment) -> Option<Notice> {
     }
 }
 
+/// By this mark Excel knows that a file is UTF-8. Programs that read statements over the API get none.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A statement, to be kept.
-pub fn file(account_id: &str, text: String) -> Response<Body> {
+pub fn file(account_id: &str, text: &str) -> Response<Body> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let name: String = account_id.chars().map(plain).collect();
     let mut headers = HeaderMap::new();
@@ -144,7 +176,13 @@ pub fn file(account_id: &str, text: String) -> Response<Body> {
     if let Ok(place) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")) {
         headers.insert(header::CONTENT_DISPOSITION, place);
     }
-    PAGES.sent((headers, text))
+    PAGES.sent((headers, format!("{BYTE_ORDER_MARK}{text}")))
+}
+
+/// Whose credit a link opens, and a button that does.
+pub fn enter(link: &Link, session: Option<&str>) -> Response<Body> {
+    let instead_of = session.filter(|_| link.instead_of.is_some()).map(door::form_token).unwrap_or_default();
+    PAGES.html(StatusCode::OK, EnterPage { style: STYLE, link, instead_of })
 }
 
 /// In, with a cookie, at an address without a secret.
@@ -207,11 +245,6 @@ pub fn not_ours() -> Response<Body> {
 
 pub fn no_account() -> Response<Body> {
     PAGES.html(StatusCode::NOT_FOUND, notice("There is no such account", "", Some((PATH, "Your credit"))))
-}
-
-/// A link is not used by what only looks ahead.
-pub fn not_now() -> Response<Body> {
-    PAGES.sent(StatusCode::NO_CONTENT)
 }
 
 /// The page, or the one that says that it cannot be shown.

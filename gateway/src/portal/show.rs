@@ -1,51 +1,18 @@
-//! What is looked at: the way in, the overview, and the history of an account.
+//! What is looked at: the overview, and the history of an account.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 
 use super::form::Form;
 use super::page::{self, Notice};
 use super::store::Csv;
-use super::{door, view};
+use super::view;
 use crate::app::App;
 use crate::database::Fault;
-
-/// Lets in whoever has a link that nobody has used. What looks ahead, or asks for the headers alone, does not use it.
-pub async fn enter(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let is_ahead = ["sec-purpose", "purpose"]
-        .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok())
-        .any(|purpose| purpose.contains("prefetch"));
-    if method == Method::HEAD || is_ahead {
-        return page::not_now();
-    }
-    page::or_failed(entered(&app, &token).await)
-}
-
-async fn entered(app: &App, token: &str) -> Result<Response<Body>, Fault> {
-    if !door::is_token(token) {
-        return Ok(page::link_over(None));
-    }
-    match app.database.portal_enter(token).await? {
-        Some(entered) => match entered.session {
-            Some(session) => {
-                let public_url = app.database.public_url().await?;
-                Ok(page::inside(door::cookie(Some(&session), &public_url)))
-            }
-            None => Ok(page::link_over(entered.failure_url.as_deref())),
-        },
-        None => Ok(page::link_over(None)),
-    }
-}
 
 /// The session that the browser is in, and what the address asks for.
 pub struct Visit {
@@ -122,7 +89,7 @@ async fn file(app: &App, visit: &Visit) -> Result<Response<Body>, Fault> {
         return Ok(page::session_over());
     };
     match answer.data {
-        Csv::File(text) if answer.success => Ok(page::file(query.get("account"), text)),
+        Csv::File(text) if answer.success => Ok(page::file(query.get("account"), &text)),
         Csv::Refused(why) => {
             let message = why.message.unwrap_or_default();
             let mut response = lines(app, visit, Some(Notice::bad(message, why.field))).await?;

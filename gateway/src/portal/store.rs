@@ -7,12 +7,29 @@ use tokio_postgres::types::{Json, Type};
 use super::view::{History, View};
 use crate::database::{Database, Fault, Parameter, one};
 
+/// A link that is known, before anybody uses it.
+#[derive(Deserialize)]
+pub struct Link {
+    /// Whether it still lets in.
+    pub is_open: bool,
+    pub failure_url: String,
+    pub merchant: String,
+    pub customer: String,
+    /// Whose session the browser is in, where that is another customer's.
+    pub instead_of: Option<Whose>,
+}
+
+#[derive(Deserialize)]
+pub struct Whose {
+    pub merchant: String,
+    pub customer: String,
+}
+
 /// What became of a link that is known.
 #[derive(Deserialize)]
 pub struct Entered {
     /// Nothing: the link is over.
     pub session: Option<String>,
-    pub failure_url: Option<String>,
 }
 
 /// The answer to something done, or why it was not.
@@ -41,6 +58,12 @@ pub enum Csv {
 
 /// Each gives nothing where the link or the session is unknown or over.
 impl Database {
+    /// Uses nothing up.
+    pub async fn portal_link(&self, link: &str, session: Option<&str>) -> Result<Option<Link>, Fault> {
+        let parameters: [Parameter; 2] = [(&link, Type::TEXT), (&session, Type::TEXT)];
+        self.portal("select topup.portal_link($1, $2)::text", &parameters).await
+    }
+
     pub async fn portal_enter(&self, link: &str) -> Result<Option<Entered>, Fault> {
         self.portal("select topup.portal_enter($1)::text", &[(&link, Type::TEXT)]).await
     }

@@ -224,6 +224,7 @@ impl Line {
         let cause = match (self.kind.as_str(), self.reason.as_deref()) {
             ("top_up", _) | ("adjust", Some("external_topup")) => "Top-up",
             ("top_up_refund", _) => "Top-up refunded",
+            ("top_up_dispute", _) => "Top-up disputed",
             ("adjust", Some("gift")) if !self.amount.starts_with('-') => "Gift",
             ("refund", _) | ("adjust", Some("external_refund")) => "Refund",
             ("adjust", _) => "Adjustment",

@@ -40,6 +40,18 @@ async function shot(name) {
     if (plan.shots) await page.screenshot({ path: `${plan.shots}-${name}.png`, fullPage: true });
 }
 
+// What the window shows, and no more of the page.
+async function window(name) {
+    if (plan.shots) await page.screenshot({ path: `${plan.shots}-${name}-window.png` });
+}
+
+// Whether the window shows the whole alert, as somebody sees it who has not moved the page.
+async function inView() {
+    const box = await page.getByRole("alert").boundingBox();
+    const { width, height } = page.viewportSize();
+    return box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
+}
+
 // What is too small to touch, and whether anything is wider than the window.
 async function measures() {
     const small = [];

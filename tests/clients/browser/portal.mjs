@@ -21,11 +21,16 @@ await tell({
     async enter() {
         await open("shop");
         await page.getByRole("link", { name: "Your credit" }).click();
+        await page.waitForURL((url) => url.pathname.startsWith("/portal/enter/"));
+        await shot("link");
+        const link = { link: await heading(), ...(await measures()) };
+        await press("Open my credit");
         await here();
         await shot("overview");
         const [cookie] = (await browser.cookies()).filter(({ name }) => name === "topup_portal");
         const tree = await page.locator("body").ariaSnapshot();
-        return { heading: await heading(), balance: await balance(), cookie, tree, ...(await measures()) };
+        const seen = { heading: await heading(), balance: await balance(), cookie, tree, ...(await measures()) };
+        return { ...seen, link: link.link, linkSmall: link.small, linkFits: link.fits };
     },
     async pay() {
         await toCheckout("25.50");
@@ -47,12 +52,37 @@ await tell({
         return { ...seen, said: await said(), balance: await balance() };
     },
     async mistake() {
-        await page.getByLabel("Amount to pay").fill("25,50");
+        await page.getByLabel("Amount to pay").fill("25.50.1");
         await press("Go to payment");
-        const seen = { alert: await alert(), focused: await page.locator("*:focus").getAttribute("id") };
+        const seen = { alert: await alert(), focused: await page.locator("*:focus").getAttribute("id"), seen: await inView() };
+        seen.described = await page.locator("*:focus").getAttribute("aria-describedby");
         await shot("mistake");
+        await window("mistake");
         await page.goBack();
         return { ...seen, back: await heading() };
+    },
+    // Every form far down on the page.
+    async mistakes() {
+        await open("portal");
+        const seen = { views: [] };
+        for (const [label, text, button] of [
+            ["Amount to pay", "1.000", "Go to payment"], ["Pay each time", "x", "Switch on"],
+            ["When the balance falls below", "-1", "Switch on"], ["Voucher code", "ATU-NONE", "Redeem"]]) {
+            await page.getByLabel("When the balance falls below").fill("150");
+            await page.getByLabel("Pay each time").fill("50");
+            await page.getByLabel(label).fill(text);
+            await press(button);
+            seen.views.push([await alert(), await inView()]);
+        }
+        await window("mistakes");
+        return seen;
+    },
+    async typed() {
+        await toCheckout("$12,50");
+        const seen = { heading: await heading() };
+        await press("Cancel");
+        await here();
+        return seen;
     },
     async autoTopUp() {
         await open("portal");
@@ -124,6 +154,18 @@ await tell({
     async old() {
         await shot("old");
         return { status: await open("old"), heading: await heading() };
+    },
+    async another() {
+        await open("second");
+        const seen = { alert: await alert(), ...(await measures()) };
+        await shot("another");
+        await page.getByRole("link", { name: "Stay with the credit of Ann" }).click();
+        await here();
+        seen.stayed = await page.locator("h1 + .note").innerText();
+        await open("second");
+        await press("Open the credit of Bob");
+        await here();
+        return { ...seen, went: await page.locator("h1 + .note").innerText() };
     },
     async leave() {
         await open("portal");

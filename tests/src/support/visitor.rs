@@ -45,12 +45,18 @@ impl Visitor {
     }
 
     pub async fn go_in_by(&mut self, link: &str) {
-        let entered = self.browser.get(link).await.expect_status(303);
+        self.browser.get(link).await.expect_status(200);
+        let entered = self.press(link, "").await.expect_status(303);
         assert_eq!(entered.header("location"), Some("/portal"));
         let cookie = entered.header("set-cookie").unwrap();
         self.cookie = cookie.split(';').next().unwrap().to_owned();
         let page = self.look("/portal").await.expect_status(200);
         self.csrf = between(&page.text, "name=\"csrf\" value=\"", "\"").to_owned();
+    }
+
+    /// Presses the button on the page of a link; `instead_of` is what that page says of another session.
+    pub async fn press(&self, link: &str, instead_of: &str) -> Reply {
+        self.send(link, &[("instead_of", instead_of)], &[]).await
     }
 
     pub async fn look(&self, path: &str) -> Reply {
