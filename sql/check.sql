@@ -73,12 +73,12 @@ create view topup.ledger_fault as
                                    and i.key = t.reference
      where t.kind not in ('send', 'deliver', 'redeem', 'cancel', 'fail', 'fund', 'adjust', 'charge', 'refund', 'hold',
                           'settle', 'release', 'activate', 'expire', 'usage', 'subscription', 'entitlement', 'top_up',
-                          'top_up_refund')
-        or (t.kind in ('fund', 'adjust', 'charge', 'refund', 'subscription', 'entitlement', 'top_up', 'top_up_refund')
+                          'top_up_refund', 'top_up_dispute')
+        or (t.kind in ('fund', 'adjust', 'charge', 'refund', 'subscription', 'entitlement', 'top_up', 'top_up_refund', 'top_up_dispute')
             and t.reference is null)
-        or (t.kind not in ('fund', 'adjust', 'charge', 'refund', 'hold', 'subscription', 'entitlement', 'top_up', 'top_up_refund')
+        or (t.kind not in ('fund', 'adjust', 'charge', 'refund', 'hold', 'subscription', 'entitlement', 'top_up', 'top_up_refund', 'top_up_dispute')
             and t.reference is not null)
-        or (t.reference is not null and i.key is null and t.kind not in ('subscription', 'entitlement', 'top_up', 'top_up_refund'))
+        or (t.reference is not null and i.key is null and t.kind not in ('subscription', 'entitlement', 'top_up', 'top_up_refund', 'top_up_dispute'))
         or (t.kind in ('send', 'deliver', 'redeem', 'cancel', 'fail')) is distinct from (t.top_up_id is not null);
 
 -- The faults of top-ups, of what keys used, and of the queue.
@@ -218,6 +218,7 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'a payer has one card', 'watched accounts have an auto top-up that may fire',
             'auto top-ups that do not watch wait for something', 'auto top-ups belong to their account',
             'no more is refunded than was paid', 'refunds of payments have their postings',
+            'disputes of payments have their postings', 'disputes take what their payment bought',
             'rows that others refer to are there', 'tiers and platforms are there', 'triggers guard the ledger'])
             with ordinality as i (invariant, position)),
     fault as (
@@ -237,7 +238,7 @@ create function topup.check(out invariant text, out holds boolean, out detail te
         union all
         select f.invariant, f.what from topup.auto_top_up_fault f
         union all
-        select f.invariant, f.what from topup.payment_refund_fault f
+        select f.invariant, f.what from topup.payment_refund_fault f union all select f.invariant, f.what from topup.payment_dispute_fault f
         union all
         select f.invariant, f.what from topup.restore_fault f)
     select k.invariant, count(f.what) = 0,

@@ -29,6 +29,7 @@ pub enum Kind {
     /// The tenant's own payment.
     Invoice,
     PaymentRefund,
+    Dispute,
 }
 
 impl Kind {
@@ -51,6 +52,7 @@ impl Kind {
             Kind::TopUp => "top",
             Kind::Invoice => "in",
             Kind::PaymentRefund => "re",
+            Kind::Dispute => "dp",
         }
     }
 

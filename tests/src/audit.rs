@@ -188,6 +188,12 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     ),
     ("delete from topup.payment_refund", "refunds of payments have their postings"),
     ("update topup.payment_refund set recovered = recovered - 1", "refunds of payments have their postings"),
+    ("delete from topup.payment_dispute", "disputes of payments have their postings"),
+    ("update topup.payment_dispute set taken = taken + 1", "disputes of payments have their postings"),
+    (
+        "update topup.payment_dispute set status = 'open', ended_at = null",
+        "disputes take what their payment bought",
+    ),
     (
         "update topup.auto_top_up set threshold = threshold + 1",
         "watched accounts have an auto top-up that may fire",
@@ -293,6 +299,9 @@ async fn pay(admin: &Client, app: &Client, customer: &str) {
     report["result"] = "succeeded".into();
     assert_eq!(report_to(admin, &report).await["changed"], true);
     assert_eq!(call(app, &format!("topup.top_up_refund('{id}', 3)")).await["code"], 1000);
+    let dispute = serde_json::json!({"payment_id": id, "result": "disputed", "dispute_id": "dp_1",
+                                     "dispute_status": "lost", "disputed_minor": 200});
+    assert_eq!(report_to(admin, &dispute).await["changed"], true);
     let set = format!("topup.set_auto_top_up(20, 0.01, '{customer}')");
     assert_eq!(call(app, &set).await["code"], 1000);
 }

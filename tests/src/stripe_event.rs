@@ -108,9 +108,56 @@ async fn money_that_was_given_back_before_the_payment_was_heard_of_is_no_credit(
     assert_eq!(story.event("evt_r", "charge.refunded", charge.clone()).await, 200);
     story.has("30").await;
     assert_eq!(story.event("evt_c", "checkout.session.completed", session).await, 200);
-    assert_eq!(story.event("evt_r", "charge.refunded", charge.clone()).await, 200);
+    assert_eq!(story.event("evt_r", "charge.refunded", charge).await, 200);
     story.has("30").await;
-    // A dispute is the shop's to settle.
-    assert_eq!(story.event("evt_d", "charge.dispute.created", charge).await, 200);
-    story.has("30").await;
+}
+
+#[tokio::test]
+async fn events_about_a_charge_without_its_payer_are_taken_too() {
+    let story = Story::begin().await;
+    story.save_card(GOOD).await;
+    let charge = story.payer.charge_saved_card("10").await;
+    assert_eq!(story.ended(&charge).await, "succeeded");
+    let intent = story.intents(&charge).await.remove(0);
+    assert_eq!(story.event("evt_1", "payment_intent.succeeded", intent.clone()).await, 200);
+    let dispute = json!({"id": "dp_1", "payment_intent": intent["id"], "amount": 1000, "currency": "usd",
+                         "status": "needs_response", "reason": "fraudulent"});
+    story.stripe.dispute(dispute.clone());
+    assert_eq!(story.event("evt_2", "charge.dispute.created", dispute).await, 200);
+    story.has("5").await;
+}
+
+#[tokio::test]
+async fn a_dispute_is_asked_for_anew_whichever_of_its_events_comes_first() {
+    let story = Story::begin().await;
+    for (kind, status, left) in [
+        ("charge.dispute.created", "warning_needs_response", "30"),
+        ("charge.dispute.funds_withdrawn", "needs_response", "0"),
+        ("charge.dispute.closed", "lost", "0"),
+        ("charge.dispute.funds_reinstated", "won", "30"),
+    ] {
+        let (top_up, session) = story.at_stripe("50").await;
+        story.stripe.pay(&session, GOOD).await;
+        let intent = story.intents(&top_up).await.remove(0)["id"].as_str().unwrap().to_owned();
+        story.stripe.peer.ask("POST", "/v1/refunds", &format!("payment_intent={intent}&amount=2000")).await;
+        let id = format!("dp_{status}");
+        let dispute = json!({"id": id, "object": "dispute", "payment_intent": intent, "amount": 5000, "currency": "usd",
+                             "status": status, "reason": "fraudulent"});
+        story.stripe.dispute(dispute.clone());
+        let foreign = json!({"id": id, "charge": "ch_1"});
+        assert_eq!(story.event("evt_f", "charge.dispute.created", foreign).await, 200, "about no intent");
+        // What the event says of the state is not believed.
+        let mut stale = dispute;
+        stale["status"] = json!("needs_response");
+        for _ in 0..2 {
+            assert_eq!(story.event(&format!("evt_{status}"), kind, stale.clone()).await, 200);
+        }
+        story.has(left).await;
+        if left != "0" {
+            let customer = &story.payer.till.customer;
+            let spent = format!("topup.adjust('{status}', 'USD', -{left}, 'other', '{customer}')");
+            let app = story.payer.till.shop.database.app(&story.payer.till.shop.key).await;
+            assert_eq!(crate::support::call(&app, &spent).await["code"], 1000);
+        }
+    }
 }

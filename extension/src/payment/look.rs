@@ -3,12 +3,14 @@
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::create::Destination;
 use super::refund;
 use super::row::{self, Status};
 use crate::amount::Amount;
 use crate::caller::Caller;
+use crate::db::{self, DbResult, args};
 use crate::handler::Handler;
 use crate::id::Kind;
 use crate::instant::Instant;
@@ -40,10 +42,27 @@ pub struct TopUpState {
     pub refunded: Amount,
     /// Where the payment stands.
     pub status: Status,
+    /// The last dispute of it; null where there is none.
+    pub dispute: Option<TopUpDispute>,
     /// Why it failed, or why the last attempt did.
     pub failure: Option<TopUpFailure>,
     /// RFC 3339, UTC.
     pub created_at: String,
+}
+
+/// That the payer's bank asks for the money back.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TopUpDispute {
+    /// `dp_…`
+    pub id: String,
+    /// `inquiry` (no money is taken), `open`, `won` or `lost`.
+    pub status: String,
+    /// In major units of the currency.
+    pub amount: Amount,
+    /// In the provider's words.
+    pub reason: Option<String>,
+    /// What of the credit was still there and is taken, in major units of the asset.
+    pub taken_credit: Amount,
 }
 
 /// Why money was not taken.
@@ -56,6 +75,25 @@ pub struct TopUpFailure {
 }
 
 pub struct Look;
+
+const DISPUTE: &str = "
+    select dispute_id, status, amount::text, reason, (taken - returned)::text from topup.payment_dispute
+     where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3 and told is not null
+     order by dispute_id desc limit 1";
+
+fn dispute(caller: &Caller, payment_id: Uuid) -> DbResult<Option<TopUpDispute>> {
+    let arguments = args![caller.tenant_id, caller.environment.as_str(), payment_id];
+    let found = db::read(DISPUTE, arguments, |row| {
+        Ok(TopUpDispute {
+            id: Kind::Dispute.text(row.uuid(1)?),
+            status: row.get(2)?,
+            amount: row.amount(3)?,
+            reason: row.maybe(4)?,
+            taken_credit: row.amount(5)?,
+        })
+    })?;
+    Ok(found.into_iter().next())
+}
 
 impl Handler for Look {
     const NAME: &'static str = "top_up_get";
@@ -80,6 +118,7 @@ impl Handler for Look {
             },
             credit: payment.credit,
             refunded: refund::refunded(caller, id, false)?.amount,
+            dispute: dispute(caller, id)?,
             status,
             failure: payment
                 .failure_code

@@ -11,6 +11,7 @@ pub mod card;
 pub mod checkout;
 pub mod create;
 pub mod currency;
+pub mod dispute;
 mod due;
 pub mod ending;
 mod fault;

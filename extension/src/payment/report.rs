@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::auto;
 use super::card::{self, Card};
 use super::checkout::View;
+use super::dispute;
 use super::ending;
 use super::fault::Fault;
 use super::provider::Provider;
@@ -32,12 +33,14 @@ enum Outcome {
     Refunded,
     /// A refund did not arrive: the provider has its money again.
     RefundFailed,
+    /// How a dispute stands.
+    Disputed,
 }
 
 impl Outcome {
     /// Whether it tells how things stand, and not what has changed: then it may as well be told twice.
     fn is_total(self) -> bool {
-        matches!(self, Outcome::Refunded | Outcome::RefundFailed)
+        matches!(self, Outcome::Refunded | Outcome::RefundFailed | Outcome::Disputed)
     }
 }
 
@@ -54,6 +57,10 @@ struct Report {
     /// All that stands refunded by now.
     refunded_minor: Option<i64>,
     refund_id: Option<Uuid>,
+    /// The provider's id of a dispute, how that stands, and how much is disputed.
+    dispute_id: Option<String>,
+    dispute_status: Option<dispute::Status>,
+    disputed_minor: Option<i64>,
     save_card: Option<bool>,
     provider_customer_id: Option<String>,
     provider_method_id: Option<String>,
@@ -124,6 +131,10 @@ fn apply(payment: &Payment, report: &Report) -> Result<bool, Failure> {
         Outcome::RefundFailed => {
             refund::failed(payment, report.refunded_minor, report.refund_id, &report.fault())
         }
+        Outcome::Disputed => match report.dispute() {
+            Some(told) => dispute::told(payment, &told),
+            None => Err(Failure::Fault("a dispute is told without its id or status".to_owned())),
+        },
     }
 }
 
@@ -147,10 +158,11 @@ fn succeed(payment: &Payment, report: &Report) -> Result<bool, Failure> {
     let (book, customer_id) = (&payment.book, payment.customer_id);
     let card = report.card().map(|card| card::save(book, customer_id, payment.provider, &card));
     ending::succeed(payment, id)?;
-    if card.transpose()? == Some(true) {
+    if card.transpose()?.is_some() {
         auto::arm_payer(book, customer_id)?;
     }
     refund::catch_up(book, payment.id)?;
+    dispute::catch_up(book, payment.id)?;
     Ok(true)
 }
 
@@ -179,6 +191,16 @@ impl Report {
             exp_year: self.exp_year,
             provider_customer_id,
             provider_method_id,
+        })
+    }
+
+    fn dispute(&self) -> Option<dispute::Told<'_>> {
+        Some(dispute::Told {
+            provider_dispute_id: self.dispute_id.as_deref()?,
+            status: self.dispute_status?,
+            amount_minor: self.disputed_minor,
+            currency: self.currency.as_deref(),
+            reason: self.code.as_deref(),
         })
     }
 

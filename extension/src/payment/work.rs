@@ -5,6 +5,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::currency;
+use super::dispute;
 use super::ending;
 use super::fault::Fault;
 use super::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
@@ -93,7 +94,7 @@ fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {
         customer_id: customer_id.map(|id| Kind::Customer.text(id)),
         method: row.get(6)?,
         amount,
-        amount_minor: currency::minor(amount, &currency),
+        amount_minor: currency::whole_minor(amount, &currency),
         currency,
         description: row.maybe(10)?,
         provider_customer_id: row.maybe(12)?,
@@ -180,6 +181,7 @@ fn apply(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
             let is_new = payment.status != Status::Succeeded;
             ending::succeed(payment, provider_id)?;
             refund::catch_up(&payment.book, payment.id)?;
+            dispute::catch_up(&payment.book, payment.id)?;
             Ok(is_new)
         }
         Answer::Failed if payment.method == Method::Checkout => ending::expire(payment),

@@ -42,6 +42,9 @@ pub struct Outcome {
     /// All that is known of a checkout that a look-up found paid: the card is in it.
     #[serde(skip)]
     pub report: Option<Box<Report>>,
+    /// What becomes of it right afterwards, where the test provider plays that.
+    #[serde(skip)]
+    pub afterwards: Vec<Report>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +63,8 @@ pub enum Verdict {
 impl Outcome {
     pub fn new(result: Verdict, provider_payment_id: Option<String>) -> Self {
         let (amount_minor, currency, code, message) = (None, None, None, None);
-        Outcome { result, provider_payment_id, amount_minor, currency, code, message, report: None }
+        let (report, afterwards) = (None, Vec::new());
+        Outcome { result, provider_payment_id, amount_minor, currency, code, message, report, afterwards }
     }
 
     /// The same with the provider's reason.
@@ -97,6 +101,9 @@ pub struct Report {
     pub currency: Option<String>,
     pub refunded_minor: Option<i64>,
     pub refund_id: Option<String>,
+    pub dispute_id: Option<String>,
+    pub dispute_status: Option<Disputed>,
+    pub disputed_minor: Option<i64>,
     pub save_card: bool,
     #[serde(flatten)]
     pub card: CardFacts,
@@ -126,4 +133,16 @@ pub enum Told {
     Expired,
     Refunded,
     RefundFailed,
+    Disputed,
+}
+
+/// How a dispute stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disputed {
+    /// The bank asks, and has taken no money.
+    Inquiry,
+    Open,
+    Won,
+    Lost,
 }

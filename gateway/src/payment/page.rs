@@ -8,7 +8,7 @@ use axum::http::{Response, StatusCode};
 
 use super::card::{Expiry, Mistakes};
 use super::form::Form;
-use super::test::{CARDS, TestCard};
+use super::test_card::{CARDS, TestCard};
 use super::view::{Status, View};
 use crate::hypertext::{self, Pages};
 

@@ -86,7 +86,7 @@ async fn received(app: &App, request: Request) -> Result<(), Refusal> {
 }
 
 /// What an event is about, as it stands now.
-async fn told(stripe: &Stripe, event: &Event) -> Result<[Option<Report>; 2], Trouble> {
+async fn told(stripe: &Stripe, event: &Event) -> Result<[Option<Report>; 3], Trouble> {
     let object = &event.data.object;
     let id = |field: &str| object[field].as_str().unwrap_or_default();
     let heard = |report| Report { event_id: Some(event.id.clone()), ..report };
@@ -95,27 +95,34 @@ async fn told(stripe: &Stripe, event: &Event) -> Result<[Option<Report>; 2], Tro
         | "checkout.session.async_payment_succeeded"
         | "checkout.session.expired"
         | "payment_intent.succeeded"
-        | "payment_intent.payment_failed" => Ok([stripe.told(id("id")).await?.map(heard), None]),
+        | "payment_intent.payment_failed" => Ok([stripe.told(id("id")).await?.map(heard), None, None]),
         // What is given back was paid before, whether or not that was heard.
         "charge.refunded" if !id("payment_intent").is_empty() => {
             let intent_id = id("payment_intent");
             let paid = stripe.told(intent_id).await?;
-            Ok([paid, stripe.told_refunds(intent_id).await?.map(heard)])
+            Ok([paid, stripe.told_refunds(intent_id).await?.map(heard), None])
         }
-        "charge.dispute.created" | "charge.dispute.funds_withdrawn" => {
+        // What is disputed was paid before, and may have been given back in part.
+        kind if kind.starts_with("charge.dispute.") && !id("payment_intent").is_empty() => {
+            let intent_id = id("payment_intent");
+            let (paid, refunded) = (stripe.told(intent_id).await?, stripe.told_refunds(intent_id).await?);
+            Ok([paid, refunded, stripe.told_dispute(id("id")).await?.map(heard)])
+        }
+        "radar.early_fraud_warning.created" => {
+            let (event_id, intent_id) = (&event.id, id("payment_intent"));
             tracing::warn!(
-                event_id = event.id,
-                intent_id = id("payment_intent"),
-                "a payment is disputed; its credit stays"
+                event_id,
+                intent_id,
+                "a payer's bank warns of fraud; a refund may spare a dispute"
             );
-            Ok([None, None])
+            Ok([None, None, None])
         }
         "refund.failed" | "refund.updated" | "charge.refund.updated"
             if matches!(id("status"), "failed" | "canceled") =>
         {
-            Ok([stripe.told_refund(id("id")).await?.map(heard), None])
+            Ok([stripe.told_refund(id("id")).await?.map(heard), None, None])
         }
-        _ => Ok([None, None]),
+        _ => Ok([None, None, None]),
     }
 }
 

@@ -27,7 +27,8 @@ pub struct View {
     pub provider: String,
     pub provider_payment_id: Option<String>,
     pub provider_customer_id: Option<String>,
-    pub expires_at: String,
+    /// Nothing where a saved card is charged: there is no checkout then.
+    pub expires_at: Option<String>,
     pub return_url: Option<String>,
     pub failure_url: Option<String>,
     pub card: Option<SavedCard>,
@@ -81,7 +82,7 @@ impl View {
 
     /// Until when it can be paid, to the minute.
     pub fn deadline(&self) -> String {
-        wording::minute(&self.expires_at)
+        self.expires_at.as_deref().map(wording::minute).unwrap_or_default()
     }
 }
 

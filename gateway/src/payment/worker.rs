@@ -144,7 +144,11 @@ async fn recorded(database: &Database, settlement: &Settlement) -> Result<(), Fa
     if let Some(report) = &settlement.outcome.report {
         database.report_payment(report).await?;
     }
-    database.settle_payment(settlement).await.map(drop)
+    database.settle_payment(settlement).await?;
+    for report in &settlement.outcome.afterwards {
+        database.report_payment(report).await?;
+    }
+    Ok(())
 }
 
 fn log(order: &Order, outcome: &Outcome) {

@@ -97,6 +97,11 @@ async fn pay(admin: &Client, key: &str) {
     assert_eq!(report_to(admin, &report).await["changed"], true);
     let refund = json!({"top_up_id": begun["data"]["id"], "amount": 2});
     assert_eq!(ask(admin, key, "top_up_refund", refund).await["code"], 1000);
+    for status in ["open", "won"] {
+        let dispute = json!({"payment_id": begun["data"]["id"], "result": "disputed", "dispute_id": "dp_1",
+                             "dispute_status": status, "disputed_minor": 100});
+        assert_eq!(report_to(admin, &dispute).await["changed"], true);
+    }
     let set = json!({"customer_id": customer, "amount": 20, "threshold": 15});
     assert_eq!(ask(admin, key, "set_auto_top_up", set).await["code"], 1000);
 }

@@ -1,5 +1,6 @@
 //! Begins an auto top-up, as the transaction ends that brought the balance below the threshold.
 
+use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
@@ -7,11 +8,12 @@ use crate::amount::Amount;
 use crate::book::Book;
 use crate::db::{self, DbResult, Row, args, from_pg};
 use crate::payment::card;
+use crate::payment::dispute;
 use crate::payment::provider::Provider;
 use crate::payment::rate;
 use crate::payment::row::Origin;
 use crate::payment::start::{self, NewPayment};
-use crate::reply::{Failure, or_error};
+use crate::reply::{Failure, Refusal, or_error};
 
 /// What a charge under way will bring counts as if it were there: a checkout's does not, for it may never be paid.
 /// The last columns: whether a renewal is about to give credit, and whether this transaction sees what others began
@@ -61,6 +63,9 @@ const RENEWAL_S: i32 = 5;
 const BLIND_S: i32 = 0;
 /// How long to wait where it could not begin.
 const REFUSED_S: i32 = 3600;
+
+const DISPUTED: &str =
+    "The payer disputes a payment: no card is charged until that is won or a card is saved anew.";
 
 /// Whoever has the row locked will watch the account anyway.
 const POSTPONE: &str = "
@@ -113,6 +118,9 @@ fn begin(tenant_id: Uuid, account_id: Uuid) -> Result<(), Failure> {
     let book = &low.book;
     let Some(provider) = Provider::of(book.environment) else { return Ok(()) };
     let Some(card) = card::current(book, low.customer_id, provider)? else { return Ok(()) };
+    if dispute::is_against(book, low.customer_id, &card)? {
+        return Err(Refusal::new(Code::InvalidRequest, DISPUTED).into());
+    }
     let bought = rate::buy(book, &low.asset, &low.currency, low.amount, None)?;
     let new = NewPayment {
         customer_id: low.customer_id,

@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::id::Kind;
 use crate::payment::currency;
+use crate::payment::dispute;
 use crate::payment::row::{self, Payment, Status};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
@@ -91,7 +92,13 @@ fn lock(caller: &Caller, top_up_id: &str) -> Result<Payment, Failure> {
 
 /// How much is refunded: whole coins, and no more than is left.
 fn amount(payment: &Payment, wanted: Option<Amount>) -> Result<Amount, Failure> {
-    let left = payment.amount - book::refunded(&payment.book, payment.id, true)?.amount;
+    let disputed = dispute::standing(payment)?;
+    if disputed.is_open {
+        let message = "This top-up is disputed: until that has ended, its money cannot be sent back.";
+        return Err(Refusal::conflict("top_up_id", message).into());
+    }
+    let refunded = book::refunded(&payment.book, payment.id, true)?.amount;
+    let left = (payment.amount - refunded - disputed.lost).max(Amount::ZERO);
     let amount = wanted.unwrap_or(left);
     let decimals = currency::decimals(&payment.currency);
     let is_whole = u32::try_from(amount.decimals()).is_ok_and(|used| used <= decimals);
@@ -99,7 +106,7 @@ fn amount(payment: &Payment, wanted: Option<Amount>) -> Result<Amount, Failure> 
         return Ok(amount);
     }
     let message = format!(
-        "The amount must be more than 0, have at most {decimals} decimals, and be at most what is not refunded yet, {left}."
+        "The amount must be more than 0, have at most {decimals} decimals, and be at most what is neither refunded nor lost by a dispute, {left}."
     );
     Err(Refusal::of_field(Code::AmountOutOfRange, "amount", message).into())
 }

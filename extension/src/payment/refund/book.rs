@@ -7,7 +7,7 @@ use super::take;
 use crate::amount::Amount;
 use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id;
+use crate::id::{self, Kind};
 use crate::instant::Instant;
 use crate::payment::row::Payment;
 use crate::reply::Failure;
@@ -83,7 +83,8 @@ pub fn write(
     let (book, refund_id) = (&payment.book, id::new());
     let before = refunded(book, payment.id, true)?;
     let credit = share(payment, before, amount)?;
-    let (recovered, transaction_id) = take::take(payment, refund_id, credit)?;
+    let reference = Kind::PaymentRefund.text(refund_id);
+    let (recovered, transaction_id) = take::take(payment, take::REFUND, &reference, credit)?;
     let arguments = args![
         book.tenant_id,
         book.environment.as_str(),
@@ -103,6 +104,13 @@ pub fn write(
         wake::workers();
     }
     Ok(Booked { refund_id, credit, recovered, created_at })
+}
+
+/// What an amount had bought, as far as it is not refunded. The payment is locked.
+pub fn share_left(payment: &Payment, amount: Amount) -> Result<Amount, Failure> {
+    let before = refunded(&payment.book, payment.id, true)?;
+    let amount = amount.min(payment.amount - before.amount).max(Amount::ZERO);
+    share(payment, before, amount)
 }
 
 /// What an amount had bought. All parts together come to what the whole had.

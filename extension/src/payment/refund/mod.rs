@@ -2,8 +2,8 @@
 
 pub mod ask;
 mod book;
-mod take;
+pub mod take;
 pub mod work;
 
-pub use book::refunded;
+pub use book::{refunded, share_left};
 pub use work::{catch_up, failed, told};

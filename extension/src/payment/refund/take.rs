@@ -12,7 +12,8 @@ use crate::ledger::{self, Header, Meaning, Posting};
 use crate::payment::row::Payment;
 use crate::reply::Failure;
 
-const KIND: &str = "top_up_refund";
+/// The kind of the ledger's transactions for refunds.
+pub const REFUND: &str = "top_up_refund";
 
 /// The grant that the payment became and what is left of it. Plain credit is what is in no grant; whatever has been
 /// spent since the payment may have been its own, so that no more than the lowest balance since is still there.
@@ -31,8 +32,13 @@ const LEFT: &str = "
       left join topup.credit_grant g on g.tenant_id = $1 and g.account_id = $2 and g.transaction_id = $3
      where b.tenant_id = $1 and b.account_id = $2";
 
-/// Takes back as much of a credit as is left; tells how much, and the transaction that did.
-pub fn take(payment: &Payment, refund_id: Uuid, credit: Amount) -> Result<(Amount, Option<Uuid>), Failure> {
+/// Takes back as much of a credit as is left; tells how much, and the transaction of this kind and reference that did.
+pub fn take(
+    payment: &Payment,
+    kind: &'static str,
+    reference: &str,
+    credit: Amount,
+) -> Result<(Amount, Option<Uuid>), Failure> {
     let (book, account_id) = (&payment.book, payment.account_id);
     let locked = ledger::lock(book, &[account_id])?;
     let arguments = args![book.tenant_id, account_id, payment.transaction_id];
@@ -43,32 +49,47 @@ pub fn take(payment: &Payment, refund_id: Uuid, credit: Amount) -> Result<(Amoun
     if recovered <= Amount::ZERO {
         return Ok((Amount::ZERO, None));
     }
-    let reference = Kind::PaymentRefund.text(refund_id);
-    let header = header(payment, &reference)?;
+    let header = header(payment, kind, reference)?;
     let transaction_id = header.transaction_id;
     let meaning = Meaning::TakesBack { grant_id };
     ledger::post_meaning(book, header, &locked, &postings(payment, -recovered), &[(account_id, meaning)])?;
     Ok((recovered, Some(transaction_id)))
 }
 
-/// Gives back what a refund took, to the grant that it came from; gives the transaction.
-pub fn undo(payment: &Payment, refund_id: Uuid, taken_by: Uuid) -> Result<Uuid, Failure> {
+/// Gives back what a transaction took, or as much of it as is asked for, to the grant that it came from; tells how much,
+/// and the transaction.
+pub fn give_back(
+    payment: &Payment,
+    kind: &'static str,
+    reference: &str,
+    taken_by: Uuid,
+    most: Amount,
+) -> Result<(Amount, Option<Uuid>), Failure> {
     let (book, account_id) = (&payment.book, payment.account_id);
     let locked = ledger::lock(book, &[account_id])?;
     let taken = grant::taken(book, View::Locked, account_id, taken_by)?;
-    let reference = format!("{}/failed", Kind::PaymentRefund.text(refund_id));
-    let header = header(payment, &reference)?;
+    let amount = taken.sum().min(most);
+    if amount <= Amount::ZERO {
+        return Ok((Amount::ZERO, None));
+    }
+    let header = header(payment, kind, reference)?;
     let transaction_id = header.transaction_id;
     let meaning = Meaning::GivesBack { of_transaction: taken_by, taken: &taken, was_held: Amount::ZERO };
-    ledger::post_meaning(book, header, &locked, &postings(payment, taken.sum()), &[(account_id, meaning)])?;
-    Ok(transaction_id)
+    ledger::post_meaning(book, header, &locked, &postings(payment, amount), &[(account_id, meaning)])?;
+    Ok((amount, Some(transaction_id)))
 }
 
-fn header<'a>(payment: &Payment, reference: &'a str) -> Result<Header<'a>, Failure> {
+/// Gives back what a refund took; gives the transaction.
+pub fn undo(payment: &Payment, refund_id: Uuid, taken_by: Uuid) -> Result<Option<Uuid>, Failure> {
+    let reference = format!("{}/failed", Kind::PaymentRefund.text(refund_id));
+    Ok(give_back(payment, REFUND, &reference, taken_by, payment.credit)?.1)
+}
+
+fn header<'a>(payment: &Payment, kind: &'static str, reference: &'a str) -> Result<Header<'a>, Failure> {
     let detail = serde_json::json!({ "payment_id": payment.text_id(), "description": payment.description });
     Ok(Header {
         transaction_id: id::new(),
-        kind: KIND,
+        kind,
         top_up_id: None,
         reference: Some(reference),
         detail: Some(serde_json::to_string(&detail)?),

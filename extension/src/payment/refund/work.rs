@@ -10,6 +10,7 @@ use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
 use crate::id::Kind;
 use crate::payment::currency;
+use crate::payment::dispute;
 use crate::payment::fault::Fault;
 use crate::payment::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use crate::payment::row::{self, Payment, Status};
@@ -150,10 +151,14 @@ pub fn failed(
     let arguments = args![tenant_id, environment, payment.id, refund_id, amount];
     let found = db::write(FIND, arguments, |row| Ok((row.uuid(1)?, row.maybe_uuid(2)?)))?;
     let Some((refund_id, taken_by)) = found.into_iter().next() else { return Ok(false) };
-    let reversal = taken_by.map(|taken_by| take::undo(payment, refund_id, taken_by)).transpose()?;
+    let reversal = match taken_by {
+        Some(taken_by) => take::undo(payment, refund_id, taken_by)?,
+        None => None,
+    };
     let (code, message) = (fault.code.as_str(), fault.message.as_str());
     db::execute(END, args![tenant_id, environment, refund_id, "failed", reversal, code, message])?;
     catch_up(&payment.book, payment.id)?;
+    dispute::retake(payment)?;
     Ok(true)
 }
 
