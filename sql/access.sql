@@ -43,7 +43,7 @@ grant execute on function topup.send, topup.send_many, topup.validate, topup.can
     topup.product_subscribers, topup.subscription_create, topup.subscription_update,
     topup.subscription_product_update, topup.record_usage, topup.usage_event_list, topup.usage_event_get,
     topup.funding_top_up, topup.funding_top_up_status, topup.funding_config_get, topup.funding_config_set, topup.funding_config_delete,
-    topup.credit_balance, topup.invoice_history, topup.invoice_preview, topup.usage_history, topup.spending_limit_get,
+    topup.credit_balance, topup.payment_methods, topup.payment_method_replace, topup.payment_method_remove, topup.invoice_history, topup.invoice_preview, topup.usage_history, topup.spending_limit_get,
     topup.spending_limit_set, topup.spending_limit_delete,
     topup.top_up_create, topup.top_up_get, topup.set_auto_top_up, topup.remove_auto_top_up, topup.auto_top_up,
     topup.portal_session_create,
@@ -53,7 +53,7 @@ grant execute on function topup.send, topup.send_many, topup.validate, topup.can
 -- The gateway: the door, and the worker's functions. It reads nothing.
 grant execute on function topup.authenticate, topup.call, topup.call_many, topup.claim_effects, topup.settle_effects, topup.run_due,
     topup.next_due, topup.worker_sleep, topup.worker_wake, topup.checkout_view, topup.checkout_begin, topup.report_payment,
-    topup.claim_payments, topup.settle_payments, topup.next_payment_due, topup.portal_enter, topup.portal_view,
+    topup.claim_payments, topup.settle_payments, topup.next_payment_due, topup.portal_link, topup.portal_enter, topup.portal_view,
     topup.portal_history, topup.portal_csv, topup.portal_act, topup.portal_leave, topup.unpriced_last_hour
     to topup_gateway;
 

@@ -26,6 +26,19 @@ create unique index payment_method_current on topup.payment_method (tenant_id, e
 comment on table topup.payment_method is
     'A saved card of a payer, known by the provider''s ids. A payer has one at a time; number and CVC are never here.';
 
+-- Under which id a provider knows a payer: a customer, or the tenant itself (payer_id is its own id).
+create table topup.payer (
+    tenant_id            uuid not null,
+    environment          topup.environment not null,
+    payer_id             uuid not null,
+    provider             text not null,
+    provider_customer_id text not null,
+    primary key (tenant_id, environment, payer_id, provider),
+    foreign key (tenant_id, environment) references topup.tenant_environment
+);
+comment on table topup.payer is
+    'Who pays, as a payment provider knows them; replaced where the provider has them no longer.';
+
 create table topup.payment (
     tenant_id           uuid not null,
     environment         topup.environment not null,
@@ -110,5 +123,6 @@ create table topup.provider_event (
 comment on table topup.provider_event is 'What the provider has told already, so that each of its events counts once.';
 
 select pg_extension_config_dump('topup.payment_method', '');
+select pg_extension_config_dump('topup.payer', '');
 select pg_extension_config_dump('topup.payment', '');
 select pg_extension_config_dump('topup.provider_event', '');

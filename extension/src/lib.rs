@@ -109,6 +109,7 @@ extension_sql_file!("../../sql/usage_event.sql", name = "usage_event", requires 
 extension_sql_file!("../../sql/payment.sql", name = "payment", requires = ["grant"]);
 extension_sql_file!("../../sql/portal.sql", name = "portal", requires = ["customer"]);
 extension_sql_file!("../../sql/payment_refund.sql", name = "payment_refund", requires = ["payment"]);
+extension_sql_file!("../../sql/payment_dispute.sql", name = "payment_dispute", requires = ["payment"]);
 extension_sql_file!(
     "../../sql/auto_top_up.sql",
     name = "auto_top_up",
@@ -151,6 +152,11 @@ extension_sql_file!(
     requires = ["payment_refund", "payment_check"]
 );
 extension_sql_file!(
+    "../../sql/payment_dispute_check.sql",
+    name = "payment_dispute_check",
+    requires = ["payment_dispute", "payment_check"]
+);
+extension_sql_file!(
     "../../sql/auto_top_up_check.sql",
     name = "auto_top_up_check",
     requires = ["auto_top_up"]
@@ -171,6 +177,7 @@ extension_sql_file!(
         "payment_check",
         "auto_top_up_check",
         "payment_refund_check",
+        "payment_dispute_check",
         admin::founding_accounts,
         admin::system_account_id,
         admin::customer_account_id,
@@ -260,6 +267,7 @@ extension_sql_file!(
         "portal",
         "statement",
         face::portal::portal_session_create,
+        portal::enter::portal_link,
         portal::enter::portal_enter,
         portal::enter::portal_leave,
         portal::view::portal_view,
@@ -289,6 +297,9 @@ extension_sql_file!(
         face::funding::funding_config_set,
         face::funding::funding_config_delete,
         face::funding::credit_balance,
+        face::funding::payment_methods,
+        face::funding::payment_method_replace,
+        face::funding::payment_method_remove,
         face::funding::invoice_history,
         face::funding::invoice_preview,
         face::funding::usage_history,
@@ -301,6 +312,11 @@ extension_sql_file!(
     "../../sql/payment_refund_comment.sql",
     name = "payment_refund_comment",
     requires = ["payment_refund_check", face::payment::top_up_refund]
+);
+extension_sql_file!(
+    "../../sql/payment_dispute_comment.sql",
+    name = "payment_dispute_comment",
+    requires = ["payment_dispute_check"]
 );
 extension_sql_file!("../../sql/access.sql", name = "access", finalize);
 

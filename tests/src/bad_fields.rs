@@ -48,6 +48,7 @@ pub fn good_value(surface: &str, name: &str) -> Value {
         "platform" => json!("claude"),
         "amount_cents" => json!(100),
         "account_id" if surface == "cloudflare" => json!(NO_ACCOUNT),
+        "payment_method_id" => json!("pm_card_visa"),
         "payment_intent_id" => json!("in_00000000000000000000000000"),
         "value_grouping_window" => json!("day"),
         "duration" => json!("daily"),
@@ -138,6 +139,7 @@ impl Operation {
             ("{subscription_id}", "sub_00000000000000000000000000"),
             ("{version}", "1"),
             ("{event_id}", "e-1"),
+            ("{payment_method_id}", "pm_card_visa"),
         ] {
             path = path.replace(name, id);
         }

@@ -178,6 +178,11 @@ impl Story {
         let begun = story.post("/top-ups", purchase).await.expect_status(201);
         let report = json!({"payment_id": begun.json["id"], "result": "succeeded"});
         admin.execute("select topup.report_payment($1)", &[&report]).await.unwrap();
+        let card = "insert into topup.payment_method (tenant_id, environment, method_id, provider, provider_customer_id,
+                                                      provider_method_id, brand, last4, exp_month, exp_year)
+                    select tenant_id, environment, topup.new_id(), 'test', 'cus_1', 'pm_card_visa', 'visa', '4242', 12, 2034
+                      from topup.tenant_environment where environment = 'staging'";
+        admin.batch_execute(card).await.unwrap();
         story.keep(PAID_TOP_UP, &begun);
         story
     }

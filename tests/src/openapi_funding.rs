@@ -30,6 +30,16 @@ impl Recorder {
             self.bill(Method::GET, rest, account, None, 200).await;
         }
         self.bill(Method::DELETE, "/topup/config", account, None, 200).await;
+        self.bill(Method::GET, "/payment-methods", account, None, 200).await;
+        self.bill(Method::POST, "/payment-methods", account, Some(json!({"amount": 1000})), 200).await;
+        let card = "insert into topup.payment_method (tenant_id, environment, method_id, provider, provider_customer_id,
+                                                      provider_method_id)
+                    select tenant_id, environment, topup.new_id(), 'test', 'cus_1', 'pm_card_visa'
+                      from topup.tenant_environment where environment = 'staging'";
+        self.admin.batch_execute(card).await.unwrap();
+        let path = "/client/v4/accounts/{account_id}/ai-gateway/billing/payment-methods/{payment_method_id}";
+        let ids = [("account_id", account), ("payment_method_id", "pm_card_visa")];
+        self.ask(Method::DELETE, path, &ids, None).await.expect_status(200);
         let limit = json!({"amount": 100_000_000, "duration": "weekly", "strategy": "sliding"});
         self.bill(Method::POST, "/spending-limit", account, Some(limit), 200).await;
         self.bill(Method::GET, "/spending-limit", account, None, 200).await;

@@ -193,7 +193,7 @@ async fn a_card_is_saved_once_and_replaced_by_the_next() {
     assert_eq!(cashier.view(&token).await["card"]["provider_method_id"], "pm_3");
     let kept = "select count(*), count(*) filter (where replaced_at is null) from topup.payment_method";
     let kept = cashier.bank.admin.query_one(kept, &[]).await.unwrap();
-    assert_eq!((kept.get::<_, i64>(0), kept.get::<_, i64>(1)), (2, 1));
+    assert_eq!((kept.get::<_, i64>(0), kept.get::<_, i64>(1)), (3, 1), "one that is saved again begins anew");
     cashier.bank.database.check().await;
 }
 
@@ -231,6 +231,11 @@ const REFUSED: &[(&str, i64, &str)] = &[
     ("amount => 10.001", 2005, "amount"),
     ("amount => 1000000", 2005, "amount"),
     ("amount => 10.5, currency => 'JPY'", 2005, "amount"),
+    ("amount => 9.99, currency => 'MXN'", 2005, "amount"),
+    ("amount => 174.99, currency => 'HUF'", 2005, "amount"),
+    ("amount => 0.29, currency => 'GBP'", 2005, "amount"),
+    ("amount => 1.99, currency => 'AED'", 2005, "amount"),
+    ("amount => 10000000000, currency => 'IDR'", 2005, "amount"),
     ("amount => 'NaN'", 2000, "amount"),
     ("currency => 'TOK'", 2000, "currency"),
     ("currency => 'usd'", 2000, "currency"),
@@ -272,6 +277,12 @@ async fn what_no_checkout_can_be_made_of_is_refused_and_writes_nothing() {
         assert_eq!(told, (&json!(code), *field), "{bad}: {reply}");
     }
     assert!(cashier.bank.database.contents().await == before);
+    for (amount, currency) in [("10", "MXN"), ("0.3", "GBP"), ("9999999999.99", "IDR"), ("0.5", "USD")] {
+        let least = format!(
+            "topup.top_up_create('{customer}', {amount}, '{currency}', 'https://a.example', 'https://a.example')"
+        );
+        assert_eq!(call(app, &least).await["code"], 1000, "{amount} {currency}");
+    }
     for missing in [NO_TOP_UP, "nothing", "in_00000000000000000000000000"] {
         let reply = call(app, &format!("topup.top_up_get('{missing}')")).await;
         assert_eq!((&reply["code"], &reply["data"]["field"]), (&json!(2000), &json!("top_up_id")));

@@ -1,7 +1,9 @@
 //! The funding surface, in Cloudflare's shapes.
 
 use crate::caller::Scope;
-use crate::funding::{config, credit_balance, invoice, spending_limit, top_up, usage_history};
+use crate::funding::{
+    config, credit_balance, invoice, payment_method, spending_limit, top_up, usage_history,
+};
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of};
@@ -23,8 +25,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: Surface::Cloudflare,
         terms: FUNDING_KEYED,
         summary: "Top up the wallet",
-        description: "Charges the saved card; where there is none, opens a checkout, which can save one. Credited when the \
-                      provider says paid, once.",
+        description: "Charges the saved card; where there is none, or only its holder can use it again, opens a checkout, \
+                      which can save one. Credited when the provider says paid, once.",
         refuses: &[404, 422],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2500}"#,
@@ -102,6 +104,49 @@ pub static OPERATIONS: &[Operation] = &[
                 "first_topup_success":false},"success":true,"errors":[],"messages":[]}"#,
         },
         ..of::<credit_balance::CreditBalance>()
+    },
+    Operation {
+        http: Some(("GET", billing!("/payment-methods"))),
+        surface: Surface::Cloudflare,
+        summary: "List saved payment methods",
+        description: "The card that top-ups and the auto top-up charge, if one is saved.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
+            reply: r#"{"result":{"payment_methods":[{"id":"pm_card_visa","type":"card","brand":"visa","last4":"4242",
+                "exp_month":12,"exp_year":2034,"is_default":true,"needs_attention":false}]},
+                "success":true,"errors":[],"messages":[]}"#,
+        },
+        ..of::<payment_method::List>()
+    },
+    Operation {
+        http: Some(("POST", billing!("/payment-methods"))),
+        surface: Surface::Cloudflare,
+        terms: FUNDING_KEYED,
+        summary: "Replace the saved payment method",
+        description: "Opens a checkout of a top-up. The card that is saved there takes the place of the one before.",
+        refuses: &[404, 422],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2000}"#,
+            reply: r#"{"result":{"payment_intent_id":"in_01kaj6s0hmfnttn2awnn5jfzw5",
+                "client_secret":"IBOZ8GrEmMR6Evv6BsXc5dL6hW7RaYc6U9RZF6FxIo3",
+                "checkout_url":"https://topup.example/checkout/IBOZ8GrEmMR6Evv6BsXc5dL6hW7RaYc6U9RZF6FxIo3",
+                "onboarding":true,"brand":"visa","last4":"4242"},"success":true,"errors":[],"messages":[]}"#,
+        },
+        ..of::<payment_method::Replace>()
+    },
+    Operation {
+        http: Some(("DELETE", billing!("/payment-methods/{payment_method_id}"))),
+        surface: Surface::Cloudflare,
+        terms: FUNDING,
+        summary: "Remove a saved payment method",
+        description: "Neither top-ups nor the auto top-up charge it any more; a charge under way goes on. Twice is fine.",
+        refuses: &[404],
+        example: Example {
+            request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","payment_method_id":"pm_card_visa"}"#,
+            reply: r#"{"result":{},"success":true,"errors":[],"messages":[]}"#,
+        },
+        ..of::<payment_method::Remove>()
     },
     Operation {
         http: Some(("GET", billing!("/invoice-history"))),

@@ -44,7 +44,7 @@ pub static OPERATIONS: &[Operation] = &[
             request: r#"{"top_up_id":"top_01kaj6s0hmfnttn2awnn5jfzv6"}"#,
             reply: r#"{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
                 "amount":25.5,"currency":"USD","destination":{"account_name":"default","asset":"USD",
-                "exchange_rate":1},"credit":25.5,"refunded":0,"status":"initiated","failure":null,
+                "exchange_rate":1},"credit":25.5,"refunded":0,"dispute":null,"status":"initiated","failure":null,
                 "created_at":"2026-06-13T12:00:00.000Z"}"#,
         },
         ..of::<Look>()

@@ -51,6 +51,27 @@ fn credit_balance() -> JsonbText {
 
 #[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
+fn payment_methods() -> JsonbText {
+    perform("payment_methods", Fields::default(), None)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn payment_method_replace(
+    amount_cents: Option<i64>,
+    idempotency_key: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    perform("payment_method_replace", Fields::default().with("amount", amount_cents), idempotency_key)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn payment_method_remove(payment_method_id: Option<&str>) -> JsonbText {
+    perform("payment_method_remove", Fields::default().with("payment_method_id", payment_method_id), None)
+}
+
+#[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
 fn invoice_history(
     invoice_type: default!(Option<&str>, "'all'"),
     page: default!(Option<i64>, "1"),

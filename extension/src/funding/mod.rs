@@ -3,6 +3,7 @@
 pub mod config;
 pub mod credit_balance;
 pub mod invoice;
+pub mod payment_method;
 pub mod spending_limit;
 pub mod top_up;
 pub mod usage_history;

@@ -46,7 +46,8 @@ pub struct TopUpRequest {
 pub struct TopUpStarted {
     /// `in_…`
     pub payment_intent_id: String,
-    /// The secret part of the checkout's address; null where the saved card is charged.
+    /// The secret part of the checkout's address; null where the saved card is charged. A saved card that only its holder
+    /// can use again leads to a checkout too.
     pub client_secret: Option<String>,
     /// Where to pay; null where the saved card is charged.
     pub checkout_url: Option<String>,
@@ -67,8 +68,7 @@ impl Handler for TopUp {
 
     fn handle(caller: &Caller, request: &TopUpRequest) -> Outcome<TopUpStarted> {
         check_account(caller, request.account_id.as_deref())?;
-        check_least(request.amount, LEAST, "amount")?;
-        check_most(request.amount)?;
+        check_amount(request.amount)?;
         let provider = provider::require(caller)?;
         let card = card::current(caller, None, provider)?;
         let wanted = request.payment_method_id.as_deref();
@@ -82,28 +82,49 @@ impl Handler for TopUp {
         {
             return Ok(Reply::new(Code::Success, started(before, None, card.as_ref())));
         }
-        let amount = Amount::from_cents(request.amount);
-        let new = NewPayment {
-            customer_id: None,
-            account_id: caller.wallet_id,
-            account_name: "wallet",
-            asset: USD,
-            currency: USD,
-            amount,
-            credit: amount,
-            exchange_rate: Amount::from_cents(Cents(100)),
-            card: card.as_ref(),
-            origin: Origin::Manual,
-            description: Some("Wallet top-up"),
-            metadata: None,
-            credit_expires_at: None,
-            return_url: None,
-            failure_url: None,
+        let needs_holder = match &card {
+            Some(card) => card::needs_holder(caller, card)?,
+            None => false,
         };
-        let begun = start::start(caller, &new)?;
-        let id = begun.payment.text_id();
-        Ok(Reply::new(Code::Success, started(id, begun.redirect_url, card.as_ref())))
+        let charged = card.as_ref().filter(|_| !needs_holder);
+        Ok(Reply::new(Code::Success, begin(caller, request.amount, charged, card.as_ref())?))
     }
+}
+
+/// Begins a top-up of the wallet: charges a card, or opens a checkout where there is none to charge.
+pub fn begin(
+    caller: &Caller,
+    cents: Cents,
+    charged: Option<&Card>,
+    saved: Option<&Card>,
+) -> Result<TopUpStarted, Failure> {
+    let amount = Amount::from_cents(cents);
+    let new = NewPayment {
+        customer_id: None,
+        account_id: caller.wallet_id,
+        account_name: "wallet",
+        asset: USD,
+        currency: USD,
+        amount,
+        credit: amount,
+        exchange_rate: Amount::from_cents(Cents(100)),
+        card: charged,
+        origin: Origin::Manual,
+        description: Some("Wallet top-up"),
+        metadata: None,
+        credit_expires_at: None,
+        return_url: None,
+        failure_url: None,
+    };
+    let begun = start::start(caller, &new)?;
+    let id = begun.payment.text_id();
+    Ok(started(id, begun.redirect_url, saved))
+}
+
+/// Refuses what is too little for a top-up, or more than a card is charged at once.
+pub fn check_amount(amount: Cents) -> Result<(), Refusal> {
+    check_least(amount, LEAST, "amount")?;
+    check_most(amount)
 }
 
 /// Refuses what no card is charged at once.
@@ -207,5 +228,11 @@ fn ended(payment: &Payment) -> Refusal {
         Method::OffSession => "The card was not charged.",
     };
     let why = payment.failure_message.as_deref().unwrap_or(unpaid);
-    Refusal::of_field(Code::InvalidRequest, "payment_intent_id", format!("The top-up failed: {why}"))
+    let code = payment.failure_code.as_deref().unwrap_or_default();
+    let way_out = match payment.method {
+        Method::OffSession if card::is_for_holder(code) => " Another top-up opens a checkout.",
+        _ => "",
+    };
+    let message = format!("The top-up failed: {why}{way_out}");
+    Refusal::of_field(Code::InvalidRequest, "payment_intent_id", message)
 }

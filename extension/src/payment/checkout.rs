@@ -79,12 +79,12 @@ impl View {
         let no_tenant = || Failure::Fault("a payment without a tenant".to_owned());
         let names = names.into_iter().next().ok_or_else(no_tenant)?;
         let card = card::current(book, customer_id, payment.provider)?;
-        let provider_customer_id = card::known_customer(book, customer_id, payment.provider)?;
+        let provider_customer_id = card::known_payer(book, customer_id, payment.provider)?;
         Ok(View {
             payment_id: payment.text_id(),
             status: payment.status_at(Instant::now()),
             amount: payment.amount,
-            amount_minor: currency::minor(payment.amount, &payment.currency),
+            amount_minor: currency::whole_minor(payment.amount, &payment.currency),
             credit: payment.credit,
             asset_symbol: names.symbol,
             customer_id: customer_id.map(|id| Kind::Customer.text(id)),
@@ -146,11 +146,20 @@ const BEGIN: &str = "
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
-fn checkout_begin(token: Option<&str>, provider_payment_id: Option<&str>) -> Option<JsonbText> {
-    or_error(token.map(|token| begin(token, provider_payment_id)).transpose().map(Option::flatten))
+fn checkout_begin(
+    token: Option<&str>,
+    provider_payment_id: Option<&str>,
+    provider_customer_id: default!(Option<&str>, "NULL"),
+) -> Option<JsonbText> {
+    let begin = |token| begin(token, provider_payment_id, provider_customer_id);
+    or_error(token.map(begin).transpose().map(Option::flatten))
 }
 
-fn begin(token: &str, provider_payment_id: Option<&str>) -> Result<Option<JsonbText>, Failure> {
+fn begin(
+    token: &str,
+    provider_payment_id: Option<&str>,
+    provider_customer_id: Option<&str>,
+) -> Result<Option<JsonbText>, Failure> {
     let Some(found) = row::by_token(token)? else { return Ok(None) };
     let Some(payment) = row::lock(found.book.tenant_id, found.id)? else { return Ok(None) };
     let begun = payment.status_at(Instant::now()).is_open();
@@ -158,6 +167,9 @@ fn begin(token: &str, provider_payment_id: Option<&str>) -> Result<Option<JsonbT
         let book = &payment.book;
         let arguments = args![book.tenant_id, book.environment.as_str(), payment.id, provider_payment_id];
         db::execute(BEGIN, arguments)?;
+        if let Some(id) = provider_customer_id {
+            card::know_payer(book, payment.customer_id, payment.provider, id)?;
+        }
     }
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
     let payment = row::find(&payment.book, payment.id)?.ok_or_else(no_payment)?;

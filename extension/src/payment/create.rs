@@ -27,7 +27,8 @@ const URL_LENGTH_MAX: usize = 2000;
 pub struct TopUpRequest {
     /// A customer of yours (`cust_…`).
     pub customer_id: String,
-    /// What is charged, in major units of the currency: at least 50 of its smallest coin, and whole ones.
+    /// What is charged, in major units of the currency: at least what the payment provider charges (0.50 of dollars), in whole
+    /// coins.
     pub amount: Amount,
     /// ISO 4217.
     pub currency: String,

@@ -11,9 +11,35 @@ const THOUSANDTHS: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
 /// Currencies that are counted in hundredths, of which providers charge whole hundreds.
 const HUNDREDTHS_OF_WHOLE: &[&str] = &["ISK", "UGX"];
 
-/// What a charge may be, in the smallest coin: providers refuse less (0.50 dollars) and more.
-const MINOR_MIN: i128 = 50;
-const MINOR_MAX: i128 = 99_999_999;
+/// The least that providers charge where it is not the usual 50 of the smallest coin (0.50 dollars), as Stripe publishes it.
+/// An account that is paid out in another currency may have to charge more than that.
+const MINOR_LEAST: &[(&str, i128)] = &[
+    ("AED", 200),
+    ("BGN", 100),
+    ("CZK", 1500),
+    ("DKK", 250),
+    ("GBP", 30),
+    ("HKD", 400),
+    ("HUF", 17_500),
+    ("MXN", 1000),
+    ("MYR", 200),
+    ("NOK", 300),
+    ("PLN", 200),
+    ("RON", 200),
+    ("SEK", 300),
+    ("THB", 1000),
+];
+const MINOR_LEAST_USUAL: i128 = 50;
+/// The most: eight digits, and twelve in rupiah.
+const MINOR_MOST: i128 = 99_999_999;
+const MINOR_MOST_IDR: i128 = 999_999_999_999;
+
+/// What a charge may be, in the smallest coin: providers refuse less and more.
+fn minor_limits(currency: &str) -> (i128, i128) {
+    let least = MINOR_LEAST.iter().find(|(code, _)| *code == currency).map(|(_, least)| *least);
+    let most = if currency == "IDR" { MINOR_MOST_IDR } else { MINOR_MOST };
+    (least.unwrap_or(MINOR_LEAST_USUAL), most)
+}
 
 /// How many decimals a charge in a currency has at most.
 pub fn decimals(currency: &str) -> u32 {
@@ -25,7 +51,8 @@ pub fn decimals(currency: &str) -> u32 {
 
 /// An amount in units of the smallest coin; nothing where providers do not charge it.
 pub fn minor(amount: Amount, currency: &str) -> Option<i64> {
-    whole_minor(amount, currency).filter(|minor| (MINOR_MIN..=MINOR_MAX).contains(&i128::from(*minor)))
+    let (least, most) = minor_limits(currency);
+    whole_minor(amount, currency).filter(|minor| (least..=most).contains(&i128::from(*minor)))
 }
 
 /// The same of whatever amount: refunds may be small.
@@ -42,8 +69,9 @@ pub fn from_minor(minor: i64, currency: &str) -> Option<Amount> {
 /// The least and the most that is charged at once.
 pub fn limits(currency: &str) -> (Amount, Amount) {
     let (unit, step) = (one_minor(currency), one_step(currency));
+    let (least, most) = minor_limits(currency);
     let amount = |steps: i128| Amount::from_atto(steps * step).unwrap_or_default();
-    (amount((MINOR_MIN * unit + step - 1) / step), amount(MINOR_MAX * unit / step))
+    (amount((least * unit + step - 1) / step), amount(most * unit / step))
 }
 
 /// The smallest amount that is charged, in units of 10^-18.
@@ -96,5 +124,13 @@ mod tests {
         assert_eq!(limits("KWD"), ("0.05".parse().unwrap(), "99999.99".parse().unwrap()));
         assert_eq!(limits("ISK"), ("1".parse().unwrap(), "999999".parse().unwrap()));
         assert_eq!(limits("USD"), ("0.5".parse().unwrap(), "999999.99".parse().unwrap()));
+        assert_eq!(limits("GBP"), ("0.3".parse().unwrap(), "999999.99".parse().unwrap()));
+        assert_eq!(limits("HUF"), ("175".parse().unwrap(), "999999.99".parse().unwrap()));
+        assert_eq!(limits("IDR"), ("0.5".parse().unwrap(), "9999999999.99".parse().unwrap()));
+        for (currency, least, less) in
+            [("GBP", "0.3", "0.29"), ("CZK", "15", "14.99"), ("MXN", "10", "9.99"), ("PLN", "2", "1.99")]
+        {
+            assert!(minor_of(least, currency).is_some() && minor_of(less, currency).is_none(), "{currency}");
+        }
     }
 }

@@ -135,7 +135,8 @@ impl Payment {
 
     /// Whether the money that came is what was asked for, as far as the provider says. If not, the server's log does.
     pub fn is_paid_by(&self, amount_minor: Option<i64>, currency: Option<&str>) -> bool {
-        let asked = currency::minor(self.amount, &self.currency);
+        // What may be charged was judged when it began.
+        let asked = currency::whole_minor(self.amount, &self.currency);
         let is_right = amount_minor.is_none_or(|minor| Some(minor) == asked)
             && currency.is_none_or(|told| told.eq_ignore_ascii_case(&self.currency));
         if !is_right {

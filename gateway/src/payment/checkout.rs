@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use super::card::{Card, Expiry, Mistakes};
 use super::form::Form;
 use super::outcome::{CardFacts, Report, Told};
-use super::test::{self, Answer, Decline, TestCard};
+use super::test::{self, Answer};
+use super::test_card::{Decline, REFUSED, TestCard};
 use super::view::View;
 use super::{Step, page};
 use crate::app::App;
@@ -75,11 +76,14 @@ async fn shown(app: &App, token: &str, query: Option<&str>) -> Result<Response<B
         match provider.checkout(&view, &address).await {
             Ok(Step::Page) => return Ok(page::pay(&view, &Form::default(), &Mistakes::default())),
             Ok(Step::Wait) => return Ok(page::waiting(&view)),
-            Ok(Step::Redirect { provider_payment_id: id, url }) => {
+            Ok(Step::Redirect { provider_payment_id: id, provider_customer_id: payer, url }) => {
                 if view.provider_payment_id.as_ref() == Some(&id) {
                     return Ok(page::redirect(&url));
                 }
-                let Some(begun) = app.database.checkout_begin(token, Some(&id)).await? else { break };
+                let Some(begun) = app.database.checkout_begin(token, Some(&id), payer.as_deref()).await?
+                else {
+                    break;
+                };
                 view = begun;
                 if view.begun && view.provider_payment_id.as_ref() == Some(&id) {
                     return Ok(page::redirect(&url));
@@ -89,19 +93,23 @@ async fn shown(app: &App, token: &str, query: Option<&str>) -> Result<Response<B
                 let Some(told) = app.database.report_payment(&report).await? else { break };
                 view = told;
             }
+            Ok(Step::Refused(report)) => {
+                no_checkout(&view, report.message.as_deref().unwrap_or_default());
+                app.database.report_payment(&report).await?;
+                return Ok(page::unavailable());
+            }
             Err(message) => {
-                let request_id = request_id::current();
-                tracing::warn!(
-                    request_id,
-                    payment_id = view.payment_id,
-                    message,
-                    "no checkout at the provider"
-                );
+                no_checkout(&view, &message);
                 return Ok(page::unavailable());
             }
         }
     }
     Ok(page::unavailable())
+}
+
+fn no_checkout(view: &View, message: &str) {
+    let (request_id, payment_id) = (request_id::current(), &view.payment_id);
+    tracing::warn!(request_id, payment_id, message, "no checkout at the provider");
 }
 
 async fn submitted(app: &App, token: &str, form: &Form) -> Result<Response<Body>, Fault> {
@@ -129,6 +137,9 @@ async fn submitted(app: &App, token: &str, form: &Form) -> Result<Response<Body>
             let Some(view) = begin(app, token).await? else { return Ok(again(token, false)) };
             let paid = paid(&view, &choice, provider_payment_id);
             app.database.report_payment(&paid).await?;
+            for report in choice.card.afterwards(&view.payment_id, &view.environment, view.amount_minor) {
+                app.database.report_payment(&report).await?;
+            }
             Ok(again(token, true))
         }
         Answer::Confirm => Ok(page::confirm(&view, choice.card, choice.exp, choice.save)),
@@ -168,7 +179,7 @@ fn choose(view: &View, form: &Form) -> Result<Choice, Refused> {
             let exp = Expiry::parse(&form.exp).map_err(|_| Refused::Malformed)?;
             match form.action.as_str() {
                 "confirm" => Ok(Choice { card, exp, save: form.save_card }),
-                _ => Err(Refused::Decline(test::REFUSED)),
+                _ => Err(Refused::Decline(REFUSED)),
             }
         }
         _ => Err(Refused::Malformed),
@@ -216,7 +227,7 @@ fn report(view: &View, result: Told) -> Report {
 
 /// The payment, opened; nothing where it has ended meanwhile.
 async fn begin(app: &App, token: &str) -> Result<Option<View>, Fault> {
-    Ok(app.database.checkout_begin(token, None).await?.filter(|view| view.begun))
+    Ok(app.database.checkout_begin(token, None, None).await?.filter(|view| view.begun))
 }
 
 /// What cannot be a token is not asked for.

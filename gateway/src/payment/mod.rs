@@ -11,9 +11,11 @@ mod store;
 mod stripe;
 pub mod stripe_api;
 mod stripe_checkout;
+mod stripe_dispute;
 mod stripe_event;
 mod stripe_refund;
 mod test;
+mod test_card;
 pub mod view;
 pub mod worker;
 
@@ -47,10 +49,12 @@ pub trait PaymentProvider: Send + Sync {
 pub enum Step {
     /// Our own page takes the card.
     Page,
-    /// The provider's page takes it, under its id of the checkout.
-    Redirect { provider_payment_id: String, url: String },
+    /// The provider's page takes it, under its ids of the checkout and of the payer.
+    Redirect { provider_payment_id: String, provider_customer_id: Option<String>, url: String },
     /// The provider says that it is over.
     Over(Box<Report>),
+    /// The provider does not take this payment as it is, and says why.
+    Refused(Box<Report>),
     /// It is paid, but the provider does not have the money yet.
     Wait,
 }
@@ -69,7 +73,8 @@ impl Providers {
         let mut providers = Providers { test: TestProvider, stripe_staging: None, stripe_live: None };
         for key in &settings.secret_keys {
             let Some(environment) = environment_of(key) else {
-                return Err("--stripe-secret-key must begin with sk_test_ or sk_live_".to_owned());
+                let kinds = "sk_test_, sk_live_, rk_test_ or rk_live_";
+                return Err(format!("--stripe-secret-key must begin with {kinds}"));
             };
             let place = match environment {
                 "live" => &mut providers.stripe_live,

@@ -32,10 +32,15 @@ impl Database {
         url.ok_or_else(|| Fault::internal("topup.public_url is not set".to_owned()))
     }
 
-    /// Opens the payment, under the provider's id where there is one.
-    pub async fn checkout_begin(&self, token: &str, id: Option<&str>) -> Result<Option<View>, Fault> {
-        let parameters: [Parameter; 2] = [(&token, Type::TEXT), (&id, Type::TEXT)];
-        self.view("select topup.checkout_begin($1, $2)::text", &parameters).await
+    /// Opens the payment, under the provider's ids of its checkout and of the payer where there are any.
+    pub async fn checkout_begin(
+        &self,
+        token: &str,
+        id: Option<&str>,
+        payer: Option<&str>,
+    ) -> Result<Option<View>, Fault> {
+        let parameters: [Parameter; 3] = [(&token, Type::TEXT), (&id, Type::TEXT), (&payer, Type::TEXT)];
+        self.view("select topup.checkout_begin($1, $2, $3)::text", &parameters).await
     }
 
     /// Records what was paid, refused or refunded; nothing where no such payment is known.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::outcome::{CardFacts, Order, Outcome, Report, Told, Verdict};
 use super::stripe_api::{Api, Field, Trouble, code_of};
+use super::stripe_checkout::GONE;
 use super::view::View;
 use super::{PaymentProvider, Step};
 
@@ -40,8 +41,11 @@ impl PaymentProvider for Stripe {
                 Some(id) => self.session(id).await,
                 None => self.new_session(view, address).await,
             };
-            let session = session.map_err(|trouble| trouble.to_string())?;
-            self.step(&session).await.map_err(|trouble| trouble.to_string())
+            let step = match session {
+                Ok(session) => self.step(&session).await,
+                Err(trouble) => self.step_after(view, trouble),
+            };
+            step.map_err(|trouble| trouble.to_string())
         }
         .boxed()
     }
@@ -50,6 +54,21 @@ impl PaymentProvider for Stripe {
 impl Stripe {
     pub fn new(api: Api, environment: &'static str) -> Self {
         Stripe { api, environment }
+    }
+
+    /// What comes next where there is no session. One that Stripe no longer has cannot be paid; what Stripe does not take
+    /// as it is stays open, for its reason may be in the account's settings.
+    fn step_after(&self, view: &View, trouble: Trouble) -> Result<Step, Trouble> {
+        let Trouble::Refused(refused) = trouble else { return Err(trouble) };
+        let payment_id = Some(view.payment_id.clone());
+        if view.provider_payment_id.is_some() {
+            return match refused.code.as_str() {
+                GONE => Ok(Step::Over(Box::new(Report { payment_id, ..self.report(Told::Expired) }))),
+                _ => Err(Trouble::Refused(refused)),
+            };
+        }
+        let (code, message) = (Some(refused.code), Some(refused.message));
+        Ok(Step::Refused(Box::new(Report { payment_id, code, message, ..self.report(Told::Declined) })))
     }
 
     /// What a session or a payment intent has come to; nothing while that is open.
@@ -157,7 +176,7 @@ impl Stripe {
                 provider_payment_id,
                 amount_minor: received_minor(intent),
                 currency: currency_of(intent),
-                save_card: intent["setup_future_usage"] == "off_session",
+                save_card: is_consented(intent),
                 card: card_of(intent),
                 ..self.report(Told::Succeeded)
             }),
@@ -250,6 +269,11 @@ fn currency_of(object: &Value) -> Option<String> {
     object["currency"].as_str().map(str::to_uppercase)
 }
 
+/// Whether the payer ticked Stripe's box that has the card kept. Who merely pays somebody's link has not.
+pub(super) fn is_consented(intent: &Value) -> bool {
+    intent["payment_method"]["allow_redisplay"] == "always"
+}
+
 /// What is kept of the card of a payment intent.
 pub(super) fn card_of(intent: &Value) -> CardFacts {
     let method = &intent["payment_method"];
@@ -284,7 +308,7 @@ mod tests {
     fn a_paid_intent_is_told_with_its_card() {
         let intent = json!({"id": "pi_1", "status": "succeeded", "amount": 2550, "currency": "usd", "customer": "cus_1",
             "metadata": {"payment_id": "top_1"}, "setup_future_usage": "off_session",
-            "payment_method": {"id": "pm_1", "card": {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2034}}});
+            "payment_method": {"id": "pm_1", "allow_redisplay": "always", "card": {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2034}}});
         let report = stripe().report_of_intent(&intent).unwrap();
         assert_eq!(
             (report.result, report.amount_minor, report.save_card),

@@ -12,8 +12,9 @@ use crate::tls;
 /// After that, nobody knows what became of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The version that these requests and answers are in, whatever the account's own is.
-const VERSION: &str = "2024-06-20";
+/// The version that these requests and answers are in, whatever the account's own is. It is the first that knows
+/// `adaptive_pricing`.
+const VERSION: &str = "2024-11-20.acacia";
 
 /// One account's API, in one of its modes.
 pub struct Api {
@@ -39,7 +40,17 @@ pub struct Refused {
     pub status: u16,
     pub code: String,
     pub message: String,
+    /// The field of the request that is at fault.
+    pub param: Option<String>,
     pub payment_intent: Option<String>,
+}
+
+impl Trouble {
+    /// Whether Stripe says for good that it does not have, or does not take, what this field names.
+    pub fn is_about(&self, codes: &[&str], param: &str) -> bool {
+        matches!(self, Trouble::Refused(refused)
+            if codes.contains(&refused.code.as_str()) && refused.param.as_deref() == Some(param))
+    }
 }
 
 impl Api {
@@ -119,6 +130,7 @@ fn answer(status: StatusCode, text: &str) -> Result<Value, Trouble> {
         status: status.as_u16(),
         code: code_of(error, if status == StatusCode::NOT_FOUND { "resource_missing" } else { &kind }),
         message: said("message"),
+        param: error["param"].as_str().map(str::to_owned),
         payment_intent: error["payment_intent"]["id"].as_str().map(str::to_owned),
     })))
 }
@@ -184,6 +196,11 @@ mod tests {
         let plain = json!({"type": "card_error", "code": "card_declined", "decline_code": "generic_decline"});
         assert_eq!(judged(402, plain).unwrap().code, "card_declined");
         assert_eq!(judged(404, json!({"type": "invalid_request_error"})).unwrap().code, "resource_missing");
+        let gone = json!({"type": "invalid_request_error", "code": "resource_missing", "param": "customer"});
+        let gone = Trouble::Refused(Box::new(judged(400, gone).unwrap()));
+        assert!(gone.is_about(&["resource_missing"], "customer"));
+        assert!(!gone.is_about(&["resource_missing"], "payment_method"));
+        assert!(!Trouble::Unclear(String::new()).is_about(&["resource_missing"], "customer"));
     }
 
     #[test]

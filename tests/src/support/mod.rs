@@ -49,7 +49,7 @@ pub use pooler::{Pooler, rows};
 pub use python::{python, python_client};
 pub use receiver::{Answer, Away, Receiver, Request};
 pub use shop::Shop;
-pub use stripe_story::{SECRET as WEBHOOK_SECRET, Story, flags, shop_at};
+pub use stripe_story::{SECRET as WEBHOOK_SECRET, Story, flags, shop_at, shop_with};
 pub use stripe_stub::StripeStub;
 pub use till::{Till, digits};
 pub use visitor::{Visitor, between, link_of};

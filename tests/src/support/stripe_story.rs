@@ -15,12 +15,17 @@ pub const SECRET: &str = "whsec_of_the_test";
 
 /// A shop whose staging payments go to this Stripe.
 pub async fn shop_at(url: &str) -> Shop {
+    shop_with(&flags(url)).await
+}
+
+/// A shop whose staging payments go to Stripe, by a gateway with these flags.
+pub async fn shop_with(flags: &[&str]) -> Shop {
     let database = Database::new().await;
     let set = "do $$ begin execute format('alter database %I set topup.payment_provider_staging = stripe',
                                           current_database()); end $$";
     database.admin().await.batch_execute(set).await.unwrap();
     let key = database.staging_key().await;
-    let gateway = Gateway::start_with(&database, &flags(url)).await;
+    let gateway = Gateway::start_with(&database, flags).await;
     Shop { client: gateway.client(&key), key, gateway, database }
 }
 

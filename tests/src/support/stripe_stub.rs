@@ -51,6 +51,9 @@ struct State {
     fail: usize,
     /// Before and after each thing that is done.
     delay_ms: u64,
+    /// What the next request of a kind is refused with: such as `POST /v1/customers`, status and error.
+    refusals: Vec<(String, u16, Value)>,
+    disputes: HashMap<String, Value>,
 }
 
 struct Ask {
@@ -97,6 +100,21 @@ impl StripeStub {
         self.state.lock().unwrap().fail = count;
     }
 
+    /// The next request of a kind, such as `POST /v1/customers`, is answered with this error.
+    pub fn refuse(&self, what: &str, status: u16, error: Value) {
+        self.state.lock().unwrap().refusals.push((what.to_owned(), status, json!({ "error": error })));
+    }
+
+    /// Forgets a session, as if it had never been.
+    pub fn forget(&self, session: &Value) {
+        self.state.lock().unwrap().sessions.remove(&id(session));
+    }
+
+    /// Has a dispute as it is told here.
+    pub fn dispute(&self, dispute: Value) {
+        self.state.lock().unwrap().disputes.insert(id(&dispute), dispute);
+    }
+
     /// What was done, such as `POST /v1/payment_intents`, replays not counted.
     pub fn carried_out(&self, what: &str) -> usize {
         self.state.lock().unwrap().carried_out.iter().filter(|done| *done == what).count()
@@ -112,6 +130,13 @@ impl StripeStub {
         self.state.lock().unwrap().replies.clear();
     }
 
+    /// Forgets the keys of what was refused, as Stripe does where it has not begun.
+    pub fn forget_refusals(&self) {
+        let is_refused =
+            |reply: &Option<(u16, Value)>| reply.as_ref().is_some_and(|(status, _)| *status != 200);
+        self.state.lock().unwrap().replies.retain(|_, (_, reply)| !is_refused(reply));
+    }
+
     /// The sessions that were made.
     pub fn sessions(&self) -> Vec<Value> {
         self.state.lock().unwrap().sessions.values().cloned().collect()
@@ -124,8 +149,13 @@ impl StripeStub {
         session.extend(changes.as_object().unwrap().clone());
     }
 
-    /// The payer pays on Stripe's page.
+    /// The payer pays on Stripe's page, and ticks the box that has the card kept.
     pub async fn pay(&self, session: &Value, number: &str) {
+        self.pay_with_box(session, number, true).await;
+    }
+
+    /// The payer pays on Stripe's page; whether with the box ticked that has the card kept.
+    pub async fn pay_with_box(&self, session: &Value, number: &str, is_ticked: bool) {
         let word = |field: &str| session[field].as_str().unwrap().to_owned();
         let card = self.peer.card(number).await;
         let attach = form(&[("customer", &word("customer"))]);
@@ -139,7 +169,8 @@ impl StripeStub {
         let intent = id(&self.peer.made("/v1/payment_intents", &intent).await);
         self.change(
             session,
-            json!({"status": "complete", "payment_status": "paid", "payment_intent": intent, "url": null}),
+            json!({"status": "complete", "payment_status": "paid", "payment_intent": intent, "url": null,
+                   "allow_redisplay": if is_ticked { "always" } else { "limited" }}),
         );
     }
 }
@@ -239,13 +270,30 @@ impl Inner {
 async fn carried_out(ask: &Ask, url: &str, peer: &Localstripe, state: &Mutex<State>) -> (u16, Value) {
     let with_query =
         |query: &str| if query.is_empty() { ask.path.clone() } else { format!("{}?{query}", ask.path) };
+    let what = format!("{} {}", ask.method, ask.path);
+    let refused = {
+        let mut state = state.lock().unwrap();
+        let place = state.refusals.iter().position(|(kind, ..)| *kind == what);
+        place.map(|place| state.refusals.remove(place))
+    };
+    if let Some((_, status, error)) = refused {
+        return (status, error);
+    }
+    if let Some(dispute_id) = ask.path.strip_prefix("/v1/disputes/") {
+        let found = state.lock().unwrap().disputes.get(dispute_id).cloned();
+        return found.map_or_else(|| missing("dispute", 404), |dispute| (200, dispute));
+    }
     if ask.path == "/v1/checkout/sessions" {
+        let customer = fields(&ask.body)["customer"].clone();
+        let (status, known) = peer.ask("GET", &format!("/v1/customers/{customer}"), "").await;
+        if status != 200 || known["deleted"] == true {
+            return missing("customer", 400);
+        }
         return (200, new_session(&ask.body, url, &mut state.lock().unwrap()));
     }
     if let Some(session_id) = ask.path.strip_prefix("/v1/checkout/sessions/") {
         let found = state.lock().unwrap().sessions.get(session_id).cloned();
-        let missing = json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}});
-        return found.map_or((404, missing), |session| (200, session));
+        return found.map_or_else(|| missing("session", 404), |session| (200, session));
     }
     if ask.path == "/v1/payment_intents" && ask.method == "GET" {
         let customer = fields(&ask.query)["customer"].clone();
@@ -263,12 +311,23 @@ async fn carried_out(ask: &Ask, url: &str, peer: &Localstripe, state: &Mutex<Sta
         return (402, json!({ "error": error }));
     }
     if ask.path.starts_with("/v1/payment_intents/") && ask.method == "GET" {
-        // An intent of a session says that its card was to be kept.
-        let of_session =
-            state.lock().unwrap().sessions.values().any(|session| session["payment_intent"] == object["id"]);
-        object["setup_future_usage"] = if of_session { json!("off_session") } else { Value::Null };
+        // An intent of a session says whether its payer wanted the card kept.
+        let state = state.lock().unwrap();
+        let of_session = state.sessions.values().find(|session| session["payment_intent"] == object["id"]);
+        object["setup_future_usage"] = if of_session.is_some() { json!("off_session") } else { Value::Null };
+        if let Some(session) = of_session
+            && object["payment_method"].is_object()
+        {
+            object["payment_method"]["allow_redisplay"] = session["allow_redisplay"].clone();
+        }
     }
     (status, object)
+}
+
+fn missing(param: &str, status: u16) -> (u16, Value) {
+    let error = json!({"type": "invalid_request_error", "code": "resource_missing", "param": param,
+                       "message": format!("No such {param}")});
+    (status, json!({ "error": error }))
 }
 
 fn new_session(body: &str, url: &str, state: &mut State) -> Value {
@@ -284,6 +343,8 @@ fn new_session(body: &str, url: &str, state: &mut State) -> Value {
         "success_url": told["success_url"], "cancel_url": told["cancel_url"],
         "expires_at": told["expires_at"].parse::<i64>().unwrap(),
         "setup_future_usage": told["payment_intent_data[setup_future_usage]"],
+        "adaptive_pricing": told["adaptive_pricing[enabled]"],
+        "box": told["saved_payment_method_options[payment_method_save]"],
         "intent_payment_id": told["payment_intent_data[metadata][payment_id]"],
         "product": told["line_items[0][price_data][product_data][name]"],
     });
