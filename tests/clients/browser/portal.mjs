@@ -56,8 +56,8 @@ await tell({
         await press("Go to payment");
         const seen = { alert: await alert(), focused: await page.locator("*:focus").getAttribute("id"), seen: await inView() };
         seen.described = await page.locator("*:focus").getAttribute("aria-describedby");
-        await shot("mistake");
         await window("mistake");
+        await shot("mistake");
         await page.goBack();
         return { ...seen, back: await heading() };
     },
