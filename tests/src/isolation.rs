@@ -219,6 +219,10 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
 /// The same of payments.
 fn payment_attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
     let claude = json!({"customer_id": other.customer, "account_name": "claude"});
+    let portal = json!({"customer_id": other.customer, "return_url": "https://a.example",
+                        "failure_url": "https://a.example"});
+    let auto_top_up =
+        json!({"customer_id": other.customer, "account_name": "claude", "amount": 10, "threshold": 5});
     vec![
         (
             "top_up_create",
@@ -234,16 +238,8 @@ fn payment_attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64
         ),
         ("top_up_get", json!({"top_up_id": other.top_up}), 2000),
         ("top_up_refund", json!({"top_up_id": other.top_up}), 2000),
-        (
-            "portal_session_create",
-            json!({"customer_id": other.customer, "return_url": "https://a.example", "failure_url": "https://a.example"}),
-            2000,
-        ),
-        (
-            "set_auto_top_up",
-            json!({"customer_id": other.customer, "account_name": "claude", "amount": 10, "threshold": 5}),
-            2000,
-        ),
+        ("portal_session_create", portal, 2000),
+        ("set_auto_top_up", auto_top_up, 2000),
         ("remove_auto_top_up", claude.clone(), 2000),
         ("auto_top_up", claude, 2000),
     ]
