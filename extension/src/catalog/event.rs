@@ -8,6 +8,7 @@ use crate::event::{BalanceLow, Pinged};
 use crate::ledger::due::CreditExpired;
 use crate::operation::schema_of;
 use crate::payment::auto::end::Disabled;
+use crate::payment::dispute::tell::Told as Disputed;
 use crate::payment::ending::Told;
 use crate::top_up::TopUpData;
 
@@ -92,6 +93,42 @@ static EVENTS: &[EventType] = &[
             "data":{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
             "account_id":"default:USD","asset":"USD","credit":25.5,"amount":25.5,"currency":"USD","origin":"auto",
             "failure":{"code":"card_declined","message":"Your card was declined."}}}}"#,
+    },
+    EventType {
+        name: "wallet.topup.disputed",
+        meaning: "A payer's bank asks for the money back; what is left of the credit is taken, but for an inquiry.",
+        data_schema: schema_of::<Disputed>,
+        example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.disputed",
+            "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
+            "transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4","status":"open","timestamp":"2026-06-13T12:00:00.000Z",
+            "data":{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+            "account_id":"default:USD","asset":"USD","credit":25.5,"amount":25.5,"currency":"USD","origin":"manual",
+            "dispute":{"id":"dp_01kaj6s0hmfnttn2awnn5jfzx1","provider_dispute_id":"dp_1QxExample","status":"open",
+            "amount":25.5,"reason":"fraudulent","taken_credit":20,"returned_credit":0}}}}"#,
+    },
+    EventType {
+        name: "wallet.topup.dispute.won",
+        meaning: "A dispute is won; the credit that was taken is given back.",
+        data_schema: schema_of::<Disputed>,
+        example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.dispute.won",
+            "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
+            "transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4","status":"won","timestamp":"2026-06-13T12:00:00.000Z",
+            "data":{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+            "account_id":"default:USD","asset":"USD","credit":25.5,"amount":25.5,"currency":"USD","origin":"manual",
+            "dispute":{"id":"dp_01kaj6s0hmfnttn2awnn5jfzx1","provider_dispute_id":"dp_1QxExample","status":"won",
+            "amount":25.5,"reason":"fraudulent","taken_credit":0,"returned_credit":20}}}}"#,
+    },
+    EventType {
+        name: "wallet.topup.dispute.lost",
+        meaning: "A dispute is lost; the credit that was taken stays taken.",
+        data_schema: schema_of::<Disputed>,
+        example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.dispute.lost",
+            "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
+            "transaction_id":null,"status":"lost","timestamp":"2026-06-13T12:00:00.000Z",
+            "data":{"id":"top_01kaj6s0hmfnttn2awnn5jfzv6","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
+            "account_id":"default:USD","asset":"USD","credit":25.5,"amount":25.5,"currency":"USD","origin":"manual",
+            "dispute":{"id":"dp_01kaj6s0hmfnttn2awnn5jfzx1","provider_dispute_id":"dp_1QxExample","status":"lost",
+            "amount":25.5,"reason":"fraudulent","taken_credit":20,"returned_credit":0}}}}"#,
     },
     EventType {
         name: "wallet.auto_topup.disabled",

@@ -5,7 +5,7 @@
 //! what the word means and tells the tenant. So it may come in any order and however often.
 
 mod settle;
-mod tell;
+pub mod tell;
 
 use pgrx::spi::SpiError;
 use serde::Deserialize;

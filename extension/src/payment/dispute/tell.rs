@@ -1,6 +1,7 @@
 //! What the webhooks say of a dispute.
 
 use pg_topup_contract::{Code, Envelope};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -11,37 +12,52 @@ use crate::id::Kind;
 use crate::payment::row::{Origin, Payment};
 use crate::reply::Failure;
 
-/// The top-up, and the dispute.
-#[derive(Serialize)]
-struct Told<'a> {
+/// What the webhooks say of a dispute: the top-up, and how the dispute stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DisputeTold")]
+pub struct Told<'a> {
+    /// `top_…`; `in_…` of your own wallet's.
     id: String,
+    /// Who paid: `cust_…`; null: your own wallet.
     customer_id: Option<String>,
-    /// `{name}:{asset}`; null: the tenant's own wallet.
+    /// `{name}:{asset}`; null: your own wallet.
     account_id: Option<String>,
+    /// What was credited.
     asset: &'a str,
+    /// How much of it, in major units.
     credit: Amount,
+    /// What was charged, in major units of the currency.
     amount: Amount,
+    /// ISO 4217.
     currency: &'a str,
+    /// Whether somebody asked for it, or an auto top-up.
     origin: Origin,
+    /// How the dispute stands.
     dispute: Facts<'a>,
 }
 
-#[derive(Serialize)]
+/// How a dispute stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DisputeFacts")]
 struct Facts<'a> {
+    /// `dp_…`
     id: String,
+    /// What the payment provider calls it.
     provider_dispute_id: &'a str,
+    /// `inquiry` (the bank has taken no money), `open`, `won` or `lost`.
     status: &'static str,
-    /// In the top-up's currency.
+    /// What the payer wants back, in major units of the top-up's currency.
     amount: Amount,
+    /// In the payment provider's words.
     reason: Option<&'a str>,
-    /// What of the credit is taken by now.
+    /// What of the credit is taken by now, in major units of the asset.
     taken_credit: Amount,
-    /// What was given back with this event.
+    /// What was given back with this event, in major units of the asset.
     returned_credit: Amount,
 }
 
 /// Tells the tenant; `moved` is what of the credit the transaction took or gave back.
-pub fn tell(
+pub(super) fn tell(
     payment: &Payment,
     dispute: &Dispute,
     transaction_id: Option<Uuid>,
