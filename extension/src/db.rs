@@ -27,7 +27,7 @@ thread_local! {
 /// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
 /// statement: what must be seen after a lock was waited for is read with [`write`].
 pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, false, Some(Planning::as_they_are()), map)
+    run(sql, args, false, Some(Planning::by_key()), map)
 }
 
 /// Whether nothing can be written or locked here: the server is a standby, or the transaction is for reading only.
@@ -40,6 +40,11 @@ pub fn only_reads() -> bool {
 /// for all.
 pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
     run(sql, args, true, Some(Planning::once_for_all()), map)
+}
+
+/// [`read`] of a page of a list, or of how many there are: by indexes, planned for the filters that are given.
+pub fn read_page<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
+    run(sql, args, false, Some(Planning::for_this_call()), map)
 }
 
 /// [`write`] of what no key names, such as a range. Postgres plans it as it sees fit.

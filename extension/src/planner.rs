@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::sync::OnceLock;
 
 use pgrx::prelude::*;
-use pgrx::{PgList, PgRelation, pg_sys};
+use pgrx::{PgList, pg_sys};
 
 /// The least that a table counts as: so many rows that a key of three columns is worth more than its first two even
 /// where nothing is known of their values, and each is taken to be one of 200.
@@ -20,8 +20,6 @@ const ENTRIES_PER_PAGE: f64 = 200.0;
 enum Count {
     /// What Postgres takes them for: the statement is not ours.
     Foreign,
-    /// Large where Postgres has never looked at them, or found them empty.
-    LargeIfUnknown,
     Large,
 }
 
@@ -46,42 +44,51 @@ pub struct Planning {
     jit: bool,
     seq_scan: bool,
     bitmap_scan: bool,
+    hash_join: bool,
+    merge_join: bool,
     cache_mode: c_int,
 }
 
 impl Planning {
-    /// For tables as they are, once Postgres has looked at them: what a page of a list costs depends on how many rows there
-    /// are of each kind.
-    pub fn as_they_are() -> Planning {
+    /// For what is found by its key, or by a part of it: as Postgres plans, with or without the arguments, whichever costs less.
+    pub fn by_key() -> Planning {
+        Planning::by_index(pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO)
+    }
+
+    /// Independently of arguments. Left to itself Postgres plans anew at each call whatever takes an array, which costs more
+    /// than the statement: it always hopes for a shorter array than it must plan for.
+    pub fn once_for_all() -> Planning {
+        Planning::by_index(pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN)
+    }
+
+    /// Anew for each call: of a list's filters most are not given, and which are decides by which index a page is found.
+    pub fn for_this_call() -> Planning {
+        Planning::by_index(pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN)
+    }
+
+    /// For tables that have grown large, row by row and by an index in any case, whatever Postgres found when it looked: a
+    /// table whose keys were all alike then would be read to its end, and a join with what a limit lets through would read
+    /// all of the other side. What has to read a table that only counts as large would look worth compiling.
+    fn by_index(cache_mode: pg_sys::PlanCacheMode::Type) -> Planning {
         // SAFETY: settings that only this backend has, and whose every value is good at any time.
-        let planning = unsafe {
-            Planning {
-                count_before: COUNT.replace(Count::LargeIfUnknown),
+        unsafe {
+            let planning = Planning {
+                count_before: COUNT.replace(Count::Large),
                 jit: pg_sys::jit_enabled,
                 seq_scan: pg_sys::enable_seqscan,
                 bitmap_scan: pg_sys::enable_bitmapscan,
+                hash_join: pg_sys::enable_hashjoin,
+                merge_join: pg_sys::enable_mergejoin,
                 cache_mode: pg_sys::plan_cache_mode,
-            }
-        };
-        // SAFETY: as above. What has to read a table that only counts as large would look worth compiling.
-        unsafe { pg_sys::jit_enabled = false };
-        planning
-    }
-
-    /// For tables that have grown large, and independently of arguments. Left to itself Postgres plans anew at each call
-    /// whatever takes an array, which costs more than the statement: it always hopes for a shorter array than it must
-    /// plan for. By an index in any case: a table whose keys were all alike when Postgres looked would be read to its end.
-    pub fn once_for_all() -> Planning {
-        let planning = Planning::as_they_are();
-        COUNT.set(Count::Large);
-        let generic = pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN as c_int;
-        // SAFETY: as above.
-        unsafe {
-            pg_sys::plan_cache_mode = generic;
+            };
+            pg_sys::jit_enabled = false;
+            pg_sys::plan_cache_mode = cache_mode as c_int;
             pg_sys::enable_seqscan = false;
             pg_sys::enable_bitmapscan = false;
+            pg_sys::enable_hashjoin = false;
+            pg_sys::enable_mergejoin = false;
+            planning
         }
-        planning
     }
 }
 
@@ -93,6 +100,8 @@ impl Drop for Planning {
             pg_sys::jit_enabled = self.jit;
             pg_sys::enable_seqscan = self.seq_scan;
             pg_sys::enable_bitmapscan = self.bitmap_scan;
+            pg_sys::enable_hashjoin = self.hash_join;
+            pg_sys::enable_mergejoin = self.merge_join;
             pg_sys::plan_cache_mode = self.cache_mode;
         }
     }
@@ -116,9 +125,6 @@ extern "C-unwind" fn as_if_large(
         if count == Count::Foreign || table.to_u32() < pg_sys::FirstNormalObjectId {
             return;
         }
-        if count == Count::LargeIfUnknown && is_known(table) {
-            return;
-        }
         let info = &mut *info;
         enlarge(&mut info.tuples, &mut info.pages, ROWS_PER_PAGE);
         for index in PgList::<pg_sys::IndexOptInfo>::from_pg(info.indexlist).iter_ptr() {
@@ -126,13 +132,6 @@ extern "C-unwind" fn as_if_large(
             enlarge(&mut index.tuples, &mut index.pages, ENTRIES_PER_PAGE);
         }
     }
-}
-
-/// Whether Postgres has ever found rows when it analysed a table, which is open and locked.
-fn is_known(table: pg_sys::Oid) -> bool {
-    // SAFETY: who plans for a table has it open. A table that was never looked at has -1 rows, and one that was empty then has 0.
-    let found = unsafe { PgRelation::open(table) };
-    found.reltuples().is_some_and(|rows| rows > 0.0)
 }
 
 fn enlarge(rows: &mut f64, pages: &mut pg_sys::BlockNumber, rows_per_page: f64) {

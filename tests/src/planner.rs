@@ -1,37 +1,8 @@
 //! What is found by its key stays so in tables that Postgres has never looked at: all is done in one transaction of a
 //! fresh database, where a plan that reads too much reads more each time, and the rows that were read are counted.
 
-use crate::support::{Bank, call};
+use crate::support::{Bank, call, reads};
 use tokio_postgres::Client;
-
-/// Rows that each table and each index has given since the transaction began. Rows that are updated in place are left
-/// out: their old versions count as read until the transaction ends.
-const READ: &str = "
-    select c.oid::regclass::text, pg_stat_get_xact_numscans(c.oid), pg_stat_get_xact_tuples_returned(c.oid), c.relkind = 'r'
-      from pg_class c left join pg_index i on i.indexrelid = c.oid
-     where c.relnamespace = 'topup'::regnamespace and c.relkind in ('r', 'i')
-       and coalesce(i.indrelid, c.oid) not in ('topup.balance'::regclass, 'topup.key_usage'::regclass,
-                                               'topup.credit_grant'::regclass, 'topup.usage_meter'::regclass)
-     order by c.oid";
-
-#[derive(Debug)]
-struct Read {
-    relation: String,
-    scans: i64,
-    rows: i64,
-    is_table: bool,
-}
-
-async fn reads(client: &Client) -> Vec<Read> {
-    let rows = client.query(READ, &[]).await.unwrap();
-    let read = |row: &tokio_postgres::Row| Read {
-        relation: row.get(0),
-        scans: row.get(1),
-        rows: row.get(2),
-        is_table: row.get(3),
-    };
-    rows.iter().map(read).collect()
-}
 
 /// Runs a statement with `n` from 1 to `times`, and fails where some table or index gave more rows than `rows_max` for each.
 async fn repeat(client: &Client, times: i64, rows_max: i64, statement: &str) {

@@ -195,10 +195,10 @@ impl Handler for ListProducts {
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let code = request.code.as_deref();
         let arguments = args![tenant_id, environment, code, range.offset, range.limit];
-        let items = db::read(LIST, arguments, |row| {
+        let items = db::read_page(LIST, arguments, |row| {
             Ok(ProductItem { id: Kind::Product.text(row.uuid(1)?), code: row.get(2)?, name: row.get(3)? })
         })?;
-        let total = db::read(COUNT, args![tenant_id, environment, code], |row| row.get::<i64>(1))?;
+        let total = db::read_page(COUNT, args![tenant_id, environment, code], |row| row.get::<i64>(1))?;
         Ok(Reply::new(Code::Success, range.page(items, total.into_iter().sum())))
     }
 }
@@ -275,8 +275,8 @@ impl Handler for Subscribers {
             return Err(no_product("product_id").into());
         }
         let arguments = args![tenant_id, environment, id, range.offset, range.limit];
-        let items = db::read(SUBSCRIBERS, arguments, |row| read_subscriber(row, &request.product_id))?;
-        let total = db::read(COUNT_SUBSCRIBERS, key, |row| row.get::<i64>(1))?;
+        let items = db::read_page(SUBSCRIBERS, arguments, |row| read_subscriber(row, &request.product_id))?;
+        let total = db::read_page(COUNT_SUBSCRIBERS, key, |row| row.get::<i64>(1))?;
         Ok(Reply::new(Code::Success, range.page(items, total.into_iter().sum())))
     }
 }

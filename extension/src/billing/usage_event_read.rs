@@ -304,8 +304,8 @@ impl Handler for ListEvents {
             offset,
             limit
         ];
-        let items = db::read(page, arguments, read_item)?;
-        let total = db::read(count, arguments, |row| row.get::<i64>(1))?;
+        let items = db::read_page(page, arguments, read_item)?;
+        let total = db::read_page(count, arguments, |row| row.get::<i64>(1))?;
         Ok(Reply::new(Code::Success, range.page(items, total.into_iter().sum())))
     }
 }

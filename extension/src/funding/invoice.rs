@@ -96,7 +96,7 @@ const HISTORY: &str = "
       from topup.payment
      where tenant_id = $1 and environment = $2::topup.environment and customer_id is null
        and ($3::text is null or origin = $3)
-     order by payment_id desc limit $4 offset $5";
+     order by tenant_id desc, environment desc, customer_id desc, payment_id desc limit $4 offset $5";
 
 const COUNT: &str = "
     select count(*) from topup.payment
@@ -125,8 +125,9 @@ impl Handler for InvoiceHistory {
         };
         let before = (page - 1).saturating_mul(per_page);
         let filters = args![caller.tenant_id, caller.environment.as_str(), origin, per_page, before];
-        let invoices = db::read(HISTORY, filters, read_invoice)?;
-        let total_count: i64 = db::read(COUNT, &filters[..3], |row| row.get::<i64>(1))?.into_iter().sum();
+        let invoices = db::read_page(HISTORY, filters, read_invoice)?;
+        let total_count: i64 =
+            db::read_page(COUNT, &filters[..3], |row| row.get::<i64>(1))?.into_iter().sum();
         let has_more = before.saturating_add(per_page) < total_count;
         let pagination = Pagination { page, per_page, total_count, has_more };
         Ok(Reply::new(Code::Success, HistoryData { invoices, pagination }))

@@ -193,7 +193,7 @@ const CHANGES_ENOUGH: usize = 200;
 /// Brings accounts up to date that are overdue; returns how many. All their locks are held already, so
 /// that this waits for nobody.
 pub fn sweep_due(batch_max: i32) -> Result<i32, Failure> {
-    let due = db::write_range(DUE, args![i64::from(batch_max)], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    let due = db::write(DUE, args![i64::from(batch_max)], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
     let (mut swept, mut changes) = (0, 0);
     for (book, account_id) in &due {
         changes += lock_counting(book, &[*account_id])?.1;

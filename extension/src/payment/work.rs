@@ -71,7 +71,7 @@ fn claim_payments(
 /// Charges and look-ups first, refunds with what room is left.
 fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Order)>, Failure> {
     let arguments = args![i64::from(batch_max), lease_s, REPEAT_S];
-    let mut claimed = db::write_range(CLAIM, arguments, read_claimed)?;
+    let mut claimed = db::write(CLAIM, arguments, read_claimed)?;
     let room = batch_max - i32::try_from(claimed.len()).unwrap_or(batch_max);
     if room > 0 {
         claimed.extend(refund::work::claim(room, lease_s)?);
@@ -250,7 +250,7 @@ const NEXT_DUE: &str = "
 #[search_path(pg_catalog, pg_temp)]
 fn next_payment_due() -> Option<f64> {
     let attempt = || -> Result<Option<f64>, Failure> {
-        let payment = db::read(NEXT_DUE, args![], |row| row.get::<f64>(1))?.into_iter().next();
+        let payment = db::read_by_key(NEXT_DUE, args![], |row| row.get::<f64>(1))?.into_iter().next();
         let due = [payment, refund::work::next_due()?];
         Ok(due.into_iter().flatten().min_by(f64::total_cmp))
     };

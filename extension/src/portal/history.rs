@@ -85,7 +85,7 @@ fn lines(session: &Session, name: &str, asset: &str, before: Option<i64>) -> Res
     ledger::lock(book, &[account_id])?;
     let before = before.unwrap_or(i64::MAX);
     let arguments = args![book.tenant_id, account_id, before, LINES_MAX + 1];
-    let mut lines = db::write_range(LINES, arguments, |row: &Row| {
+    let mut lines = db::write(LINES, arguments, |row: &Row| {
         Ok(Line {
             number: row.get(1)?,
             at: Instant::get(row, 2)?.rfc3339(),

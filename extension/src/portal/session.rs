@@ -60,7 +60,7 @@ const MAKE: &str = "
 
 /// Makes a link for a customer of the book.
 pub fn make(book: &Book, customer_id: Uuid, return_url: &str, failure_url: &str) -> Result<Link, Failure> {
-    db::write_range(PURGE, args![PURGE_MAX], |_| Ok(()))?;
+    db::write(PURGE, args![PURGE_MAX], |_| Ok(()))?;
     let token = new_token()?;
     let hash = hash(&token);
     let created_at = Instant::now();

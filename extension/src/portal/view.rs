@@ -220,13 +220,13 @@ const PAYMENTS: &str = "
       from topup.payment p
      where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3
        and not (status = 'expired' or status = 'initiated' or status = 'pending' and expires_at <= clock_timestamp())
-     order by payment_id desc limit $4";
+     order by tenant_id desc, environment desc, customer_id desc, payment_id desc limit $4";
 
 fn payments(session: &Session) -> DbResult<Vec<PaymentView>> {
     let book: &Book = &session.caller;
     let customer_id = session.customer_id;
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, PAYMENTS_MAX];
-    db::read(PAYMENTS, arguments, |found: &Row| {
+    db::read_by_key(PAYMENTS, arguments, |found: &Row| {
         let currency: String = found.get(3)?;
         let status: String = found.get(6)?;
         Ok(PaymentView {

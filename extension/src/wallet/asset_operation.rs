@@ -182,9 +182,10 @@ impl Handler for List {
     fn handle(caller: &Caller, request: &ListRequest) -> Outcome<Page<ListItem>> {
         let range = Range::of(request.limit, request.offset)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        let count = db::read(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?;
+        let count = db::read_page(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?;
         let arguments = args![tenant_id, environment, range.limit, range.offset];
-        let items = db::read(PAGE, arguments, |row| Ok(ListItem { code: row.get(1)?, name: row.get(2)? }))?;
+        let items =
+            db::read_page(PAGE, arguments, |row| Ok(ListItem { code: row.get(1)?, name: row.get(2)? }))?;
         Ok(Reply::new(Code::Success, range.page(items, count.into_iter().sum())))
     }
 }

@@ -94,10 +94,10 @@ impl Handler for List {
         let (external_id, email) = (request.external_id.as_deref(), request.email.as_deref());
         let (name, active) = (request.name.as_deref(), request.status.map(|status| status == Status::Active));
         let filter = args![tenant_id, environment, id, external_id, email, name, active];
-        let count = db::read(COUNT, filter, |row| row.get::<i64>(1))?;
+        let count = db::read_page(COUNT, filter, |row| row.get::<i64>(1))?;
         let (limit, offset) = (range.limit, range.offset);
         let filter = args![tenant_id, environment, id, external_id, email, name, active, limit, offset];
-        let items = db::read(PAGE, filter, |row| {
+        let items = db::read_page(PAGE, filter, |row| {
             Ok(ListItem {
                 id: Kind::Customer.text(row.uuid(1)?),
                 external_id: row.maybe(2)?,

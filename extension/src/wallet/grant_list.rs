@@ -77,7 +77,7 @@ const LIST: &str = "
        and (not $4 or expires_at is null or expires_at > $5)
        and ($6::timestamptz is null or effective_at >= $6) and ($7::timestamptz is null or effective_at < $7)
        and ($8::timestamptz is null or expires_at >= $8) and ($9::timestamptz is null or expires_at < $9)
-     order by grant_id desc limit $10 offset $11";
+     order by tenant_id desc, account_id desc, grant_id desc limit $10 offset $11";
 
 const COUNT: &str = "
     select count(*)
@@ -120,7 +120,7 @@ impl Handler for GrantList {
             range.limit,
             range.offset
         ];
-        let rows = db::read(LIST, filters, |row| {
+        let rows = db::read_page(LIST, filters, |row| {
             let item = GrantItem {
                 id: Kind::Grant.text(row.uuid(1)?),
                 available: available(row.uuid(1)?),
@@ -138,7 +138,7 @@ impl Handler for GrantList {
             Some((_, count)) => *count,
             None if range.offset == 0 => 0,
             // A page beyond the last one has no row to tell it.
-            None => db::read(COUNT, &filters[..9], |row| row.get(1))?.into_iter().next().unwrap_or(0),
+            None => db::read_page(COUNT, &filters[..9], |row| row.get(1))?.into_iter().next().unwrap_or(0),
         };
         let items = rows.into_iter().map(|(item, _)| item).collect();
         Ok(Reply::new(Code::Success, range.page(items, total_count)))

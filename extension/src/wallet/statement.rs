@@ -106,9 +106,9 @@ fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Time)
     let (from, to_text) = (request.from.map(Time::text), to.text());
     let arguments = args![caller.tenant_id, account_id, from, to_text, one_more];
     let lines = match only_reads {
-        true => db::read(LINES, arguments, read_line)?,
+        true => db::read_by_key(LINES, arguments, read_line)?,
         // With a snapshot of its own: the lock may have been waited for.
-        false => db::write_range(LINES, arguments, read_line)?,
+        false => db::write(LINES, arguments, read_line)?,
     };
     if lines.len() > ENTRIES_MAX + BALANCE_LINES {
         let message = "A statement has at most 10,000 entries: ask for a shorter time.";

@@ -109,7 +109,7 @@ const DUE: &str = "
 
 /// Looks at the auto top-up that is longest due; false where none is.
 pub fn run_due() -> Result<bool, Failure> {
-    let due = db::write_range(DUE, args![], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    let due = db::write(DUE, args![], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
     let Some((book, account_id)) = due.into_iter().next() else { return Ok(false) };
     watch(&book, account_id)?;
     Ok(true)

@@ -37,7 +37,7 @@ const CLAIM: &str = "
 
 /// Leases refunds that are due; tenant, payment, fence and request of each.
 pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, Order)>> {
-    db::write_range(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
+    db::write(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
 }
 
 fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {
@@ -205,5 +205,5 @@ const NEXT_DUE: &str = "
 
 /// Seconds until a refund is to be claimed.
 pub fn next_due() -> DbResult<Option<f64>> {
-    Ok(db::read(NEXT_DUE, args![], |row| row.get(1))?.into_iter().next())
+    Ok(db::read_by_key(NEXT_DUE, args![], |row| row.get(1))?.into_iter().next())
 }
