@@ -9,7 +9,7 @@ use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::id::Kind;
-use crate::reply::{Outcome, Refusal, Reply};
+use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::webhook::{self, EndpointRequest};
 
 /// The ping's delivery.
@@ -20,23 +20,46 @@ pub struct Ping {
     pub delivery_id: String,
 }
 
+/// How a test went, or where that is told.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TestData {
+    /// The `dlv_…` of the ping.
+    pub delivery_id: String,
+    /// What the receiver said, or what went wrong, where the ping did not arrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
 pub struct Test;
+
+/// A receiver's fault is none of ours: the test was carried out.
+const HTTP_CARRIED_OUT: u16 = 200;
 
 impl Handler for Test {
     const NAME: &'static str = "webhook_test";
     type Request = EndpointRequest;
-    type Data = Ping;
+    type Data = TestData;
 
-    fn handle(caller: &Caller, request: &EndpointRequest) -> Outcome<Ping> {
+    fn handle(caller: &Caller, request: &EndpointRequest) -> Outcome<TestData> {
         let endpoint_id = webhook::parse_id(&request.id)?;
-        webhook::require_on(caller, endpoint_id)?;
+        webhook::require_on(caller, endpoint_id).map_err(|failure| match failure {
+            Failure::Refused(refusal) if refusal.code == Code::WebhookDeliveryFailed => {
+                refusal.with_http_status(HTTP_CARRIED_OUT).into()
+            }
+            other => other,
+        })?;
         let delivery_id = event::ping(caller, endpoint_id)?.ok_or_else(webhook::not_found)?;
         Ok(under_way(Kind::Delivery.text(delivery_id)))
     }
 }
 
-fn under_way(delivery_id: String) -> Reply<Ping> {
-    Reply::new(Code::Pending, Ping { delivery_id })
+fn under_way(delivery_id: String) -> Reply<TestData> {
+    Reply::new(Code::Pending, TestData { delivery_id, message: None })
+}
+
+fn not_arrived(delivery_id: String, message: String) -> Reply<TestData> {
+    let data = TestData { delivery_id, message: Some(message) };
+    Reply::new(Code::WebhookDeliveryFailed, data).with_http_status(HTTP_CARRIED_OUT)
 }
 
 pub struct TestResult;
@@ -54,9 +77,9 @@ const RESULT: &str = "
 impl Handler for TestResult {
     const NAME: &'static str = "webhook_test_result";
     type Request = Ping;
-    type Data = Ping;
+    type Data = TestData;
 
-    fn handle(caller: &Caller, request: &Ping) -> Outcome<Ping> {
+    fn handle(caller: &Caller, request: &Ping) -> Outcome<TestData> {
         let not_found = || Refusal::of_field(Code::WebhookNotFound, "delivery_id", "There is no such ping.");
         let delivery_id = Kind::Delivery.parse(&request.delivery_id).ok_or_else(not_found)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), delivery_id];
@@ -69,9 +92,13 @@ impl Handler for TestResult {
             ))
         })?;
         let (status, http_status, error, response) = found.into_iter().next().ok_or_else(not_found)?;
+        let delivery_id = request.delivery_id.clone();
         match status.as_str() {
-            "pending" => Ok(under_way(request.delivery_id.clone())),
-            "succeeded" => Ok(Reply::new(Code::Success, Ping { delivery_id: request.delivery_id.clone() })),
+            "pending" => Ok(under_way(delivery_id)),
+            "succeeded" => Ok(Reply::new(Code::Success, TestData { delivery_id, message: None })),
+            "skipped" => {
+                Ok(not_arrived(delivery_id, "The webhook was switched off before it was sent.".to_owned()))
+            }
             _ => {
                 let said = error
                     .or_else(|| http_status.map(|http_status| format!("HTTP {http_status}")))
@@ -80,8 +107,7 @@ impl Handler for TestResult {
                     .filter(|body| !body.is_empty())
                     .map(|body| format!(": {body}"))
                     .unwrap_or_default();
-                Err(Refusal::new(Code::WebhookDeliveryFailed, format!("The receiver said {said}{body}"))
-                    .into())
+                Ok(not_arrived(delivery_id, format!("The receiver said {said}{body}")))
             }
         }
     }

@@ -88,6 +88,11 @@ impl Refusal {
         Refusal { http_status: Some(409), ..Refusal::of_field(Code::InvalidRequest, field, message) }
     }
 
+    /// The same refusal under another HTTP status than its code's usual one.
+    pub fn with_http_status(self, http_status: u16) -> Self {
+        Refusal { http_status: Some(http_status), ..self }
+    }
+
     /// The same refusal, of a transaction that exists.
     pub fn about(self, transaction_id: Uuid, status: &'static str) -> Self {
         Refusal { about: Some((transaction_id, status)), ..self }

@@ -18,6 +18,7 @@ thread_local! {
 }
 
 const CHANNEL: &str = "topup_effects";
+const TESTED_CHANNEL: &str = "topup_tested";
 
 /// sleeps_until of topup.sleeper.
 const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
@@ -27,10 +28,18 @@ pub fn workers() {
     let Ok(asleep) =
         Cache::get(&IS_ANY_ASLEEP, (), || Ok::<_, Infallible>(is_any_asleep()), |asleep| !asleep);
     if *asleep {
-        let arguments = [CHANNEL.into_datum(), "".into_datum()];
-        // SAFETY: pg_notify(text, text) returns void.
-        unsafe { direct_function_call::<()>(pg_sys::pg_notify, &arguments) };
+        notify(CHANNEL, "");
     }
+}
+
+/// The test of a webhook is over once this transaction commits: the gateway that asked for it is told.
+pub fn tested(delivery_id: &str) {
+    notify(TESTED_CHANNEL, delivery_id);
+}
+
+fn notify(channel: &str, payload: &str) {
+    // SAFETY: pg_notify(text, text) returns void.
+    unsafe { direct_function_call::<()>(pg_sys::pg_notify, &[channel.into_datum(), payload.into_datum()]) };
 }
 
 /// Read without a statement.

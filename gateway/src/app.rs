@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::catalog::CatalogCell;
+use crate::completion::Completions;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::held::Bodies;
@@ -20,6 +21,8 @@ pub struct App {
     pub database: Database,
     /// Where sends wait for each other.
     pub sends: Arc<Sends>,
+    /// Where calls wait that are done elsewhere.
+    pub completions: Arc<Completions>,
     pub settings: Settings,
     pub payments: Arc<Providers>,
     pub admission: Admission,
@@ -44,6 +47,7 @@ impl App {
         App {
             catalog: CatalogCell::default(),
             sends: Sends::new(database.clone()),
+            completions: Completions::new(),
             database,
             limiter: Limiter::new(rate, burst),
             message_limiter: Limiter::new(messages(rate), messages(burst)),

@@ -1,11 +1,8 @@
 //! One call of an operation: its request completed, the call, and what follows on it.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use pg_topup_contract::WebhookUrl;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
@@ -16,9 +13,6 @@ use crate::reply::{Answer, Refusal};
 use crate::{guard, request, request_id};
 
 const LOOKUPS_MAX: usize = 32;
-const COMPLETION_PAUSE: Duration = Duration::from_millis(50);
-const COMPLETION_TIMEOUT: Duration = Duration::from_secs(15);
-const STATUS_ACCEPTED: u16 = 202;
 
 /// Names being looked up at one time: each holds a thread.
 static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
@@ -31,6 +25,8 @@ pub async fn perform(
     idempotency_key: Option<&str>,
     request: String,
 ) -> Result<Answer, Refusal> {
+    let completes_with = operation.completes_with.as_deref();
+    let _under_way = completes_with.map(|_| app.completions.admit(&credentials.api_key)).transpose()?;
     let request = with_addresses(app, operation, request).await;
     let call = Call {
         api_key: &credentials.api_key,
@@ -43,9 +39,9 @@ pub async fn perform(
         true => app.sends.call(&call).await,
         false => app.database.call(&call).await,
     };
-    let result = match first {
-        Ok(answer) => complete(app, operation, &call, answer).await,
-        Err(fault) => Err(fault),
+    let result = match (first, completes_with) {
+        (Ok(answer), Some(then)) => app.completions.end(&app.database, &call, then, answer).await,
+        (result, _) => result,
     };
     result.map_err(|fault| failed(&operation.name, &fault))
 }
@@ -78,33 +74,6 @@ fn literal_address(url: &WebhookUrl) -> Option<IpAddr> {
         url::Host::Ipv6(address) => Some(address.into()),
         url::Host::Domain(_) => None,
     }
-}
-
-/// Asks again while an operation that ends elsewhere is still under way.
-async fn complete(
-    app: &App,
-    operation: &Operation,
-    call: &Call<'_>,
-    answer: Answer,
-) -> Result<Answer, Fault> {
-    #[derive(Deserialize)]
-    struct Reply<'a> {
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
-    let Some(then) = operation.completes_with.as_deref().filter(|_| answer.status == STATUS_ACCEPTED) else {
-        return Ok(answer);
-    };
-    let data = serde_json::from_str::<Reply>(&answer.body).map(|reply| reply.data.get().to_owned());
-    let Ok(data) = data else { return Ok(answer) };
-    let again = Call { operation: then, request: &data, idempotency_key: None, ..*call };
-    let deadline = Instant::now() + COMPLETION_TIMEOUT;
-    let mut answer = answer;
-    while answer.status == STATUS_ACCEPTED && Instant::now() < deadline {
-        tokio::time::sleep(COMPLETION_PAUSE).await;
-        answer = app.database.call(&again).await?;
-    }
-    Ok(answer)
 }
 
 /// What a client hears of a fault. What happened goes to the log.

@@ -9,6 +9,7 @@ mod call;
 mod catalog;
 mod check;
 mod client_address;
+mod completion;
 mod config;
 mod credentials;
 mod database;

@@ -22,6 +22,7 @@ use crate::lanes::Lanes;
 use crate::limit::Limiter;
 use crate::payment::{self, Providers};
 use crate::target::Target;
+use crate::wake::Heard;
 use crate::{catalog, observe, pages, server, wake, worker};
 
 /// How much of the grace after SIGTERM requests may take; the rest is the worker's.
@@ -54,7 +55,10 @@ async fn serve(
     let worker_stop = CancellationToken::new();
     let worker = match settings.no_worker {
         true => tokio::spawn(std::future::ready(())),
-        false => start_workers(&settings, target, database.clone(), payments, worker_stop.clone())?,
+        false => {
+            let heard = Heard { bells: Vec::new(), completions: app.completions.clone() };
+            start_workers(&settings, target, database.clone(), (payments, heard), worker_stop.clone())?
+        }
     };
     catalog::load_early(&database, &app.catalog).await;
     announce(&api, &metrics)?;
@@ -98,7 +102,7 @@ fn start_workers(
     settings: &Settings,
     target: Arc<Target>,
     database: Database,
-    payments: Arc<Providers>,
+    (payments, mut heard): (Arc<Providers>, Heard),
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, String> {
     let listen_target = match settings.listen_database_url.as_deref() {
@@ -111,8 +115,8 @@ fn start_workers(
         settings.delivery_concurrency_per_endpoint.min(settings.delivery_concurrency).into(),
     );
     let (webhook_bell, payment_bell) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let bells = vec![webhook_bell.clone(), payment_bell.clone()];
-    tokio::spawn(wake::listen(listen_target, bells, stop.clone()));
+    heard.bells = vec![webhook_bell.clone(), payment_bell.clone()];
+    tokio::spawn(wake::listen(listen_target, heard, stop.clone()));
     let paying = tokio::spawn(payment::worker::run(database.clone(), payments, payment_bell, stop.clone()));
     let delivering = tokio::spawn(worker::run(database, deliverer, lanes, webhook_bell, stop));
     Ok(tokio::spawn(async move { drop(tokio::join!(paying, delivering)) }))

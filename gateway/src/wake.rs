@@ -1,4 +1,4 @@
-//! The wake-up call: a direct connection that listens for `topup_effects`, and notices when it is dead.
+//! The wake-up call: a direct connection that listens for what the database announces, and notices when it is dead.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::sync::Notify;
-use tokio_postgres::AsyncMessage;
+use tokio_postgres::{AsyncMessage, Notification};
 use tokio_util::sync::CancellationToken;
 
+use crate::completion::Completions;
 use crate::database::in_words;
 use crate::target::{CONNECT_TIMEOUT, Target};
 
@@ -16,13 +17,35 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
+const LISTEN: &str = "listen topup_effects; listen topup_tested";
+const TESTED_CHANNEL: &str = "topup_tested";
+
+/// Who is told of what is heard: workers of work, and calls that wait for the test of a webhook of its end.
+pub struct Heard {
+    pub bells: Vec<Arc<Notify>>,
+    pub completions: Arc<Completions>,
+}
+
+impl Heard {
+    fn ring(&self) {
+        self.bells.iter().for_each(|bell| bell.notify_one());
+    }
+
+    fn tell(&self, notification: &Notification) {
+        match notification.channel() {
+            TESTED_CHANNEL => self.completions.announce(notification.payload()),
+            _ => self.ring(),
+        }
+    }
+}
+
 /// Listens until shutdown, through every reconnect, and rings every worker for each notification and after
-/// each reconnect (what was announced in between went unheard). The worker's polling covers all else.
-pub async fn listen(target: Arc<Target>, bells: Vec<Arc<Notify>>, shutdown: CancellationToken) {
+/// each reconnect (what was announced in between went unheard). Polling covers all else.
+pub async fn listen(target: Arc<Target>, heard: Heard, shutdown: CancellationToken) {
     let mut complained = false;
     loop {
         let ended = tokio::select! {
-            ended = listen_once(&target, &bells, &mut complained) => ended,
+            ended = listen_once(&target, &heard, &mut complained) => ended,
             _ = shutdown.cancelled() => return,
         };
         gauge!("topup_listener_connected").set(0.0);
@@ -38,18 +61,17 @@ pub async fn listen(target: Arc<Target>, bells: Vec<Arc<Notify>>, shutdown: Canc
 }
 
 /// Listens on one connection until that ends, and says why it did.
-async fn listen_once(target: &Target, bells: &[Arc<Notify>], complained: &mut bool) -> String {
+async fn listen_once(target: &Target, heard: &Heard, complained: &mut bool) -> String {
     let connecting = tokio::time::timeout(CONNECT_TIMEOUT, target.connect());
     let (client, mut connection) = match connecting.await {
         Err(_) => return "the connection timed out".to_owned(),
         Ok(Err(error)) => return in_words(&error),
         Ok(Ok(connected)) => connected,
     };
-    let ring = || bells.iter().for_each(|bell| bell.notify_one());
     let driver = async move {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notification(_))) => ring(),
+                Some(Ok(AsyncMessage::Notification(notification))) => heard.tell(&notification),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return in_words(&error),
                 None => return "the connection was closed".to_owned(),
@@ -57,7 +79,7 @@ async fn listen_once(target: &Target, bells: &[Arc<Notify>], complained: &mut bo
         }
     };
     let heartbeat = async {
-        let mut statement = "listen topup_effects";
+        let mut statement = LISTEN;
         loop {
             match tokio::time::timeout(HEARTBEAT_TIMEOUT, client.simple_query(statement)).await {
                 Err(_) => return "the connection is dead".to_owned(),
@@ -68,7 +90,7 @@ async fn listen_once(target: &Target, bells: &[Arc<Notify>], complained: &mut bo
                 gauge!("topup_listener_connected").set(1.0);
                 tracing::info!("listening for wake-ups");
                 *complained = false;
-                ring();
+                heard.ring();
                 statement = "select 1";
             }
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;

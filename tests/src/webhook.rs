@@ -1,7 +1,11 @@
 //! Webhook endpoints: registering, listing, deleting, and the ping that tests one.
 
-use crate::support::{Answer, Away, Hook, LIMIT, Receiver, Reply, Shop, call, deliveries};
+use crate::support::{
+    Answer, Away, Database, Gateway, Hook, LIMIT, Receiver, Reply, Shop, call, deliveries, wait_until,
+};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// A public address that is never called: nothing happens in the tests that registered it.
 const URL: &str = "https://93.184.216.34/hook";
@@ -250,10 +254,55 @@ async fn the_test_of_a_webhook_tells_what_its_receiver_said() {
         (from_away, "connection refused"),
         (from_moved, "302"),
     ] {
-        let reply = reply.expect(502, 5001);
+        // The test was carried out: the fault is the receiver's.
+        let reply = reply.expect(200, 5001);
+        assert_eq!(reply.json["success"], false);
         let message = reply.data()["message"].as_str().unwrap();
         assert!(message.contains(words), "{words}: {message}");
     }
     // A ping is tried once.
     assert_eq!((broken.requests().len(), mute.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_test_of_a_mute_webhook_asks_the_database_a_handful_of_times() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let counted = "do $$ begin execute format('alter database %I set track_functions = ''all''', current_database()); end $$";
+    admin.batch_execute(counted).await.unwrap();
+    let key = database.staging_key().await;
+    let gateway = Gateway::start(&database).await;
+    let shop = Shop { client: gateway.client(&key), key, gateway, database };
+    let mute = Receiver::start_with([Answer::Hang]).await;
+    test(&shop, &mute.url).await.expect(200, 5001);
+    let calls =
+        "select coalesce(sum(calls), 0)::bigint from pg_stat_user_functions where funcname = 'call_many'";
+    let calls = wait_until(LIMIT, "the calls are counted", async || {
+        let calls: i64 = admin.query_one(calls, &[]).await.unwrap().get(0);
+        (calls >= 4).then_some(calls)
+    })
+    .await;
+    assert!(calls <= 12, "{calls} calls for a registration and a test of 10 s");
+}
+
+#[tokio::test]
+async fn a_key_has_few_tests_of_webhooks_under_way() {
+    let shop = Shop::open().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = Receiver::start_with([Answer::Held(gate.clone())]).await;
+    let hook = Hook::register(&shop.client, &slow.url).await;
+    let path = format!("/webhooks/{}/test", hook.id);
+    let mut tests = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, path) = (shop.client.clone(), path.clone());
+        tests.spawn(async move { client.post(&path, json!({})).await.code() });
+    }
+    slow.wait_for(8, LIMIT).await;
+    let refused = shop.client.post(&path, json!({})).await.expect(429, 4001);
+    assert!(refused.header("retry-after").is_some());
+    gate.add_permits(20);
+    while let Some(code) = tests.join_next().await {
+        assert_eq!(code.unwrap(), 1000);
+    }
+    shop.client.post(&path, json!({})).await.expect(200, 1000);
 }

@@ -152,7 +152,7 @@ async fn a_webhook_that_moves_to_a_private_address_after_registration_is_never_c
         assert!(log[0]["attempts"][1]["error"].as_str().unwrap().contains("public"), "{}", log[0]);
     }
     // Nor does asking for a test get there.
-    let test = shop.client.post(&format!("/webhooks/{}/test", hook.id), json!({})).await.expect(502, 5001);
+    let test = shop.client.post(&format!("/webhooks/{}/test", hook.id), json!({})).await.expect(200, 5001);
     assert!(test.data()["message"].as_str().unwrap().contains("public"), "{}", test.text);
     assert_eq!(receiver.connections(), 0);
 }
