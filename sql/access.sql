@@ -32,7 +32,7 @@ grant execute on function topup.operations, topup.event_types, topup.codes, topu
 -- Apps: the operations, for the key of their session.
 grant execute on function topup.send, topup.send_many, topup.validate, topup.cancel, topup.status, topup.balance,
     topup.history, topup.redeem, topup.deliver, topup.fail, topup.account_self, topup.webhook_register, topup.webhook_list,
-    topup.webhook_delete, topup.webhook_rotate, topup.webhook_test, topup.webhook_test_result, topup.delivery_list,
+    topup.webhook_update, topup.webhook_delete, topup.webhook_rotate, topup.webhook_test, topup.webhook_test_result, topup.delivery_list,
     topup.delivery_replay, topup.webhook_replay, topup.authenticate, topup.call, topup.call_many, topup.asset_create,
     topup.asset_list, topup.asset_get, topup.asset_add_rate, topup.asset_quote, topup.customer_create,
     topup.customer_list, topup.customer_get, topup.customer_update, topup.wallet, topup.wallet_account,
@@ -95,6 +95,8 @@ comment on function topup.account_self is 'The tenant, its name, and the environ
 comment on function topup.webhook_register is
     'Registers a webhook URL: https, public. The reply alone shows the secret. events: types, all if null; retry_schedule_s: seconds after the first attempt, {0,5,30} if null. 5002 for a URL that may not be.';
 comment on function topup.webhook_list is 'The webhooks of this environment, without secrets.';
+comment on function topup.webhook_update is
+    'Changes a webhook (whk_…); what is null stays. enabled false switches it off, true on again: what happened meanwhile is kept for a replay. 5004 if unknown.';
 comment on function topup.webhook_delete is 'Deletes a webhook (whk_…); 5004 if unknown.';
 comment on function topup.webhook_rotate is
     'Gives a webhook a new secret; the old one signs too for overlap_seconds (86,400).';
@@ -102,7 +104,7 @@ comment on function topup.webhook_test is
     'Queues a ping to a webhook: 1002 with its delivery_id, for webhook_test_result.';
 comment on function topup.webhook_test_result is 'How a ping went: 1002 under way, 1000 delivered, 5001 with what the receiver said.';
 comment on function topup.delivery_list is
-    'The delivery log, newest first, each with its attempts: status pending, succeeded or failed; event type; page_size 1 to 50; cursor.';
+    'The delivery log, newest first, each with its attempts: status pending, succeeded, failed or skipped (the webhook was off); event type; page_size 1 to 50; cursor.';
 comment on function topup.delivery_replay is 'Attempts a delivery (dlv_…) again, with the same event id and body.';
 comment on function topup.webhook_replay is
     'Attempts again what was to be delivered to a webhook from since until before until, at most 10,000; data.replayed says how many.';
@@ -138,9 +140,9 @@ comment on function topup.set_unpriced_usage is
 comment on function topup.visible is 'The environments whose rows the views show to this session, its key (null: an administrator without one), and whether it sees the voucher codes of other keys.';
 comment on function topup.version is 'The installed version of the extension.';
 comment on function topup.claim_effects is
-    'For the worker: fans out the outbox, and leases due webhooks, at most lane_max of an endpoint, signed and ready to send.';
+    'For the worker: fans out the outbox, and leases due webhooks, signed and ready to send: at most lane_max of an endpoint, of a tenant at most what tenant_rooms says at its place in tenants, else tenant_max (null: any number).';
 comment on function topup.settle_effects is
-    'For the worker: logs attempts (a JSON array of outcomes) and ends or reschedules their deliveries; returns how many still held their lease.';
+    'For the worker: logs attempts (a JSON array of outcomes) and ends or reschedules their deliveries; returns how many still held their lease, and which (from 1 on) were skipped because somebody has locked what they change: they are to be told again.';
 comment on function topup.run_due is 'For the worker: does what is due inside the database; call it until it returns 0.';
 comment on function topup.next_due is 'For the worker: seconds until something is due, null where nothing is open.';
 comment on function topup.worker_sleep is 'For the worker: from now on, and for that many seconds, transactions with events notify channel topup_effects.';
@@ -160,22 +162,37 @@ comment on function topup.missing_references is 'Rows whose foreign key leads no
 comment on function topup.enable_guards is
     'Has every trigger of the extension fire when it has to, for a superuser to run after pg_restore --disable-triggers; changes nothing else.';
 comment on function topup.refuse_change is 'Keeps the ledger append-only.';
-comment on function topup.webhooks_of is 'The endpoints of an environment that are switched on, as it keeps them.';
+comment on function topup.webhooks_of is 'The endpoints of an environment, as it keeps them.';
 comment on function topup.delivery_ids is 'The deliveries of an event to so many endpoints.';
 comment on function topup.body_of is 'What endpoints are told of an event of the outbox.';
 comment on function topup.body_for is 'What one endpoint is told of an event: the body, without a voucher code that is not for it.';
 comment on function topup.send_body is 'What endpoints are told of a send.';
 comment on function topup.deliveries_of is 'The deliveries of an event of the outbox, as they will be.';
-comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints are switched on.';
+comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints it has, and since when they are off.';
 comment on function topup.forget_cached is 'Announces a change of what sessions keep.';
 comment on function topup.invalidate_cached is 'Makes all sessions forget, when the transaction commits, what they keep of keys and platforms.';
 comment on function topup.refuse_drop is 'Refuses to drop the extension while the ledger has entries.';
 
--- A queue that was empty when it was last analysed must not be read from end to end when it is long.
-alter function topup.next_due set enable_seqscan = off;
-alter function topup.next_due set enable_bitmapscan = off;
-alter function topup.claim_payments set enable_seqscan = off;
-alter function topup.claim_payments set enable_bitmapscan = off;
+-- What is written in Rust plans its own statements (extension/src/planner.rs); these plan theirs alike: by indexes and row by
+-- row, whatever Postgres found when it looked.
+do $$
+declare
+    planned text;
+    setting text;
+begin
+    foreach planned in array array['renew_due', 'version_before', 'balance_at_version', 'account_lines'] loop
+        foreach setting in array array['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin'] loop
+            execute format('alter function topup.%I set %I = off', planned, setting);
+        end loop;
+    end loop;
+end
+$$;
+-- What all tenants share must not wait for one's open transaction. What is locked is skipped where it can be; this is for the rest.
+alter function topup.claim_effects set lock_timeout = '250ms';
+alter function topup.settle_effects set lock_timeout = '250ms';
+alter function topup.run_due set lock_timeout = '250ms';
+alter function topup.settle_payments set lock_timeout = '250ms';
+alter function topup.report_payment set lock_timeout = '250ms';
 -- Most rows may be one tenant's: its id alone must never look like a good key.
 alter table topup.transaction alter column tenant_id set (n_distinct = 10);
 alter table topup.entry alter column tenant_id set (n_distinct = 10);

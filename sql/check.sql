@@ -128,7 +128,7 @@ create view topup.top_up_fault as
     select 'top-ups and deliveries are such as there can be', format('delivery %s', topup.format_id('dlv', d.delivery_id))
       from topup.delivery d
       left join topup.effect f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id
-     where d.status not in ('pending', 'succeeded', 'failed') or f.kind <> 'webhook'
+     where d.status not in ('pending', 'succeeded', 'failed', 'skipped') or f.kind not in ('webhook', 'ping')
     union all
     select 'top-ups cost what their discount says', format('top-up %s', topup.format_id('txn', t.transaction_id))
       from topup.top_up t

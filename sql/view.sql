@@ -80,12 +80,20 @@ create view topup.deliveries with (security_barrier) as
            topup.format_id('whk', d.endpoint_id) as webhook_id, d.type, d.status, d.attempts, d.created_at
       from topup.visible() v
      cross join lateral (
-           select d.tenant_id, d.environment, d.delivery_id, d.event_id, d.endpoint_id, e.type, d.status, d.attempts, d.created_at
+           -- What belongs to a delivery is looked up row by row: a join may read all events for a page of deliveries.
+           select d.tenant_id, d.environment, d.delivery_id, d.event_id, d.endpoint_id,
+                  (select e.type from topup.event e where e.tenant_id = d.tenant_id and e.environment = d.environment
+                      and e.event_id = d.event_id) as type,
+                  d.status, d.attempts, d.created_at
              from topup.delivery d
-             join topup.event e on e.tenant_id = d.tenant_id and e.environment = d.environment and e.event_id = d.event_id
             where d.tenant_id = v.tenant_id and d.environment = v.environment::topup.environment
            union all
-           select o.tenant_id, o.environment, d.delivery_id, o.event_id, d.endpoint_id, o.type, 'pending', 0, o.created_at
+           select o.tenant_id, o.environment, d.delivery_id, o.event_id, d.endpoint_id, o.type,
+                  case when exists (select from topup.webhook_endpoint w
+                                     where w.tenant_id = o.tenant_id and w.environment = o.environment
+                                       and w.endpoint_id = d.endpoint_id
+                                       and (w.disabled_at is not null or w.enabled_at > o.created_at))
+                       then 'skipped' else 'pending' end, 0, o.created_at
              from topup.outbox o
             cross join lateral unnest(topup.delivery_ids(o.event_id, cardinality(o.endpoint_ids)), o.endpoint_ids)
                 as d (delivery_id, endpoint_id)

@@ -13,6 +13,8 @@ create table topup.webhook_endpoint (
     created_at       timestamptz not null default clock_timestamp(),
     disabled_at      timestamptz,
     disabled_reason  text,
+    -- When it was last switched on again: what happened before is skipped, seen by a worker or not.
+    enabled_at       timestamptz,
     deleted_at       timestamptz,
     -- Who registered it, and whether that key saw the voucher codes of what others send.
     key_id           uuid,
@@ -27,11 +29,11 @@ comment on table topup.webhook_endpoint is
 
 create function topup.webhooks_of(tenant_id uuid, environment topup.environment) returns text
     language sql stable set search_path = pg_catalog, pg_temp as $$
-    select json_agg(json_build_object('endpoint_id', w.endpoint_id, 'types', w.events)
+    select json_agg(json_build_object('endpoint_id', w.endpoint_id, 'types', w.events,
+                                      'off_since_s', floor(extract(epoch from w.disabled_at))::bigint)
                     order by w.endpoint_id)::text
       from topup.webhook_endpoint w
-     where w.tenant_id = webhooks_of.tenant_id and w.environment = webhooks_of.environment
-       and w.deleted_at is null and w.disabled_at is null
+     where w.tenant_id = webhooks_of.tenant_id and w.environment = webhooks_of.environment and w.deleted_at is null
 $$;
 
 -- The lock comes first, and the endpoints are read by a statement of their own: of two changes at once, the second sees both.
@@ -98,7 +100,7 @@ create table topup.delivery (
     delivery_id uuid not null,
     event_id    uuid not null,
     endpoint_id uuid not null,
-    -- pending, succeeded or failed.
+    -- pending, succeeded, failed, or skipped: its endpoint was off.
     status      text not null default 'pending',
     attempts    integer not null default 0,
     created_at  timestamptz not null default clock_timestamp(),
@@ -128,7 +130,7 @@ create table topup.effect (
     tenant_id         uuid not null,
     effect_id         uuid not null,
     environment       topup.environment not null,
-    -- webhook.
+    -- webhook, or ping: whoever asked for that waits for its end.
     kind              text not null,
     -- Work of one lane is limited together: an endpoint's.
     lane              uuid not null,
@@ -187,11 +189,15 @@ end;
 -- A ping is tried once.
 create function topup.deliveries_of(
     tenant_id uuid, environment topup.environment, event_id uuid, type text, created_at timestamptz, endpoint_ids uuid[])
-    returns table (delivery_id uuid, endpoint_id uuid, retry_schedule_s integer[], due_at timestamptz)
+    returns table (delivery_id uuid, endpoint_id uuid, retry_schedule_s integer[], due_at timestamptz, is_off boolean)
     language sql stable
 begin atomic
     select d.delivery_id, d.endpoint_id, r.retry_schedule_s,
-           deliveries_of.created_at + make_interval(secs => coalesce(r.retry_schedule_s[1], 0))
+           deliveries_of.created_at + make_interval(secs => coalesce(r.retry_schedule_s[1], 0)),
+           exists (select from topup.webhook_endpoint w
+                    where w.tenant_id = deliveries_of.tenant_id and w.environment = deliveries_of.environment
+                      and w.endpoint_id = d.endpoint_id
+                      and (w.disabled_at is not null or w.enabled_at > deliveries_of.created_at))
       from unnest(topup.delivery_ids(deliveries_of.event_id, cardinality(deliveries_of.endpoint_ids)),
                   deliveries_of.endpoint_ids) as d (delivery_id, endpoint_id)
      cross join lateral (

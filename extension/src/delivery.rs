@@ -28,6 +28,8 @@ pub enum DeliveryStatus {
     Pending,
     Succeeded,
     Failed,
+    /// Its endpoint was off. A replay attempts it once the endpoint is on again.
+    Skipped,
 }
 
 impl DeliveryStatus {
@@ -36,6 +38,7 @@ impl DeliveryStatus {
             DeliveryStatus::Pending => "pending",
             DeliveryStatus::Succeeded => "succeeded",
             DeliveryStatus::Failed => "failed",
+            DeliveryStatus::Skipped => "skipped",
         }
     }
 }
@@ -77,7 +80,7 @@ pub struct DeliveryData {
     pub webhook_id: String,
     /// The address of the endpoint.
     pub url: String,
-    /// `pending`, `succeeded` or `failed`.
+    /// `pending`, `succeeded`, `failed`, or `skipped`: its endpoint was off.
     pub status: String,
     /// RFC 3339, UTC.
     pub created_at: String,
@@ -125,13 +128,17 @@ const LOG: &str = concat!(
     event_type!(),
     ") order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6),
     waiting as (
-        select d.delivery_id, o.event_id, o.type, d.endpoint_id, 'pending', o.created_at, d.due_at
-          from topup.outbox o
+        select d.delivery_id, o.event_id, o.type, d.endpoint_id, s.status, o.created_at,
+               case when not d.is_off then d.due_at end as due_at
+          from (select * from topup.outbox o
+                 where o.tenant_id = $1 and o.environment = $2::topup.environment and o.event_id < $3
+                   and ($4::text is null or $4 in ('pending', 'skipped')) and ($5::text is null or o.type = $5)
+                 order by o.tenant_id desc, o.environment desc, o.event_id desc) o
          cross join lateral topup.deliveries_of(
                    o.tenant_id, o.environment, o.event_id, o.type, o.created_at, o.endpoint_ids) d
-         where o.tenant_id = $1 and o.environment = $2::topup.environment and o.event_id < $3 and d.delivery_id < $3
-           and ($4::text is null or $4 = 'pending') and ($5::text is null or o.type = $5)
-         order by o.event_id desc, d.delivery_id desc limit $6),
+         cross join lateral (select case when d.is_off then 'skipped' else 'pending' end as status) s
+         where d.delivery_id < $3 and ($4::text is null or s.status = $4)
+         order by o.tenant_id desc, o.environment desc, o.event_id desc, d.delivery_id desc limit $6),
     page as (
         select $1::uuid as tenant_id, $2::topup.environment as environment, listed.*
           from (select * from sent union all select * from waiting) listed order by delivery_id desc limit $6)
@@ -322,7 +329,10 @@ impl Handler for ReplayRange {
         let (since, until) = (request.since.text(), request.until.map(Time::text));
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        if request.status.is_none_or(|status| status == DeliveryStatus::Pending) {
+        if request
+            .status
+            .is_none_or(|status| matches!(status, DeliveryStatus::Pending | DeliveryStatus::Skipped))
+        {
             outbox::fan_out_range(caller, endpoint_id, &since, until.as_deref(), REPLAY_MAX)?;
         }
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];

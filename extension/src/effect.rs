@@ -1,5 +1,6 @@
-//! What the worker asks for: effects to perform, signed and leased; and what became of them.
+//! What the worker asks for: effects to perform, signed and leased; and what is due inside the database.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pgrx::JsonB;
@@ -12,17 +13,19 @@ use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::fulfil;
 use crate::id::Kind;
 use crate::idempotency;
-use crate::jsonb::JsonbText;
 use crate::ledger;
 use crate::outbox;
 use crate::payment;
 use crate::reply::{Failure, or_error};
 use crate::sign;
+use crate::subtransaction;
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;
 /// Lanes in which one worker is busy, at most.
 const BUSY_LANES_MAX: usize = 10_000;
+/// Tenants that hold places in one worker, at most.
+const TENANTS_MAX: usize = 10_000;
 
 struct Claimed {
     tenant_id: Uuid,
@@ -36,28 +39,40 @@ struct Claimed {
     now_s: i64,
 }
 
-/// Takes the earliest of each lane, so that a lane with much to do leaves room for the others: as many lanes as there is
-/// room for, those that have waited longest, and of each no more than its share, for a lock that is not used costs as
-/// much as one that is. Lanes are found by stepping through the index, not by reading all that is open, and events row by
-/// row, so that the plan is the same however many Postgres expects. What a transaction wrote for an endpoint that was
-/// deleted or switched off before it committed ends here.
+/// Shares out what there is room for: to tenants first, and what a tenant gets to its lanes, those first that have waited
+/// longest, so that whoever has much to do leaves room for the others. Only as many rows are locked as are taken, for a lock
+/// that is not used costs as much as one that is. Lanes and their earliest are found by stepping through the index, not by
+/// reading all that is open, and events row by row, so that a claim costs the same however much waits and whatever Postgres
+/// expects. A worker that says how much room tenants have in it keeps one share more, of all and of each tenant's, free for
+/// whoever comes next. What a transaction wrote for an endpoint that was deleted or switched off before it committed ends
+/// here; of what a transaction is replaying just now, later.
 const CLAIM: &str = "
-    with recursive lane (lane) as (
-        (select lane from topup.effect order by lane limit 1)
+    with recursive lane (lane, tenant_id, due_at) as (
+        (select lane, tenant_id, due_at from topup.effect order by lane, due_at limit 1)
         union all
-        select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
-          from lane where lane.lane is not null),
-    turn as (
-        select lane.lane, least($2, ($1 - 1) / count(*) over () + 1) as share
-          from lane
+        select next.* from lane
          cross join lateral (
-               select due_at from topup.effect
-                where effect.lane = lane.lane and due_at <= now()
-                order by due_at limit 1) earliest
-         where lane.lane is not null and not lane.lane = any ($3)
-         order by earliest.due_at limit $1),
+               select e.lane, e.tenant_id, e.due_at from topup.effect e
+                where e.lane > lane.lane order by e.lane, e.due_at limit 1) next),
+    room as (
+        select lane, tenant_id, due_at,
+               coalesce(($7::int[])[array_position($6::uuid[], tenant_id)], $5, $1) as tenant_room
+          from lane where due_at <= now() and not lane = any ($3)),
+    ranked as (
+        select lane, due_at, tenant_room, row_number() over (partition by tenant_id order by due_at, lane) as place,
+               count(*) over (partition by tenant_id) as lanes
+          from room where tenant_room > 0),
+    counted as (select ranked.*, count(*) filter (where place = 1) over () as tenants from ranked),
+    shared as (
+        select lane, due_at, place, lanes, least(tenant_room, case when $5 is null then ($1 - 1) / tenants + 1
+                                                                   else greatest(1, $1 / (tenants + 1)) end) as share
+          from counted),
+    turn as (
+        select lane, place, least($2, case when $5 is null then (share - 1) / lanes + 1
+                                           else greatest(1, share / (lanes + 1)) end) as share
+          from shared where place <= share order by place, due_at limit $1),
     due as (
-        select e.tenant_id, e.environment, e.effect_id, w.url,
+        select e.tenant_id, e.environment, e.effect_id, w.url, w.disabled_at is not null as is_off,
                w.deleted_at is null and w.disabled_at is null
                    and exists (select from topup.webhook_secret s
                                 where s.tenant_id = e.tenant_id and s.endpoint_id = e.lane) as wanted
@@ -68,14 +83,18 @@ const CLAIM: &str = "
                 order by due_at limit turn.share for update skip locked) e
           left join topup.webhook_endpoint w
             on w.tenant_id = e.tenant_id and w.environment = e.environment and w.endpoint_id = e.lane
-         order by e.due_at limit $1),
+         order by turn.place, e.due_at limit $1),
+    closing as (
+        select d.tenant_id, d.environment, d.delivery_id, due.is_off
+          from due
+          join topup.delivery d on d.tenant_id = due.tenant_id and d.environment = due.environment
+                               and d.delivery_id = due.effect_id
+         where not due.wanted for update of d skip locked),
     unwanted as (
-        delete from topup.effect e using due
-         where not due.wanted and e.tenant_id = due.tenant_id and e.effect_id = due.effect_id),
-    failed as (
-        update topup.delivery d set status = 'failed' from due
-         where not due.wanted and d.tenant_id = due.tenant_id and d.environment = due.environment
-           and d.delivery_id = due.effect_id),
+        delete from topup.effect e using closing c where e.tenant_id = c.tenant_id and e.effect_id = c.delivery_id),
+    closed as (
+        update topup.delivery d set status = case when c.is_off then 'skipped' else 'failed' end from closing c
+         where d.tenant_id = c.tenant_id and d.environment = c.environment and d.delivery_id = c.delivery_id),
     claimed as (
         update topup.effect e
            set due_at = now() + make_interval(secs => $4), fence = e.fence + 1, leased = true
@@ -105,6 +124,9 @@ fn claim_effects(
     lane_max: i32,
     busy_lanes: Array<pgrx::Uuid>,
     lease_s: i32,
+    tenant_max: default!(Option<i32>, "NULL"),
+    tenants: default!(Array<pgrx::Uuid>, "'{}'"),
+    tenant_rooms: default!(Array<i32>, "'{}'"),
 ) -> TableIterator<
     'static,
     (
@@ -119,9 +141,13 @@ fn claim_effects(
 > {
     let (batch_max, lane_max) = (batch_max.clamp(1, CLAIM_MAX), lane_max.clamp(1, CLAIM_MAX));
     let lease_s = lease_s.clamp(1, LEASE_S_MAX);
-    let busy_lanes = elements("busy_lanes", &busy_lanes, BUSY_LANES_MAX);
-    let busy_lanes: Vec<_> = busy_lanes.into_iter().flatten().collect();
-    let arguments = args![i64::from(batch_max), i64::from(lane_max), busy_lanes, lease_s];
+    let busy_lanes: Vec<_> =
+        elements("busy_lanes", &busy_lanes, BUSY_LANES_MAX).into_iter().flatten().collect();
+    let tenants: Vec<_> = elements("tenants", &tenants, TENANTS_MAX).into_iter().flatten().collect();
+    let rooms: Vec<_> = elements("tenant_rooms", &tenant_rooms, TENANTS_MAX).into_iter().flatten().collect();
+    let tenant_max = tenant_max.map(|max| i64::from(max.clamp(1, CLAIM_MAX)));
+    let (batch_max, lane_max) = (i64::from(batch_max), i64::from(lane_max));
+    let arguments = args![batch_max, lane_max, busy_lanes, lease_s, tenant_max, tenants, rooms];
     or_error(outbox::fan_out_due(CLAIM_MAX));
     let claimed = or_error(db::write(CLAIM, arguments, read_claimed).map_err(Failure::from));
     let rows: Vec<_> = claimed
@@ -162,78 +188,6 @@ fn headers(effect: &Claimed) -> Result<serde_json::Value, Failure> {
     }))
 }
 
-/// Logs every attempt, once however often it is told. Those that still hold their lease also end the delivery or set its next attempt,
-/// counted from the first. A receiver that answers 410 is switched off.
-const SETTLE: &str = "
-    with outcome as (
-        select distinct on (o.tenant_id, o.effect_id) o.*,
-               o.error is null and coalesce(o.http_status between 200 and 299, false) as succeeded
-          from jsonb_to_recordset($1) as o (tenant_id uuid, effect_id uuid, fence bigint, started_at timestamptz,
-                                            duration_ms integer, http_status integer, error text, response text)
-         order by o.tenant_id, o.effect_id, o.fence desc),
-    held as (
-        select e.tenant_id, e.effect_id, e.environment, e.lane, o.succeeded, e.failures,
-               not o.succeeded and o.http_status is not distinct from 410 as gone,
-               o.succeeded or o.http_status is not distinct from 410
-                   or e.failures + 1 >= cardinality(e.retry_schedule_s) as ended,
-               coalesce(e.first_attempt_at, now() - make_interval(secs => o.duration_ms / 1000.0)) as first_attempt_at,
-               e.retry_schedule_s
-          from outcome o
-          join topup.effect e
-            on e.tenant_id = o.tenant_id and e.effect_id = o.effect_id and e.fence = o.fence and e.leased
-         order by e.tenant_id, e.effect_id for update of e),
-    fresh as (
-        select o.* from outcome o
-         where not exists (select from topup.attempt a
-                            where a.tenant_id = o.tenant_id and a.delivery_id = o.effect_id and a.fence = o.fence)),
-    delivery as (
-        update topup.delivery d
-           set attempts = d.attempts + 1,
-               status = case when h.succeeded then 'succeeded' when h.ended then 'failed' else d.status end
-          from fresh o left join held h on h.tenant_id = o.tenant_id and h.effect_id = o.effect_id
-         where d.tenant_id = o.tenant_id and d.environment in ('staging', 'live') and d.delivery_id = o.effect_id
-        returning d.tenant_id, d.delivery_id, d.attempts),
-    attempt as (
-        insert into topup.attempt
-               (tenant_id, delivery_id, fence, number, started_at, duration_ms, http_status, error, response)
-        select d.tenant_id, d.delivery_id, o.fence, d.attempts, o.started_at, o.duration_ms, o.http_status, o.error,
-               left(o.response, 1024)
-          from delivery d join fresh o on o.tenant_id = d.tenant_id and o.effect_id = d.delivery_id),
-    done as (
-        delete from topup.effect e using held h
-         where h.ended and e.tenant_id = h.tenant_id and e.effect_id = h.effect_id),
-    again as (
-        update topup.effect e
-           set failures = h.failures + 1, leased = false, first_attempt_at = h.first_attempt_at,
-               due_at = greatest(now(), h.first_attempt_at
-                        + make_interval(secs => h.retry_schedule_s[h.failures + 2] - h.retry_schedule_s[1]))
-          from held h
-         where not h.ended and e.tenant_id = h.tenant_id and e.effect_id = h.effect_id)
-    select tenant_id, environment::text, lane, gone from held";
-
-/// What else is queued for it ends when it is claimed.
-const SWITCH_OFF: &str = "
-    update topup.webhook_endpoint
-       set disabled_at = clock_timestamp(), disabled_reason = 'The receiver answered 410 (gone).'
-     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and disabled_at is null";
-
-/// Returns how many outcomes still held their lease.
-#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, pg_temp)]
-fn settle_effects(outcomes: JsonbText) -> i32 {
-    or_error(settle(outcomes))
-}
-
-fn settle(outcomes: JsonbText) -> Result<i32, Failure> {
-    let held = db::write(SETTLE, &[outcomes.into()], |row| {
-        Ok((row.uuid(1)?, row.get::<String>(2)?, row.uuid(3)?, row.get::<bool>(4)?))
-    })?;
-    for (tenant_id, environment, endpoint_id, _) in held.iter().filter(|(.., gone)| *gone) {
-        db::execute(SWITCH_OFF, args![*tenant_id, environment.as_str(), *endpoint_id])?;
-    }
-    Ok(i32::try_from(held.len()).unwrap_or(i32::MAX))
-}
-
 /// Whose turn it is to be done first.
 static TURN: AtomicUsize = AtomicUsize::new(0);
 
@@ -241,40 +195,51 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn run_due(batch_max: i32) -> i32 {
-    let attempt = || -> Result<i32, Failure> {
-        let batch_max = batch_max.clamp(1, CLAIM_MAX);
-        let kinds: [&dyn Fn() -> Result<i32, Failure>; 6] = [
-            &|| fulfil::fail_due().map(i32::from),
-            &|| ledger::sweep_due(batch_max),
-            &|| renewal::run_due().map(i32::from),
-            &|| payment::expire_due().map(i32::from),
-            &|| payment::auto::run_due().map(i32::from),
-            &|| idempotency::purge(batch_max),
-        ];
-        // They take turns: however much there is of one, the others come.
-        let turn = TURN.fetch_add(1, Ordering::Relaxed);
-        for n in 0..kinds.len() {
-            let done = kinds[(turn + n) % kinds.len()]()?;
-            if done > 0 {
-                return Ok(done);
-            }
+    let batch_max = batch_max.clamp(1, CLAIM_MAX);
+    let kinds: [(&str, &dyn Fn() -> Result<i32, Failure>); 6] = [
+        ("top-ups that are to fail", &|| fulfil::fail_due().map(i32::from)),
+        ("accounts that time has changed", &|| ledger::sweep_due(batch_max)),
+        ("subscriptions", &|| renewal::run_due().map(i32::from)),
+        ("checkouts that are over", &|| payment::expire_due().map(i32::from)),
+        ("auto top-ups", &|| payment::auto::run_due().map(i32::from)),
+        ("old replies", &|| idempotency::purge(batch_max)),
+    ];
+    // They take turns: however much there is of one, the others come.
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    for n in 0..kinds.len() {
+        let (what, kind) = kinds[(turn + n) % kinds.len()];
+        let done = alone(what, kind);
+        if done > 0 {
+            return done;
         }
-        Ok(0)
+    }
+    0
+}
+
+/// What cannot be done now, such as what would wait for somebody's transaction longer than the function's lock_timeout, is
+/// left for a later turn and keeps nothing else waiting.
+fn alone(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32 {
+    let done = Cell::new(0);
+    let work = || {
+        done.set(or_error(kind()));
+        Ok(())
     };
-    or_error(attempt())
+    let is_done = subtransaction::attempt(&format!("{what} cannot be seen to now"), work).is_some();
+    if is_done { done.get() } else { 0 }
 }
 
 const NEXT_DUE: &str = "
-    with recursive lane (lane) as (
-        (select lane from topup.effect order by lane limit 1)
+    with recursive lane (lane, due_at) as (
+        (select lane, due_at from topup.effect order by lane, due_at limit 1)
         union all
-        select (select e.lane from topup.effect e where e.lane > lane.lane order by e.lane limit 1)
-          from lane where lane.lane is not null)
+        select next.* from lane
+         cross join lateral (
+               select e.lane, e.due_at from topup.effect e
+                where e.lane > lane.lane order by e.lane, e.due_at limit 1) next)
     select greatest(0, extract(epoch from due.at - clock_timestamp()))::double precision
       from (select least(
                (select created_at from topup.outbox order by tenant_id, environment, event_id limit 1),
-               (select min(e.due_at) from lane cross join lateral (
-                       select due_at from topup.effect where effect.lane = lane.lane order by due_at limit 1) e),
+               (select min(due_at) from lane),
                (select fails_at from topup.top_up where fails_at is not null and status = 'pending'
                  order by fails_at limit 1),
                (select next_due_at from topup.balance where next_due_at < 'infinity'
@@ -289,7 +254,7 @@ const NEXT_DUE: &str = "
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn next_due() -> Option<f64> {
-    or_error(db::read(NEXT_DUE, args![], |row| row.maybe(1)).map_err(Failure::from))
+    or_error(db::read_by_key(NEXT_DUE, args![], |row| row.maybe(1)).map_err(Failure::from))
         .into_iter()
         .next()
         .flatten()

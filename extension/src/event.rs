@@ -27,18 +27,32 @@ pub const TYPES: &[&str] = &[
     "wallet.topup.dispute.lost",
     "wallet.auto_topup.disabled",
     "credit.expired",
+    "webhook.disabled",
     "ping",
 ];
 
-/// An endpoint that is switched on, as its environment keeps it.
+/// What happens while an endpoint is off is kept for it so long: an endpoint that is given up must not cost for ever.
+const KEPT_WHILE_OFF_S: i64 = 30 * 86_400;
+
+/// An endpoint, as its environment keeps it.
 #[derive(Clone, Deserialize)]
 pub struct Endpoint {
     endpoint_id: Uuid,
     /// None: every type.
     types: Option<Vec<String>>,
+    /// When it was switched off, in Unix time; none while it is on.
+    #[serde(default)]
+    off_since_s: Option<i64>,
 }
 
 impl Endpoint {
+    /// Whether an event of this type is written for it: to be told, or to be replayed once it is on again.
+    fn wants(&self, event_type: &str) -> bool {
+        let is_kept = |since_s: i64| Instant::now().unix_ms() / 1000 - since_s < KEPT_WHILE_OFF_S;
+        self.types.as_ref().is_none_or(|types| types.iter().any(|t| t == event_type))
+            && self.off_since_s.is_none_or(is_kept)
+    }
+
     /// All of an environment; none where it keeps nothing.
     pub fn parse_all(webhooks: Option<&str>) -> serde_json::Result<Vec<Endpoint>> {
         webhooks.map_or_else(|| Ok(Vec::new()), serde_json::from_str)
@@ -95,16 +109,14 @@ impl Events {
         Ok(())
     }
 
-    /// The endpoints that want to know of a type.
+    /// The endpoints that an event of a type is written for.
     fn subscribers(&mut self, book: &Book, event_type: &str) -> Result<Vec<Uuid>, Failure> {
         let all = match self.endpoints.take() {
             Some(known) => known,
             None => endpoints(book)?,
         };
-        let wants = |endpoint: &&Endpoint| {
-            endpoint.types.as_ref().is_none_or(|types| types.iter().any(|t| t == event_type))
-        };
-        let ids = all.iter().filter(wants).map(|endpoint| endpoint.endpoint_id).collect();
+        let wanting = all.iter().filter(|endpoint| endpoint.wants(event_type));
+        let ids = wanting.map(|endpoint| endpoint.endpoint_id).collect();
         self.endpoints = Some(all);
         Ok(ids)
     }
@@ -199,12 +211,43 @@ pub fn emit<D: Serialize>(
     events.write()
 }
 
+/// What the others hear of an endpoint that is switched off.
+#[derive(Serialize, JsonSchema)]
+pub struct WebhookDisabled<'a> {
+    /// The `whk_…` of the endpoint that is off.
+    webhook_id: String,
+    /// Where it led to.
+    url: &'a str,
+    /// When it was switched off. RFC 3339, UTC.
+    disabled_at: String,
+    /// Why, in plain English.
+    reason: &'a str,
+}
+
+/// Tells the other endpoints that one was switched off. It keeps nothing of that for itself.
+pub fn webhook_disabled(
+    book: &Book,
+    endpoint_id: Uuid,
+    url: &str,
+    at: Instant,
+    reason: &str,
+) -> Result<(), Failure> {
+    let webhook_id = Kind::Endpoint.text(endpoint_id);
+    let data = WebhookDisabled { webhook_id, url, disabled_at: at.rfc3339(), reason };
+    let envelope = Envelope::new(Code::Success, None, None, data);
+    let others = endpoints(book)?.into_iter().filter(|endpoint| endpoint.endpoint_id != endpoint_id);
+    let mut events = Events::for_endpoints(others.collect());
+    events.add(book, "webhook.disabled", None, &envelope.to_json()?)?;
+    events.write()
+}
+
 /// Sends one endpoint a `ping`, tried once. Returns the delivery; nothing where the endpoint is switched off.
 pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
     let data = Pinged { webhook_id: Kind::Endpoint.text(endpoint_id) };
     let envelope = Envelope::new(Code::Success, None, None, data);
-    let Some(endpoint) = endpoints(book)?.into_iter().find(|endpoint| endpoint.endpoint_id == endpoint_id)
-    else {
+    let is_meant =
+        |endpoint: &Endpoint| endpoint.endpoint_id == endpoint_id && endpoint.off_since_s.is_none();
+    let Some(endpoint) = endpoints(book)?.into_iter().find(is_meant) else {
         return Ok(None);
     };
     let mut events = Events::default();

@@ -35,6 +35,7 @@ mod redeem;
 mod send;
 mod validate;
 mod webhook;
+mod webhook_update;
 
 // The wallets of customers.
 mod billing;
@@ -50,6 +51,7 @@ mod admin;
 mod drop_guard;
 mod effect;
 mod fund;
+mod settle;
 
 // What they stand on.
 mod account;

@@ -104,7 +104,7 @@ impl Outbox {
 }
 
 /// Fans out what `due` names, its rows locked. Deliveries are made of the rows that are taken away, so that nothing is taken
-/// that is not fanned out.
+/// that is not fanned out. Of an endpoint that is off they are skipped: there to be replayed, and not queued.
 macro_rules! fan_out {
     ($($due:expr),+) => {
         concat!(
@@ -123,15 +123,19 @@ macro_rules! fan_out {
                            t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, t.body, t.new_balance_cents,
                            t.created_at) b),
             way as materialized (
-                select t.tenant_id, t.environment, t.event_id, t.created_at, d.*
+                select t.tenant_id, t.environment, t.event_id, t.type, t.created_at, d.*
                   from told t
                  cross join lateral topup.deliveries_of(
                            t.tenant_id, t.environment, t.event_id, t.type, t.created_at, t.endpoint_ids) d),
             delivery as (
-                insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id, created_at)
-                select tenant_id, environment, delivery_id, event_id, endpoint_id, created_at from way)
+                insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id, status, created_at)
+                select tenant_id, environment, delivery_id, event_id, endpoint_id,
+                       case when is_off then 'skipped' else 'pending' end, created_at
+                  from way)
             insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
-            select tenant_id, delivery_id, environment, 'webhook', endpoint_id, due_at, retry_schedule_s from way"
+            select tenant_id, delivery_id, environment, case type when 'ping' then 'ping' else 'webhook' end, endpoint_id, due_at,
+                   retry_schedule_s
+              from way where not is_off"
         )
     };
 }

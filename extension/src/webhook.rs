@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::balance::Nothing;
 use crate::caller::{Caller, Scope};
-use crate::db::{self, DbResult, args};
+use crate::db::{self, DbResult, Row, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::id::{self, Kind};
@@ -57,7 +57,7 @@ fn lock_environment(caller: &Caller) -> DbResult<()> {
     db::execute(LOCK_ENVIRONMENT, args![caller.tenant_id, caller.environment.as_str()])
 }
 
-fn event_types(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub fn event_types(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": ["array", "null"], "items": { "type": "string", "enum": event::TYPES } })
 }
 
@@ -98,7 +98,8 @@ impl Handler for Register {
     type Data = RegisterData;
 
     fn handle(caller: &Caller, request: &RegisterRequest) -> Outcome<RegisterData> {
-        check(request)?;
+        let (events, schedule) = (request.events.as_deref(), request.retry_schedule_s.as_deref());
+        check(events, request.description.as_deref(), schedule)?;
         let url = check_url(&request.url, request.resolved_addresses.as_deref())?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         // Its lock lets only one of two at once be the last that fits.
@@ -140,9 +141,14 @@ fn all_events() -> Vec<String> {
     event::TYPES.iter().map(|event_type| (*event_type).to_owned()).collect()
 }
 
-fn check(request: &RegisterRequest) -> Result<(), Refusal> {
+/// Refuses what an endpoint cannot have; what is not given is not judged.
+pub fn check(
+    events: Option<&[String]>,
+    description: Option<&str>,
+    retry_schedule_s: Option<&[i32]>,
+) -> Result<(), Refusal> {
     let invalid = |field: &str, message: String| Err(Refusal::of_field(Code::InvalidRequest, field, message));
-    if let Some(events) = &request.events {
+    if let Some(events) = events {
         if events.is_empty() {
             return invalid(
                 "events",
@@ -153,8 +159,8 @@ fn check(request: &RegisterRequest) -> Result<(), Refusal> {
             return invalid("events", format!("There is no event type '{unknown}'."));
         }
     }
-    request::check_description(request.description.as_deref())?;
-    if let Some(schedule) = &request.retry_schedule_s {
+    request::check_description(description)?;
+    if let Some(schedule) = retry_schedule_s {
         let rising = schedule.windows(2).all(|pair| pair[0] <= pair[1]);
         let in_range = schedule.iter().all(|after_s| (0..=RETRY_AFTER_S_MAX).contains(after_s));
         if !(1..=ATTEMPTS_MAX).contains(&schedule.len()) || !rising || !in_range {
@@ -170,7 +176,7 @@ fn check(request: &RegisterRequest) -> Result<(), Refusal> {
 }
 
 /// Judges a URL by its spelling, and by the addresses that its host was found to have.
-fn check_url(url: &str, resolved: Option<&[String]>) -> Result<WebhookUrl, Refusal> {
+pub fn check_url(url: &str, resolved: Option<&[String]>) -> Result<WebhookUrl, Refusal> {
     let invalid = |message: &str| Refusal::of_field(Code::WebhookUrlInvalid, "url", message);
     let allow_private = settings::allow_private_webhooks();
     let url = WebhookUrl::parse(url, allow_private).map_err(|refused| invalid(refused.0))?;
@@ -213,13 +219,39 @@ pub struct EndpointData {
     pub disabled_reason: Option<String>,
 }
 
+impl EndpointData {
+    /// Reads the columns of `shown!`.
+    pub fn read(row: &Row) -> DbResult<EndpointData> {
+        Ok(EndpointData {
+            id: Kind::Endpoint.text(row.uuid(1)?),
+            url: row.get(2)?,
+            events: row.maybe(3)?.unwrap_or_else(all_events),
+            description: row.maybe(4)?,
+            retry_schedule_s: row.get(5)?,
+            created_at: row.get(6)?,
+            disabled_at: row.maybe(7)?,
+            disabled_reason: row.maybe(8)?,
+        })
+    }
+}
+
+/// The columns of an endpoint that clients see.
+macro_rules! shown {
+    () => {
+        "endpoint_id, url, events, description, retry_schedule_s, topup.rfc3339(created_at),
+         topup.rfc3339(disabled_at), disabled_reason"
+    };
+}
+pub(crate) use shown;
+
 pub struct List;
 
-const LIST: &str = "
-    select endpoint_id, url, events, description, retry_schedule_s, topup.rfc3339(created_at),
-           topup.rfc3339(disabled_at), disabled_reason
-      from topup.webhook_endpoint
-     where tenant_id = $1 and environment = $2::topup.environment and deleted_at is null order by endpoint_id";
+const LIST: &str = concat!(
+    "select ",
+    shown!(),
+    " from topup.webhook_endpoint
+     where tenant_id = $1 and environment = $2::topup.environment and deleted_at is null order by endpoint_id"
+);
 
 impl Handler for List {
     const NAME: &'static str = "webhook_list";
@@ -227,18 +259,8 @@ impl Handler for List {
     type Data = ListData;
 
     fn handle(caller: &Caller, _: &Nothing) -> Outcome<ListData> {
-        let webhooks = db::read(LIST, args![caller.tenant_id, caller.environment.as_str()], |row| {
-            Ok(EndpointData {
-                id: Kind::Endpoint.text(row.uuid(1)?),
-                url: row.get(2)?,
-                events: row.maybe(3)?.unwrap_or_else(all_events),
-                description: row.maybe(4)?,
-                retry_schedule_s: row.get(5)?,
-                created_at: row.get(6)?,
-                disabled_at: row.maybe(7)?,
-                disabled_reason: row.maybe(8)?,
-            })
-        })?;
+        let arguments = args![caller.tenant_id, caller.environment.as_str()];
+        let webhooks = db::read_by_key(LIST, arguments, EndpointData::read)?;
         Ok(Reply::new(Code::Success, ListData { webhooks }))
     }
 }
@@ -369,7 +391,7 @@ pub fn require_on(caller: &Caller, endpoint_id: Uuid) -> Result<(), Failure> {
     let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
     let off = db::read(IS_OFF, arguments, |row| row.get::<bool>(1))?.pop().ok_or_else(not_found)?;
     if off {
-        let message = "This webhook is switched off: its receiver answered 410 (gone). Register it again.";
+        let message = "This webhook is switched off. Switch it on first (webhook_update, enabled: true).";
         return Err(Refusal::of_field(Code::WebhookDeliveryFailed, "id", message).into());
     }
     Ok(())

@@ -97,8 +97,9 @@ pub struct Settings {
     #[arg(long, env = "TOPUP_ALLOW_PRIVATE_WEBHOOKS")]
     pub allow_private_webhooks: bool,
 
-    /// Webhook attempts under way at one time, over all endpoints
-    #[arg(long, env = "TOPUP_DELIVERY_CONCURRENCY", default_value_t = 64, value_name = "ATTEMPTS",
+    /// Webhook attempts under way at one time, over all endpoints; a tenant gets a quarter of those that no
+    /// other tenant holds
+    #[arg(long, env = "TOPUP_DELIVERY_CONCURRENCY", default_value_t = 256, value_name = "ATTEMPTS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub delivery_concurrency: u16,
 

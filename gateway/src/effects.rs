@@ -9,6 +9,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::database::{Database, Fault, one, query};
+use crate::lanes::Room;
 
 /// One webhook to send, signed and complete, ours until its lease ends.
 #[derive(Debug)]
@@ -36,35 +37,46 @@ pub struct Outcome {
     pub response: Option<String>,
 }
 
+/// What was recorded of outcomes.
+pub struct Settled {
+    /// How many still held their lease.
+    pub held: i32,
+    /// Those that were not taken, counted from 1: somebody has locked what they change, and they are to be told again.
+    pub skipped: Vec<i32>,
+}
+
 impl Database {
-    pub async fn claim(
-        &self,
-        batch_max: usize,
-        lane_max: usize,
-        busy_lanes: &[Uuid],
-        lease_s: u64,
-    ) -> Result<Vec<Effect>, Fault> {
+    /// Leases what there is room for, at most `batch_max`.
+    pub async fn claim(&self, room: &Room, batch_max: usize, lease_s: u64) -> Result<Vec<Effect>, Fault> {
         let sql = "select tenant_id, effect_id, fence, lane, url, body, headers \
-                   from topup.claim_effects($1, $2, $3, $4)";
-        let (batch_max, lane_max, lease_s) = (small(batch_max), small(lane_max), small(lease_s as usize));
+                   from topup.claim_effects($1, $2, $3, $4, $5, $6, $7)";
+        let (batch_max, lane_max, lease_s) =
+            (small(batch_max), small(room.lane_max), small(lease_s as usize));
+        let tenant_max = small(room.tenant_max);
+        let (tenants, rooms): (Vec<Uuid>, Vec<i32>) =
+            room.tenants.iter().map(|(tenant_id, room)| (*tenant_id, small(*room))).unzip();
         let rows = query(
             &self.worker,
             sql,
             &[
                 (&batch_max, Type::INT4),
                 (&lane_max, Type::INT4),
-                (&busy_lanes, Type::UUID_ARRAY),
+                (&room.busy_lanes, Type::UUID_ARRAY),
                 (&lease_s, Type::INT4),
+                (&tenant_max, Type::INT4),
+                (&tenants, Type::UUID_ARRAY),
+                (&rooms, Type::INT4_ARRAY),
             ],
         )
         .await?;
         rows.iter().map(|row| Ok(effect(row)?)).collect()
     }
 
-    /// Records outcomes; gives how many still held their lease.
-    pub async fn settle(&self, outcomes: &[Outcome]) -> Result<i32, Fault> {
-        let sql = "select topup.settle_effects($1)";
-        Ok(one(query(&self.worker, sql, &[(&Json(outcomes), Type::JSONB)]).await?)?.try_get(0)?)
+    /// Records outcomes.
+    pub async fn settle(&self, outcomes: &[Outcome]) -> Result<Settled, Fault> {
+        let sql = "select held, skipped from topup.settle_effects($1)";
+        let row = one(query(&self.worker, sql, &[(&Json(outcomes), Type::JSONB)]).await?)?;
+        Ok(Settled { held: row.try_get(0)?, skipped: row.try_get(1)? })
     }
 
     /// Does what is due inside the database; gives how much was done.

@@ -77,6 +77,10 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
     describe_counter!("topup_webhook_attempts_total", "Webhook attempts, by outcome");
     describe_histogram!("topup_webhook_attempt_duration_seconds", Unit::Seconds, "Time that an attempt took");
     describe_gauge!("topup_webhook_in_flight", "Webhook attempts under way");
+    describe_gauge!(
+        "topup_webhook_outcomes_skipped",
+        "Outcomes of webhook attempts that wait for somebody's transaction to be recorded"
+    );
     describe_counter!("topup_worker_claims_total", "Looks for due webhooks, by whether any were found");
     describe_counter!("topup_worker_effects_claimed_total", "Webhooks claimed for an attempt");
     describe_counter!("topup_payment_orders_total", "What providers were asked, by action and result");

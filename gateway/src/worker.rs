@@ -128,7 +128,7 @@ impl Worker {
         }
         let batch_max = room.batch_max.min(CLAIM_BATCH_MAX);
         let lease_ends = Instant::now() + Duration::from_secs(LEASE_S);
-        let claimed = self.database.claim(batch_max, room.lane_max, &room.busy_lanes, LEASE_S).await?;
+        let claimed = self.database.claim(&room, batch_max, LEASE_S).await?;
         let result = if claimed.is_empty() { "empty" } else { "found" };
         counter!("topup_worker_claims_total", "result" => result).increment(1);
         counter!("topup_worker_effects_claimed_total").increment(claimed.len() as u64);
@@ -157,7 +157,7 @@ impl Worker {
     }
 
     fn start(&self, effect: Effect, lease_ends: Instant) {
-        let place = self.lanes.enter(effect.lane);
+        let place = self.lanes.enter(effect.tenant_id, effect.lane);
         let (deliverer, settlements) = (self.deliverer.clone(), self.settlements.clone());
         self.attempts.spawn(async move {
             let outcome = deliverer.attempt(&effect).await;
@@ -243,9 +243,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits, but not past the moment at which a busy lane has room again.
+    /// Waits, but not past the moment at which a busy lane or tenant has room again.
     async fn wait(&self, limit: Duration) {
-        let is_crowded = !self.lanes.room().busy_lanes.is_empty();
+        let is_crowded = self.lanes.room().is_any_busy();
         tokio::select! {
             _ = self.lanes.freed(), if is_crowded => {}
             _ = sleep(limit) => {}

@@ -167,9 +167,6 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
         ("asset_add_rate", json!({"code": other.asset, "source": "USD", "rate": 2}), 2000),
         ("asset_add_rate", json!({"code": own.asset, "source": other.asset, "rate": 2}), 2000),
         ("asset_quote", json!({"code": other.asset, "source": "USD", "amount": 2}), 2000),
-        ("webhook_delete", webhook.clone(), 5004),
-        ("webhook_rotate", webhook.clone(), 5004),
-        ("webhook_test", webhook, 5004),
         ("webhook_replay", json!({"id": other.webhook, "since": "2020-01-01T00:00:00Z"}), 5004),
         ("webhook_test_result", json!({"delivery_id": other.delivery}), 5004),
         ("delivery_replay", json!({"id": other.delivery}), 5004),
@@ -212,6 +209,8 @@ fn attempts(own: &Goods, other: &Goods) -> Vec<(&'static str, Value, i64)> {
         ("record_usage", json!({"customer_id": other.customer, "events": events("x")}), 2000),
         ("usage_event_get", json!({"event_id": other.event}), 2000),
     ];
+    let webhooks = ["webhook_update", "webhook_delete", "webhook_rotate", "webhook_test"];
+    attempts.extend(webhooks.map(|operation| (operation, webhook.clone(), 5004)));
     attempts.extend(payment_attempts(own, other));
     attempts
 }

@@ -71,9 +71,9 @@ async fn an_outcome_that_is_told_twice_is_logged_once() {
     call(&app, "topup.send('claude', 1000)").await;
     let admin = database.admin().await;
     let settle = "
-        select topup.settle_effects(jsonb_agg(jsonb_build_object(
+        select (topup.settle_effects(jsonb_agg(jsonb_build_object(
                    'tenant_id', tenant_id, 'effect_id', effect_id, 'fence', fence, 'started_at', now(),
-                   'duration_ms', 5, 'http_status', 500)))";
+                   'duration_ms', 5, 'http_status', 500)))).held";
     let claimed = "create temporary table claimed as select * from topup.claim_effects(100, 100, '{}', 30)";
     admin.batch_execute(claimed).await.unwrap();
     for held in [1, 0] {

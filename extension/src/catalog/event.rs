@@ -4,7 +4,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::event::{BalanceLow, Pinged};
+use crate::event::{BalanceLow, Pinged, WebhookDisabled};
 use crate::ledger::due::CreditExpired;
 use crate::operation::schema_of;
 use crate::payment::auto::end::Disabled;
@@ -150,6 +150,16 @@ static EVENTS: &[EventType] = &[
             "status":null,"timestamp":"2026-06-13T12:00:00.000Z","data":{"grant_id":"grant_01kaj6s0hmfnttn2awnn5jfzv8",
             "customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","account_id":"default:USD","asset":"USD","amount":2.5,
             "expired_at":"2026-06-13T12:00:00.000Z"}}}"#,
+    },
+    EventType {
+        name: "webhook.disabled",
+        meaning: "Another endpoint is switched off, because its receiver answered 410.",
+        data_schema: schema_of::<WebhookDisabled>,
+        example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"webhook.disabled","created_at":"2026-06-13T12:00:00.000Z",
+            "environment":"staging","data":{"success":true,"code":1000,"transaction_id":null,"status":null,
+            "timestamp":"2026-06-13T12:00:00.000Z","data":{"webhook_id":"whk_01kaj6s0hmfnttn2awnn5jfzv9",
+            "url":"https://shop.example/hooks/topup","disabled_at":"2026-06-13T12:00:00.000Z",
+            "reason":"The receiver answered 410 (gone)."}}}"#,
     },
     EventType {
         name: "ping",

@@ -4,7 +4,7 @@ use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of};
-use crate::{delivery, ping, webhook};
+use crate::{delivery, ping, webhook, webhook_update};
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {
@@ -41,6 +41,24 @@ pub static OPERATIONS: &[Operation] = &[
         ..of::<webhook::List>()
     },
     Operation {
+        http: Some(("PATCH", "/api/public/v1/webhooks/{id}")),
+        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        resolves: Some("url"),
+        summary: "Change a webhook, or switch it on again",
+        description: "Id and secret stay. What happens while it is off is in the log as `skipped` (for 30 days), and delivered \
+                      only by a replay.",
+        refuses: &[404, 422],
+        example: Example {
+            request: r#"{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9","enabled":true}"#,
+            reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
+                "timestamp":"2026-06-13T12:00:00.000Z","data":{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9",
+                "url":"https://shop.example/hooks/topup","events":["topup.delivered","topup.failed"],
+                "description":"Shop","retry_schedule_s":[0,5,30],"created_at":"2026-06-13T12:00:00.000Z",
+                "disabled_at":null,"disabled_reason":null}}"#,
+        },
+        ..of::<webhook_update::Update>()
+    },
+    Operation {
         http: Some(("DELETE", "/api/public/v1/webhooks/{id}")),
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Delete a webhook",
@@ -73,7 +91,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         completes_with: Some("webhook_test_result"),
         summary: "Send a ping now",
-        description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said.",
+        description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said. HTTP 200 both, for the test was \
+                      carried out. Of one key, few tests at a time.",
         refuses: &[404],
         example: Example {
             request: r#"{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9"}"#,

@@ -31,6 +31,25 @@ fn webhook_list() -> JsonbText {
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
+fn webhook_update(
+    id: Option<&str>,
+    url: default!(Option<&str>, "NULL"),
+    events: default!(Option<Array<&str>>, "NULL"),
+    description: default!(Option<&str>, "NULL"),
+    retry_schedule_s: default!(Option<Array<i32>>, "NULL"),
+    enabled: default!(Option<bool>, "NULL"),
+    idempotency_key: default!(Option<&str>, "NULL"),
+) -> JsonbText {
+    let events = events.as_ref().map(|events| elements("events", events, EVENTS_MAX));
+    let schedule = retry_schedule_s.as_ref();
+    let schedule = schedule.map(|schedule| elements("retry_schedule_s", schedule, ATTEMPTS_MAX));
+    let change = Fields::default().with("id", id).with("url", url).with("events", events);
+    let change = change.with("description", description).with("retry_schedule_s", schedule);
+    perform("webhook_update", change.with("enabled", enabled), idempotency_key)
+}
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
 fn webhook_delete(id: Option<&str>) -> JsonbText {
     perform("webhook_delete", Fields::default().with("id", id), None)
 }
