@@ -1,6 +1,7 @@
 //! What goes by key is planned for tables that have grown large, whatever they hold now. A plan is kept for the session, and
 //! one that is made while a table is empty may read it from end to end, or by an index that has nothing but the tenant in
-//! common with the key: as good as any while there are few rows, and slower with each row of a first import.
+//! common with the key: as good as any while there are few rows, and slower with each row of a first import. What Postgres
+//! found when it last looked is left out of account too: it may have looked at few rows that were all alike.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -27,14 +28,22 @@ thread_local! {
     static COUNT: Cell<Count> = const { Cell::new(Count::Foreign) };
 }
 
-/// Another library's hook, which is asked first.
+/// Other libraries' hooks. The first is asked first, the others for what is not ours.
 static OTHER: OnceLock<pg_sys::get_relation_info_hook_type> = OnceLock::new();
+static OTHER_OF_COLUMNS: OnceLock<pg_sys::get_relation_stats_hook_type> = OnceLock::new();
+static OTHER_OF_INDEXES: OnceLock<pg_sys::get_index_stats_hook_type> = OnceLock::new();
 
 /// Called once, when the library is loaded.
 pub fn install() {
     // SAFETY: the backend is single-threaded, and hooks are put in a chain by each library when it is loaded.
     unsafe {
         OTHER.get_or_init(|| (*std::ptr::addr_of_mut!(pg_sys::get_relation_info_hook)).replace(as_if_large));
+        OTHER_OF_COLUMNS.get_or_init(|| {
+            (*std::ptr::addr_of_mut!(pg_sys::get_relation_stats_hook)).replace(column_without_statistics)
+        });
+        OTHER_OF_INDEXES.get_or_init(|| {
+            (*std::ptr::addr_of_mut!(pg_sys::get_index_stats_hook)).replace(index_without_statistics)
+        });
     }
 }
 
@@ -122,7 +131,7 @@ extern "C-unwind" fn as_if_large(
         }
         let count = COUNT.get();
         // Its own tables are what they are.
-        if count == Count::Foreign || table.to_u32() < pg_sys::FirstNormalObjectId {
+        if count == Count::Foreign || !is_ours(table) {
             return;
         }
         let info = &mut *info;
@@ -132,6 +141,58 @@ extern "C-unwind" fn as_if_large(
             enlarge(&mut index.tuples, &mut index.pages, ENTRIES_PER_PAGE);
         }
     }
+}
+
+/// Postgres asks here for what it knows of a column's values. Where it looked when there was one row, each column alone
+/// seemed to be a key; where all rows were one tenant's, none but the last: of our tables nothing is known.
+#[pg_guard]
+extern "C-unwind" fn column_without_statistics(
+    root: *mut pg_sys::PlannerInfo,
+    range_table_entry: *mut pg_sys::RangeTblEntry,
+    column: pg_sys::AttrNumber,
+    statistics: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: Postgres passes an entry of the range table, and a place for statistics whose other fields it has set.
+    unsafe {
+        if COUNT.get() == Count::Large && is_ours((*range_table_entry).relid) {
+            (*statistics).statsTuple = std::ptr::null_mut();
+            return true;
+        }
+        match OTHER_OF_COLUMNS.get() {
+            Some(Some(other)) => {
+                pg_sys::ffi::pg_guard_ffi_boundary(|| other(root, range_table_entry, column, statistics))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The same of an index, and of the expressions in it.
+#[pg_guard]
+extern "C-unwind" fn index_without_statistics(
+    root: *mut pg_sys::PlannerInfo,
+    index: pg_sys::Oid,
+    column: pg_sys::AttrNumber,
+    statistics: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        if COUNT.get() == Count::Large && is_ours(index) {
+            (*statistics).statsTuple = std::ptr::null_mut();
+            return true;
+        }
+        match OTHER_OF_INDEXES.get() {
+            Some(Some(other)) => {
+                pg_sys::ffi::pg_guard_ffi_boundary(|| other(root, index, column, statistics))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether it is no table or index of Postgres's own.
+fn is_ours(relation: pg_sys::Oid) -> bool {
+    relation.to_u32() >= pg_sys::FirstNormalObjectId
 }
 
 fn enlarge(rows: &mut f64, pages: &mut pg_sys::BlockNumber, rows_per_page: f64) {

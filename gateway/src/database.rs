@@ -55,7 +55,7 @@ pub enum Fault {
     Unavailable(String),
     /// It took too long for Postgres, which then did nothing of it (57014).
     TimedOut(String),
-    /// The transaction lost against another (40001, 40P01): trying again will help.
+    /// The transaction lost against another (40001, 40P01), or would have waited for it (55P03): trying again will help.
     Conflict(String),
     Internal {
         sqlstate: String,
@@ -339,7 +339,7 @@ impl From<Error> for Fault {
             return if is_lost { Fault::Unavailable(message) } else { Fault::internal(message) };
         };
         match state {
-            "40001" | "40P01" => Fault::Conflict(message),
+            "40001" | "40P01" | "55P03" => Fault::Conflict(message),
             "57014" => Fault::TimedOut(message),
             _ if ["08", "53", "57P0"].iter().any(|class| state.starts_with(class)) => {
                 Fault::Unavailable(message)

@@ -69,6 +69,8 @@ async fn queue(looked: Looked) -> (Bank, Client) {
     look(Looked::AtFewAlike).await;
     times(&bank.app, MANY, "topup.send('claude', 100)").await;
     fan_out(&worker).await;
+    // What is gone from there is stepped over otherwise.
+    bank.admin.batch_execute("vacuum topup.outbox").await.unwrap();
     look(Looked::AtAll).await;
     (bank, worker)
 }
@@ -94,8 +96,6 @@ async fn a_claim_reads_as_much_of_a_long_queue_as_of_a_short_one() {
                 "select topup.next_due()",
                 "select topup.run_due(20)",
             ] {
-                // What others have taken away is stepped over once.
-                most_rows_read(session, work).await;
                 let (rows, relation) = most_rows_read(session, work).await;
                 assert!(rows <= READ_MAX, "{looked:?}: {work} reads {rows} rows of {relation}");
             }

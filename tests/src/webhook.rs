@@ -290,10 +290,10 @@ async fn a_key_has_few_tests_of_webhooks_under_way() {
     let shop = Shop::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let slow = Receiver::start_with([Answer::Held(gate.clone())]).await;
-    let hook = Hook::register(&shop.client, &slow.url).await;
-    let path = format!("/webhooks/{}/test", hook.id);
+    let mut path = String::new();
     let mut tests = tokio::task::JoinSet::new();
     for _ in 0..8 {
+        path = format!("/webhooks/{}/test", Hook::register(&shop.client, &slow.url).await.id);
         let (client, path) = (shop.client.clone(), path.clone());
         tests.spawn(async move { client.post(&path, json!({})).await.code() });
     }
