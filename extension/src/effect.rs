@@ -188,6 +188,9 @@ fn headers(effect: &Claimed) -> Result<serde_json::Value, Failure> {
     }))
 }
 
+/// What comes due inside the database: its name, and what does some of it and tells how much.
+type DueKind<'a> = (&'a str, &'a dyn Fn() -> Result<i32, Failure>);
+
 /// Whose turn it is to be done first.
 static TURN: AtomicUsize = AtomicUsize::new(0);
 
@@ -196,7 +199,7 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 #[search_path(pg_catalog, pg_temp)]
 fn run_due(batch_max: i32) -> i32 {
     let batch_max = batch_max.clamp(1, CLAIM_MAX);
-    let kinds: [(&str, &dyn Fn() -> Result<i32, Failure>); 6] = [
+    let kinds: [DueKind; 6] = [
         ("top-ups that are to fail", &|| fulfil::fail_due().map(i32::from)),
         ("accounts that time has changed", &|| ledger::sweep_due(batch_max)),
         ("subscriptions", &|| renewal::run_due().map(i32::from)),
