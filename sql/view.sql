@@ -75,27 +75,25 @@ create view topup.webhook_endpoints with (security_barrier) as
 comment on view topup.webhook_endpoints is 'Webhook endpoints, without their secrets.';
 
 create view topup.deliveries with (security_barrier) as
+    -- The type is looked up row by row: a join may read all events for a page of deliveries.
     select topup.format_id('acct', d.tenant_id) as tenant_id, d.environment,
            topup.format_id('dlv', d.delivery_id) as delivery_id, topup.format_id('evt', d.event_id) as event_id,
-           topup.format_id('whk', d.endpoint_id) as webhook_id, d.type, d.status, d.attempts, d.created_at
+           topup.format_id('whk', d.endpoint_id) as webhook_id,
+           (select e.type from topup.event e where e.tenant_id = d.tenant_id and e.environment = d.environment
+               and e.event_id = d.event_id) as type,
+           d.status, d.attempts, d.created_at
       from topup.visible() v
-     cross join lateral (
-           -- What belongs to a delivery is looked up row by row: a join may read all events for a page of deliveries.
-           select d.tenant_id, d.environment, d.delivery_id, d.event_id, d.endpoint_id,
-                  (select e.type from topup.event e where e.tenant_id = d.tenant_id and e.environment = d.environment
-                      and e.event_id = d.event_id) as type,
-                  d.status, d.attempts, d.created_at
-             from topup.delivery d
-            where d.tenant_id = v.tenant_id and d.environment = v.environment::topup.environment
-           union all
-           select o.tenant_id, o.environment, d.delivery_id, o.event_id, d.endpoint_id, o.type,
-                  case when exists (select from topup.webhook_endpoint w
-                                     where w.tenant_id = o.tenant_id and w.environment = o.environment
-                                       and w.endpoint_id = d.endpoint_id
-                                       and (w.disabled_at is not null or w.enabled_at > o.created_at))
-                       then 'skipped' else 'pending' end, 0, o.created_at
-             from topup.outbox o
-            cross join lateral unnest(topup.delivery_ids(o.event_id, cardinality(o.endpoint_ids)), o.endpoint_ids)
-                as d (delivery_id, endpoint_id)
-            where o.tenant_id = v.tenant_id and o.environment = v.environment::topup.environment) d;
+      join topup.delivery d on d.tenant_id = v.tenant_id and d.environment = v.environment::topup.environment
+    union all
+    select topup.format_id('acct', o.tenant_id), o.environment, topup.format_id('dlv', d.delivery_id),
+           topup.format_id('evt', o.event_id), topup.format_id('whk', d.endpoint_id), o.type,
+           case when exists (select from topup.webhook_endpoint w
+                              where w.tenant_id = o.tenant_id and w.environment = o.environment
+                                and w.endpoint_id = d.endpoint_id
+                                and (w.disabled_at is not null or w.enabled_at > o.created_at))
+                then 'skipped' else 'pending' end, 0, o.created_at
+      from topup.visible() v
+      join topup.outbox o on o.tenant_id = v.tenant_id and o.environment = v.environment::topup.environment
+     cross join lateral unnest(topup.delivery_ids(o.event_id, cardinality(o.endpoint_ids)), o.endpoint_ids)
+           as d (delivery_id, endpoint_id);
 comment on view topup.deliveries is 'Events on their way to endpoints.';
