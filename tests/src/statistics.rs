@@ -6,15 +6,15 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio_postgres::Client;
 
-/// When statistics were taken.
+/// Of what statistics were taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Looked {
-    AtNothing,
-    AtFewAlike,
-    AtAll,
+    Nothing,
+    FewAlike,
+    All,
 }
 
-const ALL: [Looked; 3] = [Looked::AtNothing, Looked::AtFewAlike, Looked::AtAll];
+const ALL: [Looked; 3] = [Looked::Nothing, Looked::FewAlike, Looked::All];
 
 /// So many rows there are of each kind, and so few may be read for a page or a claim of 20.
 const MANY: i64 = 2000;
@@ -62,16 +62,16 @@ async fn queue(looked: Looked) -> (Bank, Client) {
             bank.admin.batch_execute("analyze").await.unwrap();
         }
     };
-    look(Looked::AtNothing).await;
+    look(Looked::Nothing).await;
     fan_out(&worker).await;
     times(&bank.app, 5, "topup.send('claude', 100)").await;
     fan_out(&worker).await;
-    look(Looked::AtFewAlike).await;
+    look(Looked::FewAlike).await;
     times(&bank.app, MANY, "topup.send('claude', 100)").await;
     fan_out(&worker).await;
     // What is gone from there is stepped over otherwise.
     bank.admin.batch_execute("vacuum topup.outbox").await.unwrap();
-    look(Looked::AtAll).await;
+    look(Looked::All).await;
     (bank, worker)
 }
 
@@ -154,7 +154,7 @@ async fn pages_of_lists_and_views_read_about_as_much_as_they_give() {
     for looked in ALL {
         let (bank, _worker) = queue(looked).await;
         fill(&bank).await;
-        if looked == Looked::AtAll {
+        if looked == Looked::All {
             bank.admin.batch_execute("analyze").await.unwrap();
         }
         let products = call(&bank.app, "topup.product_list()").await;
