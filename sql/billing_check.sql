@@ -28,7 +28,7 @@ create view topup.billing_fault as
      where e.event_id is null or a.account_id is null or v.version is null
     union all
     select 'meters are the sums of what was metered', format('price %s of %s, since %s: %s, fees %s', price_id,
-                  topup.format_id('cust', customer_id), period_start, m.quantity, f.quantity)
+                  topup.format_id('cust', customer_id), to_char(period_start::timestamp, 'YYYY-MM-DD'), m.quantity, f.quantity)
       from (select tenant_id, environment, customer_id, price_id, period_start, quantity,
                    coalesce(nullif(dimensions, '')::jsonb, 'null') as dimensions from topup.usage_meter) m
       full join (select f.tenant_id, f.environment, e.customer_id, f.price_id, f.period_start, sum(f.quantity) as quantity,
@@ -40,7 +40,7 @@ create view topup.billing_fault as
      where m.quantity is distinct from f.quantity
     union all
     select 'subscriptions have one version of a product at a time',
-           format('subscription %s from %s', topup.format_id('sub', p.subscription_id), p.valid_from)
+           format('subscription %s from %s', topup.format_id('sub', p.subscription_id), topup.rfc3339(p.valid_from))
       from (select *, lag(coalesce(valid_to, 'infinity')) over w as end_before,
                    lead(valid_from) over w as next_from
               from topup.subscription_product

@@ -141,7 +141,7 @@ create view topup.top_up_fault as
       left join topup.key k on k.key_id = t.key_id and k.tenant_id = t.tenant_id and k.environment = t.environment
      where k.key_id is null
     union all
-    select 'key usage is the sum of standing top-ups', format('key %s on %s', topup.format_id('key', key_id), day)
+    select 'key usage is the sum of standing top-ups', format('key %s on %s', topup.format_id('key', key_id), to_char(day::timestamp, 'YYYY-MM-DD'))
       from topup.key_usage u
       full join (select tenant_id, key_id, (created_at at time zone 'UTC')::date as day,
                         sum(cost_cents) as cost, sum(amount_cents) as list

@@ -62,7 +62,7 @@ create view topup.grant_fault as
               from topup.credit_grant where not pending group by tenant_id, account_id) g using (tenant_id, account_id)
      where g.remaining > greatest(b.balance, 0)
     union all
-    select 'accounts know when they change next', format('account %s: %s', b.account_id, b.next_due_at)
+    select 'accounts know when they change next', format('account %s: %s', b.account_id, topup.rfc3339(b.next_due_at))
       from topup.balance b
       join (select tenant_id, account_id, min(at) as at
               from (select tenant_id, account_id,

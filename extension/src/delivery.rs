@@ -266,7 +266,7 @@ macro_rules! reopen {
 
 const REOPEN_ONE: &str = reopen!("d.delivery_id = $3");
 const REOPEN_RANGE: &str = reopen!(
-    "d.endpoint_id = $3 and d.created_at >= $4::text::timestamptz and d.created_at < coalesce($5::text::timestamptz, 'infinity')
+    "d.endpoint_id = $3 and d.created_at >= $4 and d.created_at < coalesce($5, 'infinity')
        and ($6::text is null or d.status = $6) order by d.delivery_id limit $7"
 );
 
@@ -326,14 +326,14 @@ impl Handler for ReplayRange {
     fn handle(caller: &Caller, request: &ReplayRangeRequest) -> Outcome<ReplayRangeData> {
         let endpoint_id = webhook::parse_id(&request.id)?;
         webhook::require_on(caller, endpoint_id)?;
-        let (since, until) = (request.since.text(), request.until.map(Time::text));
+        let (since, until) = (request.since, request.until);
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         if request
             .status
             .is_none_or(|status| matches!(status, DeliveryStatus::Pending | DeliveryStatus::Skipped))
         {
-            outbox::fan_out_range(caller, endpoint_id, &since, until.as_deref(), REPLAY_MAX)?;
+            outbox::fan_out_range(caller, endpoint_id, since, until, REPLAY_MAX)?;
         }
         let arguments = args![tenant_id, environment, endpoint_id, since, until, status, REPLAY_MAX];
         let replayed = db::write_range(REOPEN_RANGE, arguments, |row| row.get::<i64>(1))?.into_iter().sum();

@@ -122,6 +122,18 @@ impl<'a> IntoArg<'a> for Instant {
     }
 }
 
+impl<'a> IntoArg<'a> for Time {
+    fn into_arg(self) -> Arg<'a> {
+        Instant::from(self).into_arg()
+    }
+}
+
+impl<'a> IntoArg<'a> for Option<Time> {
+    fn into_arg(self) -> Arg<'a> {
+        self.map(Instant::from).into_arg()
+    }
+}
+
 impl<'a> IntoArg<'a> for Option<Instant> {
     fn into_arg(self) -> Arg<'a> {
         self.map(Instant::datum).into()

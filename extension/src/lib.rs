@@ -135,12 +135,12 @@ extension_sql_file!("../../sql/statement.sql", name = "statement", requires = ["
 extension_sql_file!(
     "../../sql/grant_check.sql",
     name = "grant_check",
-    requires = ["hold", id::sql_format_id, admin::system_account_id]
+    requires = ["hold", "admin", id::sql_format_id, admin::system_account_id]
 );
 extension_sql_file!(
     "../../sql/billing_check.sql",
     name = "billing_check",
-    requires = ["usage_event", id::sql_format_id]
+    requires = ["usage_event", "admin", id::sql_format_id]
 );
 extension_sql_file!(
     "../../sql/payment_check.sql",

@@ -13,6 +13,7 @@ use crate::instant::Instant;
 use crate::reply::Failure;
 use crate::subtransaction;
 use crate::table::{NewRow, Table, row};
+use crate::time::Time;
 use crate::wake;
 use crate::webhook::ENDPOINTS_MAX;
 
@@ -194,7 +195,7 @@ const FAN_OUT_RANGE: &str = fan_out!(
     "due as (
         select tenant_id, environment, event_id from topup.outbox
          where tenant_id = $1 and environment = $2::topup.environment and $3 = any (endpoint_ids)
-           and created_at >= $4::text::timestamptz and created_at < coalesce($5::text::timestamptz, 'infinity')
+           and created_at >= $4 and created_at < coalesce($5, 'infinity')
          order by event_id limit $6 for update skip locked)"
 );
 
@@ -228,8 +229,8 @@ pub fn fan_out_event(book: &Book, event_id: Uuid) -> DbResult<()> {
 pub fn fan_out_range(
     book: &Book,
     endpoint_id: Uuid,
-    since: &str,
-    until: Option<&str>,
+    since: Time,
+    until: Option<Time>,
     events_max: i64,
 ) -> DbResult<()> {
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());

@@ -27,8 +27,8 @@ pub struct Usage {
 
 const USAGE: &str = "
     select coalesce(sum(cost_cents) filter (where day >= case $3
-               when 'day' then today when 'month' then date_trunc('month', today)::date else '-infinity' end), 0)::bigint,
-           coalesce(sum(list_cents) filter (where day >= date_trunc('month', today)::date), 0)::bigint,
+               when 'day' then today when 'month' then date_trunc('month', today::timestamp)::date else '-infinity' end), 0)::bigint,
+           coalesce(sum(list_cents) filter (where day >= date_trunc('month', today::timestamp)::date), 0)::bigint,
            coalesce(sum(list_cents - cost_cents), 0)::bigint
       from topup.key_usage, (select (clock_timestamp() at time zone 'UTC')::date as today) t
      where tenant_id = $1 and key_id = $2";
@@ -50,7 +50,7 @@ const CAP_USED: &str = "
     select coalesce(sum(cost_cents), 0)::bigint
       from topup.key_usage, (select (clock_timestamp() at time zone 'UTC')::date as today) t
      where tenant_id = $1 and key_id = $2
-       and day >= case $3 when 'day' then today when 'month' then date_trunc('month', today)::date else '-infinity' end";
+       and day >= case $3 when 'day' then today when 'month' then date_trunc('month', today::timestamp)::date else '-infinity' end";
 
 /// What the key has spent of its cap; zero where it has none.
 pub fn cap_used(caller: &Caller) -> DbResult<Cents> {

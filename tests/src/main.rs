@@ -94,6 +94,8 @@ mod restore;
 mod roles;
 mod scopes;
 mod sends;
+mod session_compare;
+mod session_settings;
 mod signature;
 mod statement;
 mod statement_count;

@@ -76,6 +76,32 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    pub fn of(client: Client, admin: tokio_postgres::Client) -> Recorder {
+        Recorder { client, admin, cases: Vec::new() }
+    }
+
+    /// Calls every operation that HTTP reaches.
+    pub async fn story(&mut self, receiver: &Receiver) {
+        self.top_ups().await;
+        self.webhooks(receiver).await;
+        self.accounts().await;
+        self.holds().await;
+        self.payments().await;
+        self.billing().await;
+        self.funding().await;
+    }
+
+    /// What was called, and what it said.
+    pub fn cases(&self) -> &[Value] {
+        &self.cases
+    }
+
+    /// The operations that were called, each with its method and the catalog's path.
+    pub fn called(&self) -> BTreeSet<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.cases.iter().map(|case| (text(&case["method"]), text(&case["path"]))).collect()
+    }
+
     /// `path` is the catalog's, below `/api/public/v1` or at the root; `id` is what stands in its braces.
     async fn call(&mut self, method: Method, path: &str, id: &str, request: Option<Value>) -> Reply {
         let (start, end) = (path.find('{'), path.find('}'));
@@ -176,31 +202,14 @@ async fn the_openapi_document_is_valid_and_real_replies_are_as_it_says() {
     let scopes =
         "scopes => array['send', 'read', 'cancel', 'redeem', 'webhooks', 'fulfil', 'wallets', 'funding']";
     let key = shop.database.tenant("Acme").await.key("staging", scopes).await.1;
-    let mut recorder = Recorder {
-        client: shop.gateway.client(&key).at_root(),
-        admin: shop.database.admin().await,
-        cases: Vec::new(),
-    };
-    recorder.top_ups().await;
-    recorder.webhooks(&receiver).await;
-    recorder.accounts().await;
-    recorder.holds().await;
-    recorder.payments().await;
-    recorder.billing().await;
-    recorder.funding().await;
+    let mut recorder = Recorder::of(shop.gateway.client(&key).at_root(), shop.database.admin().await);
+    recorder.story(&receiver).await;
     recorder.refusals().await;
 
     let document = shop.client.at_root().get("/openapi.json").await;
     assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
     assert!(document.json["openapi"].as_str().unwrap().starts_with("3.1"));
-    let called: BTreeSet<_> = recorder
-        .cases
-        .iter()
-        .map(|case| (&case["method"], &case["path"]))
-        .collect::<Vec<_>>()
-        .into_iter()
-        .map(|(method, path)| format!("{method} {path}"))
-        .collect();
+    let called = recorder.called();
     assert_eq!(called.len(), shop.operations().await.len(), "not every operation was called: {called:?}");
     let problems = python(JUDGE, &json!({"document": document.json, "cases": recorder.cases}).to_string());
     assert_eq!(problems, "");

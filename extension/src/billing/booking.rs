@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pg_topup_contract::Code;
+use pgrx::spi::SpiError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::plan::{self, Plan};
-use super::pricing::{self, MeterKey, Meters, Price};
+use super::pricing::{self, Day, MeterKey, Meters, Price};
 use super::product::precisions;
 use super::usage_event::{self, FeeBasis, UsageEvent};
 use crate::account::{self, System};
@@ -43,7 +44,7 @@ struct FeeRow {
     #[serde(flatten)]
     basis: FeeBasis,
     quantity: Option<Amount>,
-    period_start: Option<String>,
+    period_day: Option<i32>,
 }
 
 /// The fees of a batch, and where they leave the meters.
@@ -90,7 +91,7 @@ impl Booking {
                         product_version: version.version,
                         basis: FeeBasis::of(&fee, event, precision).map_err(of_event)?,
                         quantity: fee.metered.as_ref().map(|(_, quantity)| *quantity),
-                        period_start: fee.metered.map(|(key, _)| key.period_start),
+                        period_day: fee.metered.map(|(key, _)| key.period_start.since_2000()),
                     });
                     position += 1;
                 }
@@ -182,18 +183,18 @@ const KEEP_FEES: &str = "
                                  period_start)
     select $1, $2::topup.environment, $3, event_id, position, fee_id, account_id, product_id, product_code, product_version,
            price_id, price_name, currency, nullif(dimensions, 'null'), usage_type, volume_field, input_volume, unit_price, volume_rate,
-           package_size, amount, quantity, period_start
+           package_size, amount, quantity, date '2000-01-01' + period_day
       from jsonb_to_recordset($4::jsonb) as f (event_id text, position integer, fee_id uuid, account_id uuid,
            product_id uuid, product_code text, product_version integer, price_id text, price_name text, currency text,
            dimensions jsonb, usage_type text, volume_field text, input_volume numeric, unit_price numeric,
-           volume_rate numeric, package_size numeric, amount numeric, quantity numeric, period_start date)";
+           volume_rate numeric, package_size numeric, amount numeric, quantity numeric, period_day integer)";
 
 /// A meter on its way into the table.
 #[derive(Serialize)]
 struct MeterRow<'a> {
     price_id: &'a str,
     dimensions: &'a str,
-    period_start: &'a str,
+    period_day: i32,
     quantity: Amount,
 }
 
@@ -202,7 +203,7 @@ impl<'a> MeterRow<'a> {
         MeterRow {
             price_id: &key.price_id,
             dimensions: &key.dimensions,
-            period_start: &key.period_start,
+            period_day: key.period_start.since_2000(),
             quantity: *quantity,
         }
     }
@@ -210,15 +211,15 @@ impl<'a> MeterRow<'a> {
 
 const SET_METERS: &str = "
     insert into topup.usage_meter (tenant_id, environment, customer_id, price_id, dimensions, period_start, quantity)
-    select $1, $2::topup.environment, $3, price_id, dimensions, period_start, quantity
-      from jsonb_to_recordset($4::jsonb) as m (price_id text, dimensions text, period_start date, quantity numeric)
+    select $1, $2::topup.environment, $3, price_id, dimensions, date '2000-01-01' + period_day, quantity
+      from jsonb_to_recordset($4::jsonb) as m (price_id text, dimensions text, period_day integer, quantity numeric)
     on conflict (tenant_id, environment, customer_id, price_id, dimensions, period_start) do update
        set quantity = excluded.quantity";
 
 const METERS: &str = "
-    select price_id, dimensions, period_start::text, quantity::text from topup.usage_meter
+    select price_id, dimensions, period_start - date '2000-01-01', quantity::text from topup.usage_meter
      where tenant_id = $1 and environment = $2::topup.environment and customer_id = $3
-       and price_id = any ($4) and period_start = any ($5::date[])";
+       and price_id = any ($4) and period_start = any (array(select date '2000-01-01' + day from unnest($5) day))";
 
 /// The meters that these events may move on; none where no price has tiers.
 fn read_meters(
@@ -239,10 +240,11 @@ fn read_meters(
         periods.extend(tiered.iter().map(|price| MeterKey::new(price, None, at).period_start));
     }
     let prices: Vec<String> = prices.into_iter().collect();
-    let periods: Vec<String> = periods.into_iter().collect();
+    let periods: Vec<i32> = periods.into_iter().map(Day::since_2000).collect();
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, prices, periods];
     let readings = db::write(METERS, arguments, |row| {
-        let key = MeterKey { price_id: row.get(1)?, dimensions: row.get(2)?, period_start: row.get(3)? };
+        let period_start = Day::from_days_since_2000(row.get(3)?).ok_or(SpiError::InvalidPosition)?;
+        let key = MeterKey { price_id: row.get(1)?, dimensions: row.get(2)?, period_start };
         Ok((key, row.amount(4)?))
     })?;
     Ok(Meters::new(readings))

@@ -170,8 +170,8 @@ const INSERT: &str = "
     insert into topup.subscription (tenant_id, environment, subscription_id, customer_id, status, starts_at,
                                     first_renews_at, return_url, failure_url, due_at)
     select $1, $2::topup.environment, $3, $4, case when s.at > clock_timestamp() then 'scheduled' else 'active' end, s.at,
-           $6::timestamptz, $7, $8, greatest(s.at, clock_timestamp())
-      from (select coalesce($5::timestamptz, clock_timestamp()) as at) s";
+           $6, $7, $8, greatest(s.at, clock_timestamp())
+      from (select coalesce($5, clock_timestamp()) as at) s";
 
 const INSERT_PRODUCT: &str = "
     insert into topup.subscription_product (tenant_id, environment, subscription_id, product_id, version, valid_from)
@@ -189,8 +189,7 @@ pub fn open(
     let products = resolve(book, wanted, path)?;
     let subscription_id = id::new();
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
-    let time = |time: Option<Time>| time.map(Time::text);
-    let (starts_at, renews_at) = (time(wanted.starts_at), time(wanted.renews_at));
+    let (starts_at, renews_at) = (wanted.starts_at, wanted.renews_at);
     let (return_url, failure_url) = (wanted.return_url.as_deref(), wanted.failure_url.as_deref());
     db::execute(
         INSERT,

@@ -10,6 +10,7 @@ use super::usage_event::UsageEvent;
 use crate::account;
 use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
+use crate::instant::Instant;
 use crate::reply::Failure;
 
 /// A version of a product that a customer has, or had.
@@ -37,7 +38,7 @@ const PLANS: &str = "
       join topup.product p using (tenant_id, environment, product_id)
       join topup.product_version v using (tenant_id, environment, product_id, version)
      where b.tenant_id = $1 and b.environment = $2::topup.environment and b.customer_id = $3
-       and s.valid_from <= $5::timestamptz and coalesce(s.valid_to > $4::timestamptz, true)
+       and s.valid_from <= $5 and coalesce(s.valid_to > $4, true)
      order by b.subscription_id, s.product_id, s.valid_from";
 
 /// The versions whose time touches that of the events; prices pay from what the customer has. Where two
@@ -46,7 +47,7 @@ pub fn at_events(book: &Book, customer_id: Uuid, events: &[&UsageEvent]) -> Resu
     let times = || events.iter().map(|event| event.occurred_at.timestamp());
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
-    let arguments = args![tenant_id, environment, customer_id, first.to_string(), last.to_string()];
+    let arguments = args![tenant_id, environment, customer_id, Instant::from(first), Instant::from(last)];
     let mut plans = Vec::new();
     for (mut version, prices) in db::write(PLANS, arguments, read_plan)? {
         version.prices = serde_json::from_str(&prices)?;

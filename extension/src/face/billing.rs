@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use super::{Fields, perform};
+use super::{Fields, perform, time};
 use crate::jsonb::JsonbText;
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
@@ -114,7 +114,6 @@ fn subscription_create(
     failure_url: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
 ) -> JsonbText {
-    let time = |at: Option<TimestampWithTimeZone>| at.map(|at| at.to_iso_string());
     let fields = Fields::default()
         .with("customer_id", customer_id)
         .json("products", products)

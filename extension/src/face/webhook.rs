@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use super::{Fields, perform};
+use super::{Fields, perform, time};
 use crate::bound::elements;
 use crate::jsonb::JsonbText;
 use crate::webhook::{ATTEMPTS_MAX, EVENTS_MAX};
@@ -104,8 +104,7 @@ fn webhook_replay(
     status: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
 ) -> JsonbText {
-    let time = |at: TimestampWithTimeZone| at.to_iso_string_with_timezone("UTC").ok();
-    let range = Fields::default().with("id", id).with("since", since.and_then(time));
-    let range = range.with("until", until.and_then(time)).with("status", status);
+    let range = Fields::default().with("id", id).with("since", time(since));
+    let range = range.with("until", time(until)).with("status", status);
     perform("webhook_replay", range, idempotency_key)
 }

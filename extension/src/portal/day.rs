@@ -36,10 +36,10 @@ pub struct Chart {
 
 /// The last entry of a day is searched from the end backwards: it takes the same however long the account's history is.
 const CLOSING: &str = "
-    select to_char(d.day, 'YYYY-MM-DD'),
-           topup.balance_at_version($1, $2, topup.version_before($1, $2, (d.day + interval '1 day') at time zone 'UTC'))::text
+    select to_char(d.day::timestamp, 'YYYY-MM-DD'),
+           topup.balance_at_version($1, $2, topup.version_before($1, $2, (d.day + 1)::timestamp at time zone 'UTC'))::text
       from (select (clock_timestamp() at time zone 'UTC')::date as today) now
-     cross join lateral generate_series(now.today - $3 + 1, now.today, interval '1 day') d (day)
+     cross join lateral (select now.today - n as day from generate_series(0, $3 - 1) n) d
      order by d.day";
 
 /// The chart of an account that has this balance now.

@@ -31,7 +31,7 @@ pub struct NewRate {
 const INSERT: &str = "
     insert into topup.asset_rate
            (tenant_id, environment, code, source, rate_id, valid_from, valid_to, rate, inverse_rate)
-    values ($1, $2::topup.environment, $3, $4, $5, $6::timestamptz, $7::timestamptz, $8::numeric, $9::numeric)";
+    values ($1, $2::topup.environment, $3, $4, $5, $6, $7, $8::numeric, $9::numeric)";
 
 /// Keeps a rate of an asset.
 pub fn insert(book: &Book, code: &str, new: &NewRate) -> DbResult<()> {
@@ -39,7 +39,7 @@ pub fn insert(book: &Book, code: &str, new: &NewRate) -> DbResult<()> {
         Rate::Price(price) => (Some(price.to_string()), None),
         Rate::Inverse(units) => (None, Some(units.to_string())),
     };
-    let (from, to) = (new.valid_from.text(), new.valid_to.map(Time::text));
+    let (from, to) = (new.valid_from, new.valid_to);
     let (environment, source) = (book.environment.as_str(), new.source.as_str());
     let arguments = args![book.tenant_id, environment, code, source, id::new(), from, to, price, inverse];
     db::execute(INSERT, arguments)
@@ -174,12 +174,12 @@ fn read_rate(row: &Row, column: usize) -> DbResult<Rate> {
 const AT: &str = "
     select rate::text, inverse_rate::text from topup.asset_rate
      where tenant_id = $1 and environment = $2::topup.environment and code = $3 and source = $4
-       and valid_from <= $5::timestamptz and (valid_to is null or valid_to > $5::timestamptz)
+       and valid_from <= $5 and (valid_to is null or valid_to > $5)
      order by valid_from desc, rate_id desc limit 1";
 
 /// The rate of an asset in another at a time; nothing where none is valid then.
 pub fn at(book: &Book, code: &str, source: &str, at: Time) -> DbResult<Option<Rate>> {
-    let arguments = args![book.tenant_id, book.environment.as_str(), code, source, at.text()];
+    let arguments = args![book.tenant_id, book.environment.as_str(), code, source, at];
     Ok(db::read(AT, arguments, |row| read_rate(row, 1))?.pop())
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::price::{Price, TierCadence};
 use crate::amount::Amount;
@@ -15,15 +15,32 @@ pub struct MeterKey {
     pub price_id: String,
     /// The dimensions as the price writes them, as JSON; empty where it has none.
     pub dimensions: String,
-    /// `1970-01-01` where the count never begins anew.
-    pub period_start: String,
+    /// 1970-01-01 where the count never begins anew.
+    pub period_start: Day,
 }
 
 impl MeterKey {
     pub fn new(price: &Price, dimensions: Option<&BTreeMap<String, String>>, at: Timestamp) -> MeterKey {
         let dimensions = dimensions.and_then(|them| serde_json::to_string(them).ok()).unwrap_or_default();
-        let period_start = period_start(price.cadence(), at).to_string();
+        let period_start = Day(period_start(price.cadence(), at));
         MeterKey { price_id: price.id().to_owned(), dimensions, period_start }
+    }
+}
+
+/// A day (UTC). Statements take and give it as the days since 2000: how a session writes dates does not matter to a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(Date);
+
+const DAY_0: Date = date(2000, 1, 1);
+
+impl Day {
+    pub fn since_2000(self) -> i32 {
+        DAY_0.until(self.0).map_or(0, |span| span.get_days())
+    }
+
+    /// None beyond what a calendar here can hold.
+    pub fn from_days_since_2000(days: i32) -> Option<Day> {
+        DAY_0.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok().map(Day)
     }
 }
 
@@ -74,5 +91,15 @@ mod tests {
         ] {
             assert_eq!(period_start(cadence, at).to_string(), start);
         }
+    }
+
+    #[test]
+    fn a_day_is_its_number_since_2000() {
+        for (day, number) in [(date(2000, 1, 1), 0), (date(1970, 1, 1), -10_957), (date(2026, 12, 1), 9_831)]
+        {
+            assert_eq!(Day(day).since_2000(), number);
+            assert_eq!(Day::from_days_since_2000(number), Some(Day(day)));
+        }
+        assert_eq!(Day::from_days_since_2000(i32::MAX), None);
     }
 }

@@ -12,7 +12,7 @@ mod usage;
 
 pub use check::check;
 pub use fee::{Fee, fees};
-pub use meter::{MeterKey, Meters};
+pub use meter::{Day, MeterKey, Meters};
 pub use price::{
     BillingType, Entitlement, Interval, Price, PriceType, Purpose, RefreshStrategy, Timing, UsageType,
 };
