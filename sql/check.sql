@@ -198,7 +198,7 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             'transactions balance', 'entries, transactions and accounts belong together',
             'accounts are the ones they are derived to be', 'every environment has its accounts',
             'balances are the sums of their entries', 'entries of an account follow one another',
-            'no balance is below its limit', 'amounts are not finer than their asset',
+            'times of an account never fall', 'no balance is below its limit', 'amounts are not finer than their asset',
             'credit from outside is remembered', 'top-ups have the postings of their state',
             'top-ups cost what their discount says', 'top-ups belong to a key of their environment',
             'key usage is the sum of standing top-ups', 'deliveries are pending exactly while they are queued',
@@ -223,6 +223,8 @@ create function topup.check(out invariant text, out holds boolean, out detail te
             with ordinality as i (invariant, position)),
     fault as (
         select f.invariant, f.what from topup.ledger_fault f
+        union all
+        select f.invariant, f.what from topup.time_fault f
         union all
         select f.invariant, f.what from topup.top_up_fault f
         union all

@@ -34,6 +34,8 @@ create table topup.balance (
     -- No later than the next change that time alone brings: a grant that begins or expires, a hold that ends.
     -- infinity: there are only grants without an end. null: there are no open grants and no open holds.
     next_due_at           timestamptz,
+    -- The time of its last entry, which the next one is not before, even where the clock was set back. null: there is none.
+    posted_at             timestamptz,
     primary key (tenant_id, account_id),
     foreign key (tenant_id, account_id) references topup.account
 ) with (fillfactor = 50);

@@ -105,6 +105,14 @@ begin
 end
 $$;
 
+-- What is before it is all that there is by now: where the clock was set back, the last entry is ahead of it.
+create function topup.after_last_entry(tenant_id uuid, account_id uuid) returns timestamptz
+    language sql stable parallel safe set search_path = pg_catalog, pg_temp as $$
+    select greatest(now(), (select b.posted_at from topup.balance b
+                             where b.tenant_id = after_last_entry.tenant_id and b.account_id = after_last_entry.account_id))
+           + interval '1 microsecond'
+$$;
+
 -- The account of a customer that the session may see; null where there is none.
 create function topup.visible_account(customer_id text, account_id text, out tenant_id uuid, out found_id uuid)
     language sql stable parallel unsafe set search_path = pg_catalog, pg_temp as $$
@@ -116,14 +124,15 @@ create function topup.visible_account(customer_id text, account_id text, out ten
 $$;
 
 create function topup.statement_lines(
-    customer_id text, account_id text, period_from timestamptz = null, period_to timestamptz = now())
+    customer_id text, account_id text, period_from timestamptz = null, period_to timestamptz = null)
     returns table (line bigint, at timestamptz, kind text, transaction_id text, reference text, description text,
                    amount numeric, balance numeric)
     language sql stable parallel unsafe security definer set search_path = pg_catalog, pg_temp as $$
     select l.line, l.at, l.kind, topup.format_id('txn', l.transaction_id), l.reference, l.description, l.amount, l.balance
       from topup.visible_account(statement_lines.customer_id, statement_lines.account_id) a
      cross join lateral topup.account_lines(
-               a.tenant_id, a.found_id, statement_lines.period_from, coalesce(statement_lines.period_to, now()), null) l
+               a.tenant_id, a.found_id, statement_lines.period_from,
+               coalesce(statement_lines.period_to, topup.after_last_entry(a.tenant_id, a.found_id)), null) l
      where a.found_id is not null
 $$;
 
@@ -131,6 +140,21 @@ create function topup.balance_at(customer_id text, account_id text, at timestamp
     language sql stable parallel unsafe security definer set search_path = pg_catalog, pg_temp as $$
     select topup.balance_before(a.tenant_id, a.found_id, p.at, topup.version_before(a.tenant_id, a.found_id, p.at))
       from topup.visible_account(balance_at.customer_id, balance_at.account_id) a
-     cross join (select coalesce(balance_at.at, now()) + interval '1 microsecond' as at) p
+     cross join lateral (select coalesce(balance_at.at + interval '1 microsecond',
+                                 topup.after_last_entry(a.tenant_id, a.found_id)) as at) p
      where a.found_id is not null
 $$;
+
+-- What the search for a time relies on.
+create view topup.time_fault as
+    select 'times of an account never fall' as invariant,
+           format('account %s, last entry at %s', b.account_id, topup.rfc3339(e.last_at)) as what
+      from topup.balance b
+      join (select tenant_id, account_id, max(at) as last_at, bool_or(at < at_before) as falls
+              from (select e.tenant_id, e.account_id, t.created_at as at, lag(t.created_at) over w as at_before
+                      from topup.entry e join topup.transaction t using (tenant_id, transaction_id)
+                     where e.account_version is not null
+                    window w as (partition by e.tenant_id, e.account_id order by e.account_version)) timed
+             group by tenant_id, account_id) e using (tenant_id, account_id)
+     where e.falls or b.posted_at is null or b.posted_at < e.last_at;
+comment on view topup.time_fault is 'Accounts whose entries are not in the order of time; read by topup.check().';

@@ -34,6 +34,7 @@ comment on function topup.balance_at is
 comment on function topup.is_currency is 'Whether a code is one of ISO 4217.';
 comment on function topup.change_customer is 'Changes a customer, and clears the fields of cleared; gives the name of the unique index where a value is taken.';
 comment on function topup.version_before is 'The number of the account''s last entry from before a time; 0 if there is none.';
+comment on function topup.after_last_entry is 'Just after now, or after the account''s last entry where that is ahead of the clock.';
 comment on function topup.balance_at_version is 'The balance after the account''s entry of that number, in major units.';
 comment on function topup.balance_before is
     'The balance of an account before a time, in major units; version is the number of its last entry from before then.';

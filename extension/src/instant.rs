@@ -42,6 +42,11 @@ impl Instant {
         Instant(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// How much later than another time this is; nothing where it is not.
+    pub fn since(self, earlier: Instant) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// Milliseconds since 1970.
     pub fn unix_ms(self) -> i64 {
         self.unix_us().div_euclid(1000)
@@ -60,6 +65,11 @@ impl Instant {
     /// The last instant before this one.
     pub fn just_before(self) -> Instant {
         Instant(self.0.saturating_sub(1))
+    }
+
+    /// The first instant after this one.
+    pub fn just_after(self) -> Instant {
+        Instant(self.0.saturating_add(1))
     }
 
     /// Reads a column that may be null.

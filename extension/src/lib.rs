@@ -173,7 +173,7 @@ extension_sql_file!(
     name = "check",
     requires = [
         "restore_check",
-        "view",
+        "statement",
         "grant_check",
         "billing_check",
         "payment_check",

@@ -39,10 +39,10 @@ select tenant_id, (select topup.parse_id('key', key_id) from bench.wallet where 
        count(*) * 100, count(*) * 100 from bench.fill group by 1, 2, 3
 on conflict (tenant_id, key_id, day) do update
    set cost_cents = u.cost_cents + excluded.cost_cents, list_cents = u.list_cents + excluded.list_cents;
-update topup.balance b set balance = f.balance, version = f.version
+update topup.balance b set balance = f.balance, version = f.version, posted_at = f.at
   from (select distinct on (wallet_id) * from bench.fill order by wallet_id, version desc) f
  where b.tenant_id = f.tenant_id and b.account_id = f.wallet_id;
-update topup.balance b set balance = f.received, version = f.received_version
+update topup.balance b set balance = f.received, version = f.received_version, posted_at = f.at
   from (select distinct on (account_id) * from bench.fill order by account_id, received_version desc) f
  where b.tenant_id = f.tenant_id and b.account_id = f.account_id;
 

@@ -33,6 +33,11 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         "update topup.entry set balance_after = balance_after + 1 where account_version = 1",
         "entries of an account follow one another",
     ),
+    (
+        "update topup.transaction set created_at = created_at + interval '1 day' where kind = 'fund'",
+        "times of an account never fall",
+    ),
+    ("update topup.balance set posted_at = null", "times of an account never fall"),
     ("update topup.balance set balance = -1 where version = 1", "no balance is below its limit"),
     (
         "update topup.entry set amount = amount + 0.0000000001 where amount > 0",

@@ -19,6 +19,7 @@ mod charge;
 mod checkout;
 mod checkout_browser;
 mod checks;
+mod clock;
 mod codes;
 mod concurrency;
 mod content_encoding;

@@ -49,6 +49,8 @@ pub struct Running {
     pub balance: Amount,
     /// The number of its last entry.
     pub version: i64,
+    /// The time of its last entry.
+    pub(super) posted_at: Option<Instant>,
     /// Where its row was when it was locked.
     pub(super) place: Option<Place>,
 }
@@ -75,7 +77,7 @@ const ENTRY: Table<6> = Table {
 pub(super) const BALANCE: &CStr = c"balance";
 
 const MOVE: &str = "
-    update topup.balance set balance = $3::numeric, version = $4 where tenant_id = $1 and account_id = $2
+    update topup.balance set balance = $3::numeric, version = $4, posted_at = $5 where tenant_id = $1 and account_id = $2
     returning coalesce(balance < auto_top_up_below, false)";
 
 /// Has the auto top-up of an account begin as the transaction ends, if it is below its threshold then.
@@ -124,7 +126,7 @@ impl Lines {
             ]);
             if let Some(running) = running {
                 self.running.retain(|known| known.account_id != running.account_id);
-                self.running.push(*running);
+                self.running.push(Running { posted_at: Some(at), ..*running });
             }
         }
     }
@@ -153,12 +155,17 @@ impl Running {
         match kept.unwrap_or_else(|| table::lock(BALANCE, &row![book.tenant_id, self.account_id])) {
             Found::Row(row) => {
                 let threshold = row.maybe_amount("auto_top_up_below")?;
-                row.update(&[("balance", balance.into()), ("version", version.into())]);
+                let posted_at = self.posted_at.into();
+                row.update(&[
+                    ("balance", balance.into()),
+                    ("version", version.into()),
+                    ("posted_at", posted_at),
+                ]);
                 Ok(Some(threshold.is_some_and(|threshold| self.balance < threshold)))
             }
             Found::NoRow => Ok(None),
             Found::ByStatement => {
-                let arguments = args![book.tenant_id, self.account_id, balance, version];
+                let arguments = args![book.tenant_id, self.account_id, balance, version, self.posted_at];
                 Ok(db::write(MOVE, arguments, |row| row.get(1))?.pop())
             }
         }

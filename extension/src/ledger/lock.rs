@@ -26,8 +26,10 @@ pub struct Locked {
     place: Option<Place>,
     pub(super) credit_limit: Amount,
     pub(super) low_balance_threshold: Option<Amount>,
-    /// When the lock was held and the account up to date.
+    /// When the lock was held and the account up to date; never before its last entry, whatever the clock says.
     pub(super) as_of: Instant,
+    /// The time of its last entry.
+    posted_at: Option<Instant>,
     /// No later than the next change that time alone brings; none: the account has no grants and no holds.
     pub(super) next_due_at: Option<Instant>,
     /// Its grants and holds, where it has any.
@@ -45,8 +47,13 @@ impl Locked {
         self.as_of
     }
 
+    /// The time of its last entry, if it has one.
+    pub fn posted_at(&self) -> Option<Instant> {
+        self.posted_at
+    }
+
     /// Books what time alone has changed; tells how many changes there were.
-    fn bring_up_to_date(&mut self, book: &Book, now: Instant) -> Result<usize, Failure> {
+    pub(super) fn bring_up_to_date(&mut self, book: &Book, now: Instant) -> Result<usize, Failure> {
         self.as_of = now;
         if self.next_due_at.is_none() {
             return Ok(0);
@@ -54,7 +61,7 @@ impl Locked {
         let credit = grant::load(book, View::Locked, self.account_id, self.balance, now)?;
         let noted = self.next_due_at;
         self.credit = Some(Box::new(credit));
-        let changes = self.play(book, Instant::BEGINNING, now)?;
+        let changes = self.play(book, self.posted_at.unwrap_or(Instant::BEGINNING), now)?;
         if changes == 0 && noted != self.next_due_at && noted <= Some(now) {
             grant::note_next(book, self.account_id, self.next_due_at)?;
         }
@@ -69,17 +76,19 @@ impl Locked {
         let mut running = self.running();
         due::write(book, &mut running, &changes, self.next_due_at)?;
         (self.balance, self.version) = (running.balance, running.version);
+        self.posted_at = changes.last().map(|change| change.at).or(self.posted_at);
         Ok(changes.len())
     }
 
     pub(super) fn running(&self) -> Running {
         let (account_id, balance, version) = (self.account_id, self.balance, self.version);
-        Running { account_id, balance, version, place: self.place }
+        Running { account_id, balance, version, posted_at: self.posted_at, place: self.place }
     }
 }
 
 const LOCK: &str = "
-    select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at, xmin
+    select account_id, balance::text, version, credit_limit::text, low_balance_threshold::text, next_due_at, xmin,
+           posted_at
       from topup.balance where tenant_id = $1 and account_id = any ($2) order by account_id for update";
 
 /// Locks running balances in id order, reads them as they are once the locks are held, and brings those with
@@ -104,7 +113,10 @@ pub fn lock_present(book: &Book, account_ids: &[Uuid]) -> Result<Vec<Locked>, Fa
 
 fn lock_present_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locked>, usize), Failure> {
     let mut locked = read_under_lock(book, account_ids)?;
-    let now = Instant::now();
+    // A clock that was set back stands still for an account until it has come to the account's last entry again: what is
+    // posted is never before what was.
+    let last_posting = locked.iter().filter_map(Locked::posted_at).max();
+    let now = last_posting.map_or_else(Instant::now, |posted_at| Instant::now().max(posted_at));
     let mut changes = 0;
     for account in &mut locked {
         changes += account.bring_up_to_date(book, now)?;
@@ -156,6 +168,7 @@ fn read_locked(row: &Row) -> DbResult<Locked> {
         credit_limit: row.amount(4)?,
         low_balance_threshold: row.maybe_amount(5)?,
         as_of: Instant::BEGINNING,
+        posted_at: Instant::maybe(row, 8)?,
         next_due_at: Instant::maybe(row, 6)?,
         credit: None,
     })
@@ -172,6 +185,7 @@ impl Locked {
             credit_limit: row.amount("credit_limit")?,
             low_balance_threshold: row.maybe_amount("low_balance_threshold")?,
             as_of: Instant::BEGINNING,
+            posted_at: row.maybe::<TimestampWithTimeZone>("posted_at")?.map(Instant::from),
             next_due_at: row.maybe::<TimestampWithTimeZone>("next_due_at")?.map(Instant::from),
             credit: None,
         })

@@ -85,6 +85,10 @@ pub(super) fn post_locked(
     let at = posting_time(locked);
     let mut after: Vec<Locked> = locked.to_vec();
     let mut moved: Vec<Moved> = Vec::new();
+    // Accounts that were locked one after the other may not agree on the time: the latest counts for all.
+    for account in after.iter_mut().filter(|account| account.next_due_at.is_some_and(|due| due <= at)) {
+        account.bring_up_to_date(book, at)?;
+    }
     for posting in &mut postings {
         let Some(account) = after.iter_mut().find(|account| account.account_id == posting.account_id) else {
             continue;
@@ -155,6 +159,7 @@ impl Locked {
         at: Instant,
     ) -> Result<Option<Moved>, Failure> {
         let amount = posting.amount;
+        self.as_of = at;
         let was_held = match meaning {
             Some(Meaning::GivesBack { was_held, .. }) => was_held,
             _ => Amount::ZERO,

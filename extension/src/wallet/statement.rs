@@ -10,8 +10,9 @@ use crate::customer;
 use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
 use crate::id::Kind;
+use crate::instant::Instant;
 use crate::interrupt;
-use crate::ledger;
+use crate::ledger::{self, Locked};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::time::Time;
 use crate::wallet::account;
@@ -85,26 +86,27 @@ struct Line {
 
 const LINES: &str = "
     select topup.rfc3339(at), kind, transaction_id, reference, description, amount::text, balance::text
-      from topup.account_lines($1, $2, $3::timestamptz, $4::timestamptz, $5) order by line";
+      from topup.account_lines($1, $2, $3, $4, $5) order by line";
 
 /// The lines of a statement, and the end of its period.
-fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Time), Failure> {
-    let to = request.to.unwrap_or_else(Time::now);
+fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Instant), Failure> {
+    let now = Time::now();
     let customer_id = customer::require(caller, &request.customer_id)?;
     let account_id = account::require(caller, customer_id, &request.account_id)?;
-    if request.from.is_some_and(|from| from > to) {
+    if request.from.is_some_and(|from| from > request.to.unwrap_or(now)) {
         let message = "A statement must not end before it begins.";
         return Err(Refusal::of_field(Code::InvalidRequest, "to", message).into());
     }
     // Brings the account up to date: what expired by now is in the journal afterwards. Where nothing can be booked, it is
     // shown as due.
     let only_reads = db::only_reads();
-    if !only_reads {
-        ledger::lock(caller, &[account_id])?;
-    }
+    let locked = if only_reads { Vec::new() } else { ledger::lock(caller, &[account_id])? };
+    // Where the clock was set back, the last posting is ahead of it, and a statement up to now tells of it all the same.
+    let last_posting = locked.first().and_then(Locked::posted_at);
+    let end = last_posting.map(Instant::just_after).max(Some(now.into())).unwrap_or(Instant::NEVER);
+    let end = request.to.map_or(end, Instant::from);
     let one_more = i64::try_from(ENTRIES_MAX + 1).unwrap_or(i64::MAX);
-    let (from, to_text) = (request.from.map(Time::text), to.text());
-    let arguments = args![caller.tenant_id, account_id, from, to_text, one_more];
+    let arguments = args![caller.tenant_id, account_id, request.from, end, one_more];
     let lines = match only_reads {
         true => db::read_by_key(LINES, arguments, read_line)?,
         // With a snapshot of its own: the lock may have been waited for.
@@ -114,7 +116,7 @@ fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Time)
         let message = "A statement has at most 10,000 entries: ask for a shorter time.";
         return Err(Refusal::of_field(Code::InvalidRequest, "to", message).into());
     }
-    Ok((lines, to))
+    Ok((lines, end))
 }
 
 fn read_line(row: &Row) -> DbResult<Line> {
@@ -137,7 +139,7 @@ impl Handler for Statement {
     type Data = StatementData;
 
     fn handle(caller: &Caller, request: &StatementRequest) -> Outcome<StatementData> {
-        let (lines, to) = read(caller, request)?;
+        let (lines, end) = read(caller, request)?;
         let balance = |line: Option<&Line>| line.map(|line| line.balance).unwrap_or_default();
         let (opening_balance, closing_balance) = (balance(lines.first()), balance(lines.last()));
         let entries = lines.into_iter().filter_map(|line| {
@@ -155,7 +157,7 @@ impl Handler for Statement {
             customer_id: request.customer_id.clone(),
             account_id: request.account_id.clone(),
             from: request.from.map(|from| from.to_string()),
-            to: to.to_string(),
+            to: request.to.map_or_else(|| end.rfc3339(), |to| to.to_string()),
             opening_balance,
             closing_balance,
             entries: entries.collect(),

@@ -75,7 +75,11 @@ impl Handler for Reserve {
         let account_id = account::customer_account_id(customer_id, name, &request.asset);
         let locked = ledger::lock(caller, &[account_id])?;
         // Waiting for the lock takes time too.
-        check_end(expires_at, locked.first().map_or(Instant::NEVER, Locked::as_of))?;
+        let (now, account_time) = (Instant::now(), locked.first().map_or(Instant::NEVER, Locked::as_of));
+        check_end(expires_at, now)?;
+        // While the clock is behind the account, a hold lasts by the account's time as long as was asked for.
+        let expires_at =
+            if expires_at > account_time { expires_at } else { expires_at.plus(account_time.since(now)) };
         if !locked.iter().all(|account| account.covers(request.amount)) {
             return Err(movement::not_covered().into());
         }
