@@ -27,6 +27,8 @@ create table topup.hold (
     check ((status = 'open') = (end_transaction_id is null))
 ) with (fillfactor = 80);
 create index hold_open on topup.hold (tenant_id, account_id, expires_at) include (amount) where is_open;
+-- A client's own id is one hold's, for good.
+create unique index hold_reference on topup.hold (tenant_id, environment, reference) where reference is not null;
 comment on table topup.hold is
     'Credit reserved (hold_…), in major units of its account''s asset. An open one whose expires_at has come is over, swept or not.';
 

@@ -76,6 +76,28 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// A time that a client computes anew each time it asks, such as ten minutes from now. When the same request comes again it
+/// is another one, and so is no part of what tells requests apart: whether it is given is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct ComputedTime(pub Time);
+
+/// For the fingerprint of a request alone.
+impl Serialize for ComputedTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("computed")
+    }
+}
+
+impl JsonSchema for ComputedTime {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Time::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Time::json_schema(generator)
+    }
+}
+
 impl JsonSchema for Time {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Time".into()

@@ -21,6 +21,7 @@ mod checkout_browser;
 mod checks;
 mod clock;
 mod codes;
+mod computed_time;
 mod concurrency;
 mod content_encoding;
 mod crash;

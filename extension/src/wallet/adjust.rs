@@ -19,7 +19,7 @@ use crate::instant::Instant;
 use crate::ledger::{self, Header, Posting};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request::{self, Metadata};
-use crate::time::Time;
+use crate::time::{ComputedTime, Time};
 use crate::wallet::movement::{self, Moved};
 
 /// Of credit with an expiry, adjustments burn alike; the purpose and the expiry decide.
@@ -56,7 +56,8 @@ impl Reason {
 /// A change to one account's balance.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AdjustRequest {
-    /// Your own id of it, 1 to 255 visible ASCII characters: the same id is the same adjustment, for good.
+    /// Your own id of it, 1 to 255 visible ASCII characters: the same id is the same adjustment, for good, also with other
+    /// times than the first.
     pub transaction_id: String,
     /// A currency, or an asset of yours.
     pub asset: String,
@@ -74,10 +75,10 @@ pub struct AdjustRequest {
     pub metadata: Option<Metadata>,
     /// From when on added credit can be used; at once if not given, or past.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub effective_at: Option<Time>,
+    pub effective_at: Option<ComputedTime>,
     /// When what is left of added credit expires.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Time>,
+    pub expires_at: Option<ComputedTime>,
 }
 
 /// What the journal keeps of the reason, with every digit of the caller's own numbers.
@@ -155,21 +156,22 @@ fn detail(request: &AdjustRequest, terms: Option<Terms>) -> Result<String, Failu
 fn terms(request: &AdjustRequest) -> Result<Option<Terms>, Refusal> {
     let invalid = |field: &str, message: &str| Err(Refusal::of_field(Code::InvalidRequest, field, message));
     let now = Time::now();
-    let effective_at = request.effective_at.filter(|effective_at| *effective_at > now);
+    let (effective_at, expires_at) = (request.effective_at.map(|at| at.0), request.expires_at.map(|at| at.0));
+    let effective_at = effective_at.filter(|effective_at| *effective_at > now);
     if request.amount < Amount::ZERO || request.customer_id.is_none() {
         let message = "Only credit that is added to a customer's account takes effect later, or expires.";
-        return match (effective_at, request.expires_at) {
+        return match (effective_at, expires_at) {
             (None, None) => Ok(None),
             (Some(_), _) => invalid("effective_at", message),
             (None, Some(_)) => invalid("expires_at", message),
         };
     }
     let purpose = request.reason.purpose();
-    if request.expires_at.is_none() && effective_at.is_none() && purpose == Purpose::Promotional {
+    if expires_at.is_none() && effective_at.is_none() && purpose == Purpose::Promotional {
         return Ok(None);
     }
     let begins_at = effective_at.unwrap_or(now);
-    let expires_at = match request.expires_at {
+    let expires_at = match expires_at {
         Some(expires_at) if expires_at <= begins_at => {
             return invalid("expires_at", "Credit must expire in the future, after it takes effect.");
         }

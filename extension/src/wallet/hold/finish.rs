@@ -22,7 +22,7 @@ use crate::wallet::movement;
 /// What a call really cost.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SettleRequest {
-    /// The `hold_…` of an open hold.
+    /// The `hold_…` of an open hold, or your own transaction_id of it.
     pub hold_id: String,
     /// The customer whose hold it is; any if not given.
     pub customer_id: Option<String>,
@@ -37,7 +37,7 @@ pub struct SettleRequest {
 /// Which hold.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HoldIdRequest {
-    /// A `hold_…`.
+    /// A `hold_…`, or your own transaction_id of it.
     pub hold_id: String,
     /// The customer whose hold it is; any if not given.
     pub customer_id: Option<String>,

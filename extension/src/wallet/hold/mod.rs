@@ -85,27 +85,40 @@ pub struct HoldData {
     pub ended_at: Option<String>,
 }
 
-const FIND: &str = "
-    select h.account_id, h.transaction_id, h.status, a.customer_id, a.name, a.asset, h.amount::text,
-           h.settled_amount::text, h.reference, h.description, h.expires_at, h.created_at, h.ended_at
-      from topup.hold h join topup.account a on a.tenant_id = h.tenant_id and a.account_id = h.account_id
-     where h.tenant_id = $1 and h.environment = $2::topup.environment and h.hold_id = $3";
+macro_rules! select_hold {
+    ($which:literal) => {
+        concat!(
+            "select h.account_id, h.transaction_id, h.status, a.customer_id, a.name, a.asset, h.amount::text,
+                    h.settled_amount::text, h.reference, h.description, h.expires_at, h.created_at, h.ended_at, h.hold_id
+               from topup.hold h join topup.account a on a.tenant_id = h.tenant_id and a.account_id = h.account_id
+              where h.tenant_id = $1 and h.environment = $2::topup.environment and ",
+            $which
+        )
+    };
+}
+
+const BY_ID: &str = select_hold!("h.hold_id = $3");
+const BY_OWN_ID: &str = select_hold!("h.reference = $3");
 
 /// How to find a hold: as the calling statement sees it, or as it is once its account is locked.
 type Query = fn(&'static str, &[db::Arg], fn(&Row) -> DbResult<Hold>) -> DbResult<Vec<Hold>>;
 
-/// The caller's hold of that id. Where a customer is named too, it must be that one's.
+/// The caller's hold of that id, which is ours (`hold_…`) or its own. Where a customer is named too, it must be that one's.
 pub fn find(book: &Book, hold_id: &str, customer_id: Option<&str>, locked: bool) -> Result<Hold, Failure> {
     let no_hold = || Refusal::not_found("hold_id", "There is no such hold.");
-    let id = Kind::Hold.parse(hold_id).ok_or_else(no_hold)?;
     let query: Query = if locked { db::write } else { db::read };
-    let found = query(FIND, args![book.tenant_id, book.environment.as_str(), id], read)?;
-    let mut hold = found.into_iter().next().ok_or_else(no_hold)?;
+    let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
+    let mut found = match Kind::Hold.parse(hold_id) {
+        Some(id) => query(BY_ID, args![tenant_id, environment, id], read)?,
+        None => Vec::new(),
+    };
+    if found.is_empty() {
+        found = query(BY_OWN_ID, args![tenant_id, environment, hold_id], read)?;
+    }
+    let hold = found.into_iter().next().ok_or_else(no_hold)?;
     if customer_id.is_some_and(|customer_id| customer_id != hold.data.customer_id) {
         return Err(no_hold().into());
     }
-    hold.id = id;
-    hold.data.id = Kind::Hold.text(id);
     Ok(hold)
 }
 
@@ -115,7 +128,7 @@ fn read(row: &Row) -> DbResult<Hold> {
     let (name, asset): (String, String) = (row.get(5)?, row.get(6)?);
     let expires_at = Instant::get(row, 11)?;
     let data = HoldData {
-        id: String::new(),
+        id: Kind::Hold.text(row.uuid(14)?),
         customer_id: Kind::Customer.text(row.uuid(4)?),
         account_id: format!("{name}:{asset}"),
         asset,
@@ -129,7 +142,7 @@ fn read(row: &Row) -> DbResult<Hold> {
         ended_at: Instant::maybe(row, 13)?.map(Instant::rfc3339),
     };
     let (account_id, transaction_id) = (row.uuid(1)?, row.uuid(2)?);
-    Ok(Hold { id: Uuid::nil(), account_id, transaction_id, status, data, expires_at })
+    Ok(Hold { id: row.uuid(14)?, account_id, transaction_id, status, data, expires_at })
 }
 
 impl Hold {

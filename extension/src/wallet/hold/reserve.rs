@@ -21,7 +21,7 @@ use crate::instant::Instant;
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request::{self, Metadata};
-use crate::time::Time;
+use crate::time::ComputedTime;
 use crate::wallet::movement;
 
 /// How far ahead a hold may end: 31 days.
@@ -39,8 +39,9 @@ pub struct HoldRequest {
     /// The most that the call can cost; more than 0, never finer than the asset's precision.
     pub amount: Amount,
     /// When it is released by itself: in the future, at most 31 days ahead. RFC 3339.
-    pub expires_at: Time,
-    /// Your own id of it, 1 to 255 visible ASCII characters: the same id is the same hold, for good.
+    pub expires_at: ComputedTime,
+    /// Your own id of it, 1 to 255 visible ASCII characters: the same id is the same hold, for good, also with another
+    /// expires_at than the first; the hold is found by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<String>,
     /// Which of the customer's accounts of the asset; `default` if not given.
@@ -66,7 +67,7 @@ impl Handler for Reserve {
     }
 
     fn handle(caller: &Caller, request: &HoldRequest) -> Outcome<HoldData> {
-        let expires_at = Instant::from(request.expires_at);
+        let expires_at = Instant::from(request.expires_at.0);
         check_end(expires_at, Instant::now())?;
         let (customer_id, name) = check(caller, request)?;
         if !account::customer_has(caller, customer_id, name, &request.asset)? {
