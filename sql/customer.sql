@@ -14,12 +14,13 @@ create table topup.customer (
     primary key (tenant_id, environment, customer_id),
     foreign key (tenant_id, environment) references topup.tenant_environment
 );
--- Two sends to one new address make one customer.
-create unique index customer_email on topup.customer (tenant_id, environment, lower(email));
+-- Two sends to one new address make one customer. The letter case of ASCII alone does not matter: what other letters fold
+-- to depends on the database's locale, and some fold to ASCII ones.
+create unique index customer_email on topup.customer (tenant_id, environment, lower(email collate "C"));
 create unique index customer_external_id on topup.customer (tenant_id, environment, external_id)
     where external_id is not null;
 comment on table topup.customer is
-    'A customer of a tenant (cust_…), found by id, by the tenant''s own id, or by e-mail address without regard to case.';
+    'A customer of a tenant (cust_…), found by id, by the tenant''s own id, or by e-mail address without regard to the case of ASCII letters.';
 
 -- Says which unique value another customer has already, instead of raising: the caller's transaction goes on. What is in
 -- cleared becomes null; who has no name is called by the address, the tenant's own id or the id.

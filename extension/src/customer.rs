@@ -3,21 +3,40 @@
 use email_address::{EmailAddress, Options};
 use pg_topup_contract::Code;
 use pgrx::spi::SpiError;
+use unicode_normalization::is_nfkc;
 use uuid::Uuid;
 
 use crate::book::Book;
 use crate::db::{self, DbResult, args, from_pg};
 use crate::id::{self, Kind};
 use crate::reply::{Failure, Refusal};
-use crate::table::{self, By, Found, Value, row};
+use crate::table::{self, By, Found, row};
 
-/// An e-mail address that could be delivered to.
+/// Characters that nobody sees: two addresses that differ by them alone look the same.
+const INVISIBLE: [std::ops::RangeInclusive<char>; 8] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{180b}'..='\u{180f}',
+    '\u{200b}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+];
+
+/// An e-mail address that could be delivered to. Of two that differ only in the case of ASCII letters each is the other.
 #[derive(Clone, Debug)]
 pub struct Email(EmailAddress);
 
 impl Email {
-    /// Refuses what is no address, naming the field.
+    /// Refuses what is no address, naming the field; and what could be taken for another address: characters that stand for
+    /// others (the Kelvin sign for a K, full-width letters), and those that nobody sees.
     pub fn parse(text: &str, field: &str) -> Result<Email, Refusal> {
+        let is_invisible = |symbol: char| INVISIBLE.iter().any(|range| range.contains(&symbol));
+        if !is_nfkc(text) || text.chars().any(is_invisible) {
+            let message = "This address has characters that stand for others or are not seen; write it with plain ones.";
+            return Err(Refusal::of_field(Code::InvalidRecipientEmail, field, message));
+        }
         let strict = Options::default().without_display_text().without_domain_literal().with_required_tld();
         EmailAddress::parse_with_options(text, strict)
             .ok()
@@ -41,7 +60,7 @@ impl Email {
 
 const FIND_BY_EMAIL: &str = "
     select customer_id from topup.customer
-     where tenant_id = $1 and environment = $2::topup.environment and lower(email) = lower($3)";
+     where tenant_id = $1 and environment = $2::topup.environment and lower(email collate \"C\") = lower($3 collate \"C\")";
 
 const FIND_BY_EXTERNAL_ID: &str = "
     select customer_id from topup.customer
@@ -111,7 +130,7 @@ pub fn find_or_make(book: &Book, email: &Email) -> DbResult<Uuid> {
 
 /// The customer of an address, if there is one already.
 pub fn by_email(book: &Book, email: &str) -> DbResult<Option<Uuid>> {
-    let key = row![book.tenant_id, book.environment.as_str(), Value::lower(email)];
+    let key = row![book.tenant_id, book.environment.as_str(), email.to_ascii_lowercase()];
     match table::find_latest(c"customer", By::Index(c"customer_email"), &key) {
         Found::Row(row) => Ok(Some(from_pg(row.get("customer_id")?))),
         Found::NoRow => Ok(None),
@@ -181,6 +200,18 @@ mod tests {
             "a@example.com\n",
         ] {
             assert!(Email::parse(bad, "email").is_err(), "{bad}");
+        }
+        for lookalike in [
+            "\u{212a}ate@example.com",
+            "\u{ff4b}ate@example.com",
+            "kate@\u{ff45}xample.com",
+            "ka\u{200b}te@example.com",
+            "ka\u{ad}te@example.com",
+            // A u and its dots apart.
+            "u\u{308}@example.com",
+        ] {
+            let refusal = Email::parse(lookalike, "email").unwrap_err();
+            assert!(refusal.message.contains("plain"), "{lookalike}: {}", refusal.message);
         }
         let long = format!("{}@example.com", "a".repeat(300));
         assert!(Email::parse(&long, "email").is_err());

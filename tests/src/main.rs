@@ -3,6 +3,7 @@
 
 mod support;
 
+mod address;
 mod adjustment;
 mod admin_arguments;
 mod admission;

@@ -293,7 +293,7 @@ async fn many_sends_in_a_transaction_leave_nothing_open() {
 async fn keyed_sends_are_one_customers(admin: &Client, recipient: &str) {
     let send =
         |email: &str, key: &str| format!("topup.send('claude', 1000, '{email}', idempotency_key => '{key}')");
-    let (first, second) = (send(recipient, "one"), send(&recipient.to_uppercase(), "another"));
+    let (first, second) = (send(recipient, "one"), send(&recipient.to_ascii_uppercase(), "another"));
     let reply = call(admin, &first).await;
     assert_eq!(reply["code"], 1001);
     assert_eq!(call(admin, &first).await, reply);

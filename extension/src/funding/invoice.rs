@@ -89,7 +89,7 @@ pub struct Pagination {
 pub struct InvoiceHistory;
 
 const HISTORY: &str = "
-    select payment_id, amount::text, lower(currency), description, origin, attempts::bigint,
+    select payment_id, amount::text, lower(currency collate \"C\"), description, origin, attempts::bigint,
            case status when 'succeeded' then 'paid' when 'failed' then 'uncollectible' when 'expired' then 'void'
                        else 'open' end,
            extract(epoch from created_at)::bigint

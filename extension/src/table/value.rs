@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 
+use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
-use pgrx::{FromDatum, IntoDatum};
 use uuid::Uuid;
 
 use super::Column;
@@ -52,21 +52,6 @@ value_from! {
 }
 
 impl Value {
-    /// A text as `lower()` makes it in the database's collation.
-    pub fn lower(text: &str) -> Value {
-        // SAFETY: the function takes a text and gives one.
-        let lowered = unsafe {
-            let text = text.into_datum().unwrap_or(Datum::from(0));
-            let lowered = pg_sys::OidFunctionCall1Coll(
-                pg_sys::F_LOWER_TEXT.into(),
-                pg_sys::DEFAULT_COLLATION_OID,
-                text,
-            );
-            String::from_datum(lowered, false)
-        };
-        lowered.into()
-    }
-
     /// As its type reads it.
     pub(super) fn text(&self) -> Option<Cow<'_, str>> {
         Some(match self {

@@ -32,7 +32,7 @@ pub struct ListRequest {
     pub customer_id: Option<String>,
     /// Only the customer with this id of your own.
     pub external_id: Option<String>,
-    /// The whole address, whatever the letter case.
+    /// The whole address, whatever the case of its ASCII letters.
     pub email: Option<String>,
     /// A part of the name, whatever the letter case.
     pub name: Option<String>,
@@ -62,7 +62,7 @@ macro_rules! from_matching {
         concat!(
             " from topup.customer c where c.tenant_id = $1 and c.environment = $2::topup.environment
                and ($3::uuid is null or c.customer_id = $3) and ($4::text is null or c.external_id = $4)
-               and ($5::text is null or lower(c.email) = lower($5))
+               and ($5::text is null or lower(c.email collate \"C\") = lower($5 collate \"C\"))
                and ($6::text is null or strpos(lower(c.name), lower($6)) > 0)
                and ($7::boolean is null or $7 = (",
             active_subscriptions!(),
