@@ -26,7 +26,8 @@ $$;
 grant usage on schema topup to topup_admin, topup_app, topup_gateway, topup_reader;
 
 -- Everyone with a role here may ask what there is.
-grant execute on function topup.operations, topup.event_types, topup.codes, topup.version, topup.format_id, topup.parse_id, topup.rfc3339
+grant execute on function topup.operations, topup.event_types, topup.codes, topup.version, topup.format_id, topup.parse_id, topup.rfc3339,
+    topup.replayed
     to topup_admin, topup_app, topup_gateway, topup_reader;
 
 -- Apps: the operations, for the key of their session.
@@ -118,6 +119,8 @@ comment on function topup.operations is
     'The catalog: every operation with its HTTP route, scope, MCP tool, the JSON Schemas and examples of request and reply, and the HTTP statuses of its own refusals.';
 comment on function topup.event_types is
     'What webhooks are told: every type of event with its meaning, the JSON Schema of its data, and a body as it is sent.';
+comment on function topup.replayed is
+    'Whether the last operation that this session called by SQL was made before, so that its reply is the first one and nothing was done; of send_many, whether any was. Null before the first call.';
 comment on function topup.codes is 'Every response code with its meaning and HTTP status.';
 comment on function topup.check is
     'The audit: one row for each invariant of the ledger, with what disagrees. Reads everything; run it on a standby when the ledger is large.';

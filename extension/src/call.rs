@@ -14,6 +14,7 @@ use crate::commit;
 use crate::id::Kind;
 use crate::interrupt;
 use crate::ledger;
+use crate::replayed;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
 use crate::send::{self, Ask};
 use crate::surface::Surface;
@@ -75,6 +76,7 @@ fn call(
     let operation = operation.unwrap_or_default();
     let reply =
         answer_wire(api_key, operation, request.unwrap_or_default(), idempotency_key, client_ip.as_deref());
+    replayed::tell(std::slice::from_ref(&reply));
     TableIterator::once((reply.http_status, reply.body))
 }
 

@@ -12,6 +12,7 @@ use crate::id::{self, Kind};
 use crate::idempotency::{self, Asker, Keeps, Namespace, Queue};
 use crate::jsonb::JsonbText;
 use crate::ledger::{self, Header, Posting};
+use crate::replayed;
 use crate::reply::{self, Failure, Refusal, Rendered, Reply};
 
 /// What `fund` may add at once: a billion dollars.
@@ -63,7 +64,9 @@ fn fund(
         let book = db::read(BOOK, args![tenant, environment], Book::read)?.pop().ok_or_else(no_tenant)?;
         fund_book(&book, &request)
     };
-    JsonbText(reply::finish(attempt()).body)
+    let reply = reply::finish(attempt());
+    replayed::tell(std::slice::from_ref(&reply));
+    JsonbText(reply.body)
 }
 
 fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {

@@ -19,6 +19,7 @@ mod handler;
 mod idempotency;
 mod operation;
 mod page;
+mod replayed;
 mod reply;
 mod request;
 mod surface;

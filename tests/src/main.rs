@@ -92,6 +92,7 @@ mod product;
 mod queue;
 mod race;
 mod readme;
+mod replayed;
 mod replication;
 mod restore;
 mod roles;

@@ -23,8 +23,8 @@ const VIEWS: [&str; 9] = [
 ];
 
 /// Everybody with a role may ask what there is.
-const PUBLISHED: [&str; 7] =
-    ["operations", "event_types", "codes", "version", "format_id", "parse_id", "rfc3339"];
+const PUBLISHED: [&str; 8] =
+    ["operations", "event_types", "codes", "version", "format_id", "parse_id", "rfc3339", "replayed"];
 const WORKER: [&str; 6] =
     ["claim_effects", "settle_effects", "run_due", "next_due", "worker_sleep", "worker_wake"];
 /// The gateway's part in payments.

@@ -21,6 +21,7 @@ use crate::call;
 use crate::caller::Caller;
 use crate::instant::Instant;
 use crate::jsonb::JsonbText;
+use crate::replayed;
 use crate::request;
 
 /// A request being written: arguments that are null are left out.
@@ -95,5 +96,7 @@ fn perform(operation: &str, fields: Fields, idempotency_key: Option<&str>) -> Js
         true => Err(request::too_large().into()),
         false => Caller::of_session(),
     };
-    JsonbText(call::answer(caller, operation, &fields.text(), idempotency_key).body)
+    let reply = call::answer(caller, operation, &fields.text(), idempotency_key);
+    replayed::tell(std::slice::from_ref(&reply));
+    JsonbText(reply.body)
 }

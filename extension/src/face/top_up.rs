@@ -8,6 +8,7 @@ use crate::bound::{AtMost, refuse_argument};
 use crate::call;
 use crate::caller::Caller;
 use crate::jsonb::JsonbText;
+use crate::replayed;
 use crate::reply::or_error;
 use crate::send::Ask;
 
@@ -50,6 +51,7 @@ fn send_many(requests: JsonbText) -> SetOfIterator<'static, JsonbText> {
     let asks: Vec<Ask> =
         requests.iter().map(|(text, key)| Ask { text, idempotency_key: key.as_deref() }).collect();
     let replies = or_error(call::answer_batch(Caller::of_session().as_deref(), &asks));
+    replayed::tell(&replies);
     SetOfIterator::new(replies.into_iter().map(|reply| JsonbText(reply.body)))
 }
 
