@@ -5,15 +5,17 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::call;
 use crate::catalog::CatalogCell;
 use crate::completion::Completions;
 use crate::config::Settings;
-use crate::database::Database;
+use crate::database::{Database, POOL_WAIT};
 use crate::held::Bodies;
 use crate::limit::{Concurrency, Limiter};
 use crate::payment::Providers;
 use crate::readiness::Readiness;
 use crate::sends::Sends;
+use crate::shares::Shares;
 
 /// What every request needs.
 pub struct App {
@@ -35,6 +37,8 @@ pub struct App {
     pub message_limiter: Option<Limiter>,
     /// Tool calls under way.
     pub calls: Concurrency,
+    /// Looking up the names of webhooks.
+    pub lookups: Shares,
     /// Cancelled when the gateway begins to stop.
     pub stop: CancellationToken,
 }
@@ -59,6 +63,7 @@ impl App {
             ),
             readiness: Readiness::default(),
             calls: Concurrency::new(settings.mcp.calls_per_key_max as usize),
+            lookups: Shares::new(call::LOOKUPS_OF_TENANT_MAX, call::LOOKUPS_OF_TENANT_MAX, POOL_WAIT),
             settings,
             payments,
             stop: CancellationToken::new(),

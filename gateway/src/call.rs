@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use pg_topup_contract::WebhookUrl;
+use pg_topup_contract::{Code, WebhookUrl};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
@@ -13,6 +13,8 @@ use crate::reply::{Answer, Refusal};
 use crate::{guard, request, request_id};
 
 const LOOKUPS_MAX: usize = 32;
+/// Of these, for the webhooks of one tenant.
+pub const LOOKUPS_OF_TENANT_MAX: usize = 8;
 
 /// Names being looked up at one time: each holds a thread.
 static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
@@ -27,7 +29,8 @@ pub async fn perform(
 ) -> Result<Answer, Refusal> {
     let completes_with = operation.completes_with.as_deref();
     let _under_way = completes_with.map(|_| app.completions.admit(&credentials.api_key)).transpose()?;
-    let request = with_addresses(app, operation, request).await;
+    let failed = |fault: Fault| failed(&operation.name, &fault);
+    let request = with_addresses(app, operation, credentials, request).await.map_err(failed)?;
     let call = Call {
         api_key: &credentials.api_key,
         operation: &operation.name,
@@ -43,29 +46,32 @@ pub async fn perform(
         (Ok(answer), Some(then)) => app.completions.end(&app.database, &call, then, answer).await,
         (result, _) => result,
     };
-    result.map_err(|fault| failed(&operation.name, &fault))
+    result.map_err(failed)
 }
 
 /// Adds the addresses that the request's URL leads to, where the operation judges one.
 /// Also where nothing is looked up, so that a client cannot bring addresses of its own.
-async fn with_addresses(app: &App, operation: &Operation, request: String) -> String {
-    let Some(field) = &operation.resolves else { return request };
+async fn with_addresses(
+    app: &App,
+    operation: &Operation,
+    credentials: &Credentials,
+    request: String,
+) -> Result<String, Fault> {
+    let Some(field) = &operation.resolves else { return Ok(request) };
     let url = request::string_field(&request, field).filter(|_| !app.settings.allow_private_webhooks);
-    let addresses: Vec<String> =
-        resolved(url).await.iter().map(|ip| request::quoted(&ip.to_string())).collect();
-    request::splice(&request, &[(RESOLVED_FIELD.to_owned(), format!("[{}]", addresses.join(",")))])
+    let addresses = resolved(app, credentials, url).await?;
+    let addresses: Vec<String> = addresses.iter().map(|ip| request::quoted(&ip.to_string())).collect();
+    Ok(request::splice(&request, &[(RESOLVED_FIELD.to_owned(), format!("[{}]", addresses.join(",")))]))
 }
 
 /// The addresses that a URL leads to. A URL that will be refused anyway is not looked up.
-async fn resolved(url: Option<String>) -> Vec<IpAddr> {
-    let Some(url) = url.and_then(|url| WebhookUrl::parse(&url, false).ok()) else { return Vec::new() };
-    match url.domain() {
-        Some(name) => {
-            let _turn = LOOKUPS.acquire().await;
-            guard::addresses(name).await
-        }
-        None => literal_address(&url).into_iter().collect(),
-    }
+async fn resolved(app: &App, credentials: &Credentials, url: Option<String>) -> Result<Vec<IpAddr>, Fault> {
+    let Some(url) = url.and_then(|url| WebhookUrl::parse(&url, false).ok()) else { return Ok(Vec::new()) };
+    let Some(name) = url.domain() else { return Ok(literal_address(&url).into_iter().collect()) };
+    let (key, tenant) = app.database.parties(&credentials.api_key, credentials.client_ip).await?;
+    let _place = app.lookups.enter(key, tenant).await?;
+    let _turn = LOOKUPS.acquire().await;
+    Ok(guard::addresses(name).await)
 }
 
 fn literal_address(url: &WebhookUrl) -> Option<IpAddr> {
@@ -80,13 +86,13 @@ fn literal_address(url: &WebhookUrl) -> Option<IpAddr> {
 pub fn failed(operation: &str, fault: &Fault) -> Refusal {
     let request_id = request_id::current();
     match fault {
-        Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
-            tracing::warn!(request_id, operation, message, "postgres cannot answer now");
-            Refusal::unavailable()
-        }
         Fault::Internal { sqlstate, message } => {
             tracing::error!(request_id, operation, sqlstate, message, "the call failed");
             Refusal::internal()
+        }
+        _ => {
+            tracing::warn!(request_id, operation, message = %fault, "postgres cannot answer now");
+            Refusal::new(Code::ServiceUnavailable, fault.told())
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use crate::config::Settings;
-use crate::database::in_words;
+use crate::database::{OTHER_CONNECTIONS, in_words};
 use crate::hypertext;
 use crate::payment;
 use crate::serve::target;
@@ -17,8 +17,16 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the gateway calls when it serves, and when it delivers webhooks and carries out payments.
-const SERVING: [&str; 7] =
-    ["call_many", "operations", "codes", "version", "checkout_view", "checkout_begin", "report_payment"];
+const SERVING: [&str; 8] = [
+    "authenticate",
+    "call_many",
+    "operations",
+    "codes",
+    "version",
+    "checkout_view",
+    "checkout_begin",
+    "report_payment",
+];
 const DELIVERING: [&str; 9] = [
     "claim_effects",
     "settle_effects",
@@ -125,6 +133,7 @@ async fn look_inside(
         return Ok(());
     };
     judge_version(&row.try_get::<_, String>(0)?, findings);
+    look_at_sessions(settings, client, findings).await?;
     if look_at_rights(settings, client, &role, findings).await? {
         let row = client.query_typed_one("select count(*) from topup.operations()", &[]).await?;
         match row.try_get::<_, i64>(0)? {
@@ -134,6 +143,38 @@ async fn look_inside(
         look_at_payments(settings, client, findings).await?;
     }
     look_at_tables(client, &role, findings).await
+}
+
+/// Whether there is room for the gateway's connections, and whether they have the limits that keep one from holding all.
+async fn look_at_sessions(
+    settings: &Settings,
+    client: &Client,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, \
+               rolconnlimit, current_setting('statement_timeout') <> '0', current_setting('lock_timeout') <> '0', \
+               current_setting('transaction_read_only') = 'on' \
+               from pg_catalog.pg_roles where rolname = current_user";
+    let row = client.query_typed_one(sql, &[]).await?;
+    let (of_all, of_role): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+    let room = if of_role >= 0 { of_role.min(of_all) } else { of_all };
+    let needed = settings.connections().requests + OTHER_CONNECTIONS;
+    let found = format!("this gateway opens up to {needed} connections, and Postgres has room for {room}");
+    match usize::try_from(room).is_ok_and(|room| room >= needed) {
+        true => findings.ok(found),
+        false => findings.warn(format!("{found}; lower --database-pool-size or raise max_connections")),
+    }
+    for (column, name) in [(2, "statement_timeout"), (3, "lock_timeout")] {
+        if !row.try_get::<_, bool>(column)? {
+            findings.warn(format!(
+                "sessions have no {name}, which a pooler has left out: set it for the role, by alter role … set {name}"
+            ));
+        }
+    }
+    if row.try_get(4)? {
+        findings.warn("the database only reads: calls that change something are 5003".to_owned());
+    }
+    Ok(())
 }
 
 fn judge_version(installed: &str, findings: &mut Findings) {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::allowed::{AllowedHost, AllowedOrigin};
+use crate::database::Connections;
 
 /// The HTTP gateway of pg_topup. Without a command it serves, and delivers webhooks.
 #[derive(Debug, Parser)]
@@ -38,10 +39,25 @@ pub struct Settings {
     #[arg(long, global = true, env = "LISTEN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<String>,
 
-    /// Connections that requests share; the workers have 4 more of their own, and judging the keys of MCP clients 2
+    /// Connections that requests share; pages, payments, workers and upkeep have 16 more of their own
     #[arg(long, env = "TOPUP_DATABASE_POOL_SIZE", default_value_t = 16, value_name = "CONNECTIONS",
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub database_pool_size: u16,
+
+    /// How much of --database-pool-size the calls of one tenant may hold at one time; further ones wait, 3 s at most
+    #[arg(long, env = "TOPUP_TENANT_SHARE_PERCENT", default_value_t = 50, value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub tenant_share_percent: u8,
+
+    /// The same of one API key
+    #[arg(long, env = "TOPUP_KEY_SHARE_PERCENT", default_value_t = 40, value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub key_share_percent: u8,
+
+    /// How long a call waits for what another transaction holds, before it is 5003 and nothing is done
+    #[arg(long, global = true, env = "TOPUP_LOCK_TIMEOUT_MS", default_value_t = 2500, value_name = "MILLISECONDS",
+        value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub lock_timeout_ms: u16,
 
     /// Where to serve the API; port 0 takes a free one
     #[arg(long, env = "TOPUP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
@@ -129,6 +145,19 @@ pub struct Settings {
     /// The least grave message that is logged
     #[arg(long, global = true, env = "TOPUP_LOG_LEVEL", default_value = "info", value_enum)]
     pub log_level: LogLevel,
+}
+
+impl Settings {
+    /// The connections of requests, and shares of them: one at least.
+    pub fn connections(&self) -> Connections {
+        let requests = usize::from(self.database_pool_size);
+        let share = |percent: u8| (requests * usize::from(percent) / 100).max(1);
+        Connections {
+            requests,
+            of_key: share(self.key_share_percent),
+            of_tenant: share(self.tenant_share_percent),
+        }
+    }
 }
 
 /// The settings of MCP.
@@ -233,12 +262,24 @@ pub enum LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::OTHER_CONNECTIONS;
     use clap::CommandFactory;
 
     #[test]
     fn idle_connections_outlive_those_of_proxies() {
         let default = Cli::try_parse_from(["topup-gateway"]).unwrap();
         assert!(default.settings.keep_alive_s > 60);
+    }
+
+    #[test]
+    fn what_is_said_of_connections_is_so() {
+        let settings = Cli::parse_from(["topup-gateway"]).settings;
+        let Connections { requests, of_key, of_tenant } = settings.connections();
+        assert_eq!((requests, of_key, of_tenant), (16, 6, 8));
+        let command = Cli::command();
+        let mut arguments = command.get_arguments();
+        let help = arguments.find(|it| it.get_id() == "database_pool_size").unwrap().get_help().unwrap();
+        assert!(help.to_string().contains(&format!("have {OTHER_CONNECTIONS} more")), "{help}");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Everything that is asked of Postgres on behalf of a request. No statement is prepared by name,
 //! so that a pooler in transaction mode may stand in between.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,34 +8,76 @@ use std::time::Duration;
 
 use axum::http::Method;
 use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Status,
+    Connect, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Status,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row};
+use uuid::Uuid;
 
 use crate::credentials::Credentials;
+use crate::fault::Reason;
+use crate::limit::{self, KeyHash};
 use crate::operation::{CodeRow, EventRow, Operation, Surface};
 use crate::reply::Answer;
+use crate::shares::{Owners, Place, Shares};
 use crate::target::{CONNECT_TIMEOUT, Target};
 
+pub use crate::fault::{Fault, in_words};
+
+/// For a connection, and before that for a place in the share of whoever calls.
 pub const POOL_WAIT: Duration = Duration::from_secs(3);
 /// A little more than the session's statement_timeout, for when nobody is left to keep it.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 const CONFLICT_RETRIES_MAX: u32 = 5;
 const CONFLICT_PAUSE_MS: u64 = 10;
-/// The worker's connections are its own, so that a flood of requests does not stop deliveries.
+/// The webhook worker's connections are its own, so that a flood of requests does not stop deliveries.
 const WORKER_CONNECTIONS: usize = 4;
 const DOOR_CONNECTIONS: usize = 2;
+const PAGE_CONNECTIONS: usize = 4;
+const PAYMENT_CONNECTIONS: usize = 3;
+const UPKEEP_CONNECTIONS: usize = 2;
+/// Of the pages' connections, for one checkout or one session in the portal.
+const PAGE_SHARE: usize = 1;
+/// Of the payments' connections, for the payments of one tenant.
+const PAYMENT_SHARE: usize = 2;
+/// Connections beside those of requests: of the other pools, and the listener's.
+pub const OTHER_CONNECTIONS: usize =
+    WORKER_CONNECTIONS + DOOR_CONNECTIONS + PAGE_CONNECTIONS + PAYMENT_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
+/// Idle connections older than this go with one that leads to the wrong server: they lead there too.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The way to Postgres; cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     requests: Pool,
-    /// Judges keys, so that a key whose calls fill the pool of requests shuts out nobody else.
+    /// Judges keys, so that a key whose calls fill its share of the requests' connections shuts out nobody else.
     door: Pool,
+    /// Checkouts and the portal.
+    pages: Pool,
+    /// What becomes of payments.
+    payments: Pool,
     pub(crate) worker: Pool,
+    /// Health, the catalog and settings: what waits for nobody.
+    pub(crate) upkeep: Pool,
+    shares: Arc<AllShares>,
+}
+
+struct AllShares {
+    owners: Owners,
+    requests: Shares,
+    pages: Shares,
+    payments: Shares,
+}
+
+/// How many connections requests have together, and how many of them are for one key and for one tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    pub requests: usize,
+    pub of_key: usize,
+    pub of_tenant: usize,
 }
 
 /// One call of an operation.
@@ -46,21 +87,6 @@ pub struct Call<'a> {
     pub request: &'a str,
     pub idempotency_key: Option<&'a str>,
     pub client_ip: IpAddr,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// Postgres is away, overloaded or shutting down: trying again may help.
-    Unavailable(String),
-    /// It took too long for Postgres, which then did nothing of it (57014).
-    TimedOut(String),
-    /// The transaction lost against another (40001, 40P01), or would have waited for it (55P03): trying again will help.
-    Conflict(String),
-    Internal {
-        sqlstate: String,
-        message: String,
-    },
 }
 
 const CALL: &str = "select status, body, replayed from topup.call_many($1, $2, $3, $4, $5)";
@@ -108,7 +134,7 @@ pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Database {
     /// Makes the pools. Nothing is connected yet.
-    pub fn new(target: Arc<Target>, connections: usize) -> Result<Self, String> {
+    pub fn new(target: Arc<Target>, connections: Connections) -> Result<Self, String> {
         let pool = |size| {
             let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             let manager = Manager::from_connect(target.config().clone(), Connector(target.clone()), config);
@@ -122,23 +148,37 @@ impl Database {
                 .build()
                 .map_err(|error| error.to_string())
         };
+        let Connections { requests, of_key, of_tenant } = connections;
+        let shares = AllShares {
+            owners: Owners::default(),
+            requests: Shares::new(of_key, of_tenant, POOL_WAIT),
+            pages: Shares::new(PAGE_SHARE, PAGE_SHARE, POOL_WAIT),
+            payments: Shares::new(PAYMENT_SHARE, PAYMENT_SHARE, POOL_WAIT),
+        };
         Ok(Database {
-            requests: pool(connections)?,
+            requests: pool(requests)?,
             door: pool(DOOR_CONNECTIONS)?,
+            pages: pool(PAGE_CONNECTIONS)?,
+            payments: pool(PAYMENT_CONNECTIONS)?,
             worker: pool(WORKER_CONNECTIONS)?,
+            upkeep: pool(UPKEEP_CONNECTIONS)?,
+            shares: Arc::new(shares),
         })
     }
 
     /// Calls an operation.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Fault> {
         let columns = Columns::of(std::slice::from_ref(call));
-        let row = one(self.repeated(CALL, &columns.parameters()).await?)?;
+        let _place = self.place(call).await?;
+        let row = one(repeated(&self.requests, CALL, &columns.parameters()).await?)?;
         Ok(answer(&row)?)
     }
 
-    /// Calls operations in one transaction; gives an answer for each, in order. A fault of one is a fault of all.
+    /// Calls operations of one key in one transaction; gives an answer for each, in order. A fault of one is a fault of all.
     pub async fn call_many(&self, calls: &[Call<'_>]) -> Result<Vec<Answer>, Fault> {
+        let Some(first) = calls.first() else { return Ok(Vec::new()) };
         let columns = Columns::of(calls);
+        let _place = self.place(first).await?;
         let rows = query(&self.requests, CALL, &columns.parameters()).await?;
         if rows.len() != calls.len() {
             return Err(Fault::internal(format!("{} answers for {} calls", rows.len(), calls.len())));
@@ -146,44 +186,81 @@ impl Database {
         rows.iter().map(|row| Ok(answer(row)?)).collect()
     }
 
-    /// Runs one statement for a request; a transaction that lost against another is repeated.
-    pub async fn repeated(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
-        let mut retries = 0;
-        loop {
-            match query(&self.requests, sql, parameters).await {
-                Err(Fault::Conflict(_)) if retries < CONFLICT_RETRIES_MAX => retries += 1,
-                result => return result,
-            }
-            let pause_ms = CONFLICT_PAUSE_MS << retries;
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms / 2..=pause_ms))).await;
+    /// A place among the requests' connections for whoever makes this call.
+    async fn place(&self, call: &Call<'_>) -> Result<Place<'_>, Fault> {
+        let (key, tenant) = self.parties(call.api_key, call.client_ip).await?;
+        self.shares.requests.enter(key, tenant).await
+    }
+
+    /// The key and its tenant, as shares know them. Whose key it is, is asked once; a key that is refused has no tenant, and
+    /// hears why from its operation.
+    pub async fn parties(
+        &self,
+        api_key: &str,
+        client_ip: IpAddr,
+    ) -> Result<(KeyHash, Option<KeyHash>), Fault> {
+        let key = limit::hash(api_key);
+        let owners = &self.shares.owners;
+        if owners.tenant_of(&key).is_none() {
+            self.judge(api_key, client_ip).await?;
         }
+        Ok((key, owners.tenant_of(&key)))
+    }
+
+    /// A place among the payments' connections for a tenant's payments.
+    pub async fn place_of_payment(&self, tenant_id: Uuid) -> Result<Place<'_>, Fault> {
+        self.shares.payments.enter(limit::hash(&tenant_id.to_string()), None).await
+    }
+
+    /// Runs one statement of a page; the token that admits to it has a share.
+    pub async fn page(
+        &self,
+        token: &str,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        let _place = self.shares.pages.enter(limit::hash(token), None).await?;
+        repeated(&self.pages, sql, parameters).await
+    }
+
+    /// Runs one statement about what became of a payment.
+    pub async fn payment(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
+        repeated(&self.payments, sql, parameters).await
     }
 
     /// Judges a key and the address that it comes from: 200, or the refusal.
     pub async fn authenticate(&self, credentials: &Credentials) -> Result<Answer, Fault> {
+        self.judge(&credentials.api_key, credentials.client_ip).await
+    }
+
+    async fn judge(&self, api_key: &str, client_ip: IpAddr) -> Result<Answer, Fault> {
         let sql = "select status, body from topup.authenticate($1, $2::text::inet)";
-        let parameters: [Parameter; 2] =
-            [(&credentials.api_key, Type::TEXT), (&credentials.client_ip.to_string(), Type::TEXT)];
+        let parameters: [Parameter; 2] = [(&api_key, Type::TEXT), (&client_ip.to_string(), Type::TEXT)];
         let row = one(query(&self.door, sql, &parameters).await?)?;
         let status: i16 = row.try_get(0)?;
-        Ok(Answer { status: u16::try_from(status).unwrap_or(500), body: row.try_get(1)?, replayed: false })
+        let answer =
+            Answer { status: u16::try_from(status).unwrap_or(500), body: row.try_get(1)?, replayed: false };
+        if let Some(tenant) = owner(&answer) {
+            self.shares.owners.learn(limit::hash(api_key), tenant);
+        }
+        Ok(answer)
     }
 
     /// The installed version of the extension.
     pub async fn extension_version(&self) -> Result<String, Fault> {
-        Ok(one(query(&self.worker, "select topup.version()", &[]).await?)?.try_get(0)?)
+        Ok(one(query(&self.upkeep, "select topup.version()", &[]).await?)?.try_get(0)?)
     }
 
     pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
         let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
                    request_schema, reply_schema, mcp_tool, surface, success_status, media_type, section, \
                    section_description, refusal_statuses, request_example, reply_example from topup.operations()";
-        query(&self.worker, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
+        query(&self.upkeep, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
     }
 
     pub async fn codes(&self) -> Result<Vec<CodeRow>, Fault> {
         let sql = "select code, meaning, http_status, success from topup.codes() order by code";
-        let rows = query(&self.worker, sql, &[]).await?;
+        let rows = query(&self.upkeep, sql, &[]).await?;
         let code = |row: &Row| -> Result<CodeRow, Error> {
             Ok(CodeRow {
                 code: row.try_get(0)?,
@@ -202,7 +279,7 @@ impl Database {
 
     pub async fn event_types(&self) -> Result<Vec<EventRow>, Fault> {
         let sql = "select name, meaning, data_schema, example from topup.event_types()";
-        let rows = query(&self.worker, sql, &[]).await?;
+        let rows = query(&self.upkeep, sql, &[]).await?;
         let event = |row: &Row| -> Result<EventRow, Error> {
             Ok(EventRow {
                 name: row.try_get(0)?,
@@ -216,17 +293,51 @@ impl Database {
 
     /// Whether Postgres answers within `limit`.
     pub async fn answers(&self, limit: Duration) -> bool {
-        matches!(tokio::time::timeout(limit, query(&self.worker, "select 1", &[])).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(limit, query(&self.upkeep, "select 1", &[])).await, Ok(Ok(_)))
     }
 
     /// The state of the pools, by name.
-    pub fn pools(&self) -> [(&'static str, Status); 3] {
-        [("requests", self.requests.status()), ("door", self.door.status()), ("worker", self.worker.status())]
+    pub fn pools(&self) -> [(&'static str, Status); 6] {
+        [
+            ("requests", self.requests.status()),
+            ("door", self.door.status()),
+            ("pages", self.pages.status()),
+            ("payments", self.payments.status()),
+            ("worker", self.worker.status()),
+            ("upkeep", self.upkeep.status()),
+        ]
+    }
+}
+
+/// Whose key an answer of the door lets in.
+fn owner(answer: &Answer) -> Option<KeyHash> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: KeyOwner,
+    }
+    #[derive(Deserialize)]
+    struct KeyOwner {
+        tenant_id: String,
+    }
+    let envelope: Envelope = serde_json::from_str(&answer.body).ok()?;
+    Some(limit::hash(&envelope.data.tenant_id))
+}
+
+/// Runs one statement; a transaction that lost against another is repeated.
+async fn repeated(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
+    let mut retries = 0;
+    loop {
+        match query(pool, sql, parameters).await {
+            Err(Fault::Conflict(_)) if retries < CONFLICT_RETRIES_MAX => retries += 1,
+            result => return result,
+        }
+        let pause_ms = CONFLICT_PAUSE_MS << retries;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms / 2..=pause_ms))).await;
     }
 }
 
 /// Runs one statement on a connection of the pool. A connection that does not answer in time is thrown away, and so is
-/// one that is lost: the pool may hear of that only when the next has it already.
+/// one that is lost or leads to a server that cannot do its work: the pool may hear of that only when the next has it already.
 pub async fn query(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
     let client = pool.get().await?;
     let fault = match tokio::time::timeout(ANSWER_TIMEOUT, client.query_typed(sql, parameters)).await {
@@ -234,8 +345,11 @@ pub async fn query(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Resu
         Ok(Err(error)) => Fault::from(error),
         Err(_) => Fault::Unavailable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
     };
-    if matches!(fault, Fault::Unavailable(_)) {
+    if fault.is_of_the_connection() {
         drop(Object::take(client));
+    }
+    if matches!(fault, Fault::NotNow(Reason::ReadOnly, _)) {
+        drop(pool.retain(|_, metrics| metrics.age() < FRESH));
     }
     Err(fault)
 }
@@ -291,71 +405,5 @@ impl Connect for Connector {
             let driver = tokio::spawn(async move { drop(connection.await) });
             Ok((client, driver))
         })
-    }
-}
-
-impl Fault {
-    pub fn internal(message: String) -> Self {
-        Fault::Internal { sqlstate: String::new(), message }
-    }
-
-    /// Whether Postgres itself has said that nothing was done. Without its word, all may have been.
-    pub fn is_undone(&self) -> bool {
-        match self {
-            Fault::Unavailable(_) => false,
-            Fault::TimedOut(_) | Fault::Conflict(_) => true,
-            Fault::Internal { sqlstate, .. } => !sqlstate.is_empty(),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
-                f.write_str(message)
-            }
-            Fault::Internal { sqlstate, message } => write!(f, "{message} ({sqlstate})"),
-        }
-    }
-}
-
-impl From<PoolError> for Fault {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => Fault::Unavailable(in_words(&error)),
-            other => Fault::Unavailable(other.to_string()),
-        }
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        let message = in_words(&error);
-        let Some(state) = error.code().map(|state| state.code()) else {
-            let cause = std::error::Error::source(&error);
-            let is_io = cause.is_some_and(|cause| cause.is::<std::io::Error>());
-            let is_lost = error.is_closed() || is_io;
-            return if is_lost { Fault::Unavailable(message) } else { Fault::internal(message) };
-        };
-        match state {
-            "40001" | "40P01" | "55P03" => Fault::Conflict(message),
-            "57014" => Fault::TimedOut(message),
-            _ if ["08", "53", "57P0"].iter().any(|class| state.starts_with(class)) => {
-                Fault::Unavailable(message)
-            }
-            _ => Fault::Internal { sqlstate: state.to_owned(), message },
-        }
-    }
-}
-
-/// The server's own sentence where there is one, else the driver's with its cause.
-pub fn in_words(error: &Error) -> String {
-    if let Some(refused) = error.as_db_error() {
-        return refused.message().to_owned();
-    }
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

@@ -72,6 +72,10 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
         "API keys refused before their request was read: malformed, unknown to Postgres, or waiting for their address"
     );
     describe_gauge!("topup_body_bytes_held", Unit::Bytes, "Bodies of requests in memory");
+    describe_counter!(
+        "topup_share_refused_total",
+        "Calls refused because their key or tenant had its share of the connections in use, by whose share it was"
+    );
     describe_counter!("topup_mcp_calls_total", "Tool calls over MCP, by tool and code");
     describe_gauge!("topup_mcp_sessions", "Open sessions of MCP's legacy SSE");
     describe_counter!("topup_webhook_attempts_total", "Webhook attempts, by outcome");

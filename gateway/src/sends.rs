@@ -86,9 +86,7 @@ impl Sends {
                 result
             }
             Entered::Waiting(number, answer) => self.wait(key, number, answer).await,
-            Entered::Full => {
-                Err(Fault::Unavailable(format!("{WAITING_MAX} sends of this key are waiting already")))
-            }
+            Entered::Full => Err(Fault::Busy(format!("{WAITING_MAX} sends of this key are waiting already"))),
         }
     }
 
@@ -188,7 +186,8 @@ impl Turn {
             Ok(answers) => {
                 batch.into_iter().zip(answers).for_each(|(waiting, answer)| waiting.tell(Ok(answer)))
             }
-            Err(fault) if fault.is_undone() && batch.len() > 1 => {
+            // A server that takes nothing from anybody is not asked once more for each.
+            Err(fault) if fault.is_undone() && !fault.is_of_the_connection() && batch.len() > 1 => {
                 tracing::warn!(calls = batch.len(), %fault, "a batch failed; each call is repeated alone");
                 sends.each_alone(batch).await;
             }
@@ -244,5 +243,5 @@ fn count(calls: usize) {
 }
 
 fn no_turn(limit: Duration) -> Fault {
-    Fault::Unavailable(format!("no turn within {} s", limit.as_secs()))
+    Fault::Busy(format!("no turn within {} s", limit.as_secs()))
 }

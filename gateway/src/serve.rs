@@ -21,7 +21,7 @@ use crate::http;
 use crate::lanes::Lanes;
 use crate::limit::Limiter;
 use crate::payment::{self, Providers};
-use crate::target::Target;
+use crate::target::{Session, Target};
 use crate::wake::Heard;
 use crate::{catalog, observe, pages, server, wake, worker};
 
@@ -48,7 +48,7 @@ async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), String> {
     let target = Arc::new(target(&settings, settings.database_url.as_deref())?);
-    let database = Database::new(target.clone(), settings.database_pool_size.into())?;
+    let database = Database::new(target.clone(), settings.connections())?;
     let recorder = observe::start_metrics()?;
     let payments = Providers::new(&settings.stripe)?;
     let app = Arc::new(App::new(settings.clone(), database.clone(), payments.clone()));
@@ -95,7 +95,11 @@ fn keep_alive(settings: &Settings) -> Duration {
 /// The way to Postgres that these settings describe.
 pub fn target(settings: &Settings, url: Option<&str>) -> Result<Target, String> {
     let url = url.ok_or("no database: set --database-url or DATABASE_URL")?;
-    Target::parse(url, settings.allow_private_webhooks)
+    let session = Session {
+        allow_private_webhooks: settings.allow_private_webhooks,
+        lock_timeout_ms: settings.lock_timeout_ms.into(),
+    };
+    Target::parse(url, session)
 }
 
 fn start_workers(

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
@@ -13,6 +13,14 @@ use crate::tls::{self, Trust};
 pub const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 const STATEMENT_TIMEOUT_MS: u32 = 10_000;
 const APPLICATION_NAME: &str = "topup-gateway";
+
+/// What every session starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    pub allow_private_webhooks: bool,
+    /// How long a statement waits for what another transaction holds.
+    pub lock_timeout_ms: u32,
+}
 
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -27,17 +35,19 @@ pub struct Target {
 
 impl Target {
     /// Reads a URL or key=value pairs. The error is in plain words and repeats no password.
-    pub fn parse(url: &str, allow_private_webhooks: bool) -> Result<Self, String> {
+    pub fn parse(url: &str, session: Session) -> Result<Self, String> {
         let (rest, ssl) = take_ssl_options(url)?;
         let mut bare: Config = rest.parse().map_err(|error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("the database URL cannot be read{cause}")
         })?;
-        bare.application_name(APPLICATION_NAME).connect_timeout(CONNECT_TIMEOUT).ssl_mode(ssl.mode);
+        bare.application_name(APPLICATION_NAME).ssl_mode(ssl.mode);
+        look_for_the_primary(&mut bare, url);
         let mut options = bare.get_options().map(|given| format!("{given} ")).unwrap_or_default();
         options.push_str(&format!("-c statement_timeout={STATEMENT_TIMEOUT_MS}"));
-        if allow_private_webhooks {
+        options.push_str(&format!(" -c lock_timeout={}", session.lock_timeout_ms));
+        if session.allow_private_webhooks {
             options.push_str(" -c topup.allow_private_webhooks=on");
         }
         let mut config = bare.clone();
@@ -59,14 +69,24 @@ impl Target {
             Err(error) if refuses_options(&error) => {
                 if !self.pooler_refuses_options.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
-                        "the connection pooler takes no session options; connecting without statement_timeout \
-                         and topup settings (PgBouncer: ignore_startup_parameters = options)"
+                        "the connection pooler takes no session options; connecting without statement_timeout, \
+                         lock_timeout and topup settings (PgBouncer: ignore_startup_parameters = options)"
                     );
                 }
                 self.bare.connect(self.tls.clone()).await
             }
             result => result,
         }
+    }
+}
+
+/// Of several servers the one that takes changes is meant, unless the URL says otherwise. One that does not answer leaves
+/// the others their part of the time.
+fn look_for_the_primary(config: &mut Config, url: &str) {
+    let servers = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+    config.connect_timeout(CONNECT_TIMEOUT / u32::try_from(servers).unwrap_or(u32::MAX));
+    if servers > 1 && !url.contains("target_session_attrs") {
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
 }
 
@@ -144,16 +164,30 @@ mod tests {
         assert!(take_ssl_options("host=db sslmode=maybe").is_err());
     }
 
+    const SESSION: Session = Session { allow_private_webhooks: true, lock_timeout_ms: 2500 };
+
     #[test]
     fn a_bad_url_is_refused_without_its_password() {
-        let refused = Target::parse("postgres://u:secret@db:port/x", false).err().unwrap();
+        let refused = Target::parse("postgres://u:secret@db:port/x", SESSION).err().unwrap();
         assert!(refused.contains("cannot be read") && !refused.contains("secret"), "{refused}");
     }
 
     #[test]
-    fn sessions_start_with_a_time_limit() {
-        let target = Target::parse("postgres://u@db/x?options=-c%20work_mem%3D8MB", true).ok().unwrap();
+    fn sessions_start_with_time_limits() {
+        let target = Target::parse("postgres://u@db/x?options=-c%20work_mem%3D8MB", SESSION).ok().unwrap();
         let options = target.config().get_options().unwrap();
-        assert_eq!(options, "-c work_mem=8MB -c statement_timeout=10000 -c topup.allow_private_webhooks=on");
+        let wanted = "-c work_mem=8MB -c statement_timeout=10000 -c lock_timeout=2500 -c topup.allow_private_webhooks=on";
+        assert_eq!(options, wanted);
+    }
+
+    #[test]
+    fn of_several_servers_the_one_that_takes_changes_is_meant() {
+        let attributes =
+            |url: &str| Target::parse(url, SESSION).ok().unwrap().config().get_target_session_attrs();
+        assert_eq!(attributes("postgres://u@a/x"), TargetSessionAttrs::Any);
+        assert_eq!(attributes("postgres://u@a,b/x"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(attributes("postgres://u@a,b/x?target_session_attrs=any"), TargetSessionAttrs::Any);
+        let target = Target::parse("host=a,b,c user=u", SESSION).ok().unwrap();
+        assert_eq!(target.config().get_connect_timeout(), Some(&(CONNECT_TIMEOUT / 3)));
     }
 }

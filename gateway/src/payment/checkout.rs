@@ -252,12 +252,10 @@ fn is_form(headers: &HeaderMap) -> bool {
 fn failed(fault: &Fault) -> Response<Body> {
     let request_id = request_id::current();
     match fault {
-        Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
-            tracing::warn!(request_id, message, "postgres cannot answer the checkout now");
-        }
         Fault::Internal { sqlstate, message } => {
             tracing::error!(request_id, sqlstate, message, "the checkout failed");
         }
+        _ => tracing::warn!(request_id, message = %fault, "postgres cannot answer the checkout now"),
     }
     let mut response = page::unavailable();
     if matches!(fault, Fault::Internal { .. }) {

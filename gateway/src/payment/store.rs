@@ -22,13 +22,13 @@ pub struct Claim {
 impl Database {
     /// The checkout of this token; nothing where there is none.
     pub async fn checkout_view(&self, token: &str) -> Result<Option<View>, Fault> {
-        self.view("select topup.checkout_view($1)::text", &[(&token, Type::TEXT)]).await
+        view(self.page(token, "select topup.checkout_view($1)::text", &[(&token, Type::TEXT)]).await?)
     }
 
     /// Where clients reach this service. Calling any function of the library loads it, which knows the default.
     pub async fn public_url(&self) -> Result<String, Fault> {
         let sql = "select pg_catalog.current_setting('topup.public_url', true) from topup.codes() limit 1";
-        let url: Option<String> = one(self.repeated(sql, &[]).await?)?.try_get(0)?;
+        let url: Option<String> = one(query(&self.upkeep, sql, &[]).await?)?.try_get(0)?;
         url.ok_or_else(|| Fault::internal("topup.public_url is not set".to_owned()))
     }
 
@@ -40,19 +40,20 @@ impl Database {
         payer: Option<&str>,
     ) -> Result<Option<View>, Fault> {
         let parameters: [Parameter; 3] = [(&token, Type::TEXT), (&id, Type::TEXT), (&payer, Type::TEXT)];
-        self.view("select topup.checkout_begin($1, $2, $3)::text", &parameters).await
+        view(self.page(token, "select topup.checkout_begin($1, $2, $3)::text", &parameters).await?)
     }
 
     /// Records what was paid, refused or refunded; nothing where no such payment is known.
     pub async fn report_payment(&self, report: &Report) -> Result<Option<View>, Fault> {
-        self.view("select topup.report_payment($1)::text", &[(&Json(report), Type::JSONB)]).await
+        let parameters: [Parameter; 1] = [(&Json(report), Type::JSONB)];
+        view(self.payment("select topup.report_payment($1)::text", &parameters).await?)
     }
 
     pub async fn claim_payments(&self, batch_max: usize, lease_s: u64) -> Result<Vec<Claim>, Fault> {
         let sql = "select tenant_id, payment_id, fence, request::text from topup.claim_payments($1, $2)";
         let small = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         let (batch_max, lease_s) = (small(batch_max as u64), small(lease_s));
-        let rows = query(&self.worker, sql, &[(&batch_max, Type::INT4), (&lease_s, Type::INT4)]).await?;
+        let rows = self.payment(sql, &[(&batch_max, Type::INT4), (&lease_s, Type::INT4)]).await?;
         rows.iter().map(claim).collect()
     }
 
@@ -60,21 +61,19 @@ impl Database {
     pub async fn settle_payment(&self, settlement: &Settlement) -> Result<bool, Fault> {
         let sql = "select topup.settle_payments($1)";
         let outcomes = Json([settlement]);
-        let row = one(query(&self.worker, sql, &[(&outcomes, Type::JSONB)]).await?)?;
+        let row = one(self.payment(sql, &[(&outcomes, Type::JSONB)]).await?)?;
         Ok(row.try_get::<_, i32>(0)? > 0)
     }
 
     /// Seconds until a payment needs the worker; nothing while none is open.
     pub async fn next_payment_due_s(&self) -> Result<Option<f64>, Fault> {
-        Ok(one(query(&self.worker, "select topup.next_payment_due()", &[]).await?)?.try_get(0)?)
+        Ok(one(self.payment("select topup.next_payment_due()", &[]).await?)?.try_get(0)?)
     }
+}
 
-    /// A transaction that lost against another is repeated: whoever pays cannot be asked to.
-    async fn view(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Option<View>, Fault> {
-        let rows = self.repeated(sql, parameters).await?;
-        let text: Option<String> = one(rows)?.try_get(0)?;
-        text.map(|text| parsed(&text)).transpose()
-    }
+fn view(rows: Vec<Row>) -> Result<Option<View>, Fault> {
+    let text: Option<String> = one(rows)?.try_get(0)?;
+    text.map(|text| parsed(&text)).transpose()
 }
 
 fn claim(row: &Row) -> Result<Claim, Fault> {

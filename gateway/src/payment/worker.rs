@@ -141,6 +141,7 @@ async fn record(database: &Database, settlement: &Settlement, lease_ends: Instan
 }
 
 async fn recorded(database: &Database, settlement: &Settlement) -> Result<(), Fault> {
+    let _place = database.place_of_payment(settlement.tenant_id).await?;
     if let Some(report) = &settlement.outcome.report {
         database.report_payment(report).await?;
     }

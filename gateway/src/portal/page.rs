@@ -255,13 +255,13 @@ pub fn or_failed(result: Result<Response<Body>, Fault>) -> Response<Body> {
     };
     let request_id = request_id::current();
     let status = match &fault {
-        Fault::Unavailable(message) | Fault::TimedOut(message) | Fault::Conflict(message) => {
-            tracing::warn!(request_id, message, "postgres cannot answer the portal now");
-            StatusCode::SERVICE_UNAVAILABLE
-        }
         Fault::Internal { sqlstate, message } => {
             tracing::error!(request_id, sqlstate, message, "the portal failed");
             StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => {
+            tracing::warn!(request_id, message = %fault, "postgres cannot answer the portal now");
+            StatusCode::SERVICE_UNAVAILABLE
         }
     };
     let message = "Try again in a moment; nothing is done twice.";

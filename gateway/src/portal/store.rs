@@ -65,11 +65,11 @@ impl Database {
     }
 
     pub async fn portal_enter(&self, link: &str) -> Result<Option<Entered>, Fault> {
-        self.portal("select topup.portal_enter($1)::text", &[(&link, Type::TEXT)]).await
+        self.portal(link, "select topup.portal_enter($1)::text", &[(&link, Type::TEXT)]).await
     }
 
     pub async fn portal_view(&self, session: &str) -> Result<Option<View>, Fault> {
-        self.portal("select topup.portal_view($1)::text", &[(&session, Type::TEXT)]).await
+        self.portal(session, "select topup.portal_view($1)::text", &[(&session, Type::TEXT)]).await
     }
 
     pub async fn portal_history(
@@ -81,7 +81,7 @@ impl Database {
         let sql = "select topup.portal_history($1, $2, $3)::text";
         let parameters: [Parameter; 3] =
             [(&session, Type::TEXT), (&account_id, Type::TEXT), (&before, Type::INT8)];
-        self.portal(sql, &parameters).await
+        self.portal(session, sql, &parameters).await
     }
 
     pub async fn portal_csv(
@@ -90,7 +90,7 @@ impl Database {
         period: &serde_json::Value,
     ) -> Result<Option<Answer<Csv>>, Fault> {
         let sql = "select topup.portal_csv($1, $2)::text";
-        self.portal(sql, &[(&session, Type::TEXT), (&Json(period), Type::JSONB)]).await
+        self.portal(session, sql, &[(&session, Type::TEXT), (&Json(period), Type::JSONB)]).await
     }
 
     pub async fn portal_act(
@@ -102,21 +102,22 @@ impl Database {
         let sql = "select topup.portal_act($1, $2, $3)::text";
         let parameters: [Parameter; 3] =
             [(&session, Type::TEXT), (&action, Type::TEXT), (&Json(request), Type::JSONB)];
-        self.portal(sql, &parameters).await
+        self.portal(session, sql, &parameters).await
     }
 
     /// Gives where the portal leads back.
     pub async fn portal_leave(&self, session: &str) -> Result<Option<String>, Fault> {
         let sql = "select topup.portal_leave($1)";
-        Ok(one(self.repeated(sql, &[(&session, Type::TEXT)]).await?)?.try_get(0)?)
+        Ok(one(self.page(session, sql, &[(&session, Type::TEXT)]).await?)?.try_get(0)?)
     }
 
     async fn portal<T: DeserializeOwned>(
         &self,
+        token: &str,
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Option<T>, Fault> {
-        let text: Option<String> = one(self.repeated(sql, parameters).await?)?.try_get(0)?;
+        let text: Option<String> = one(self.page(token, sql, parameters).await?)?.try_get(0)?;
         let parsed = |text: String| {
             serde_json::from_str(&text)
                 .map_err(|error| Fault::internal(format!("not what was expected: {error}")))

@@ -50,6 +50,28 @@ impl Cluster {
         cluster
     }
 
+    /// A streaming standby of this one.
+    pub async fn standby(&self) -> Cluster {
+        let dir = place::cluster_dir();
+        let keeper = keeper(&dir);
+        let mut backup = self.program("pg_basebackup", "postgres");
+        backup.env_remove("PGDATABASE").args(["--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
+        backup.args(["--write-recovery-conf", "--pgdata"]).arg(dir.join("data"));
+        let output = backup.output().unwrap();
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        let port = free_port();
+        let server = launch(&dir, port, self.durable);
+        let (password, durable) = (self.password.clone(), self.durable);
+        let mut standby = Cluster { dir, port, password, durable, server, _keeper: keeper };
+        standby.ready().await;
+        standby
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How to connect as the superuser.
     pub fn config(&self, database: &str) -> Config {
         let mut config = Config::new();

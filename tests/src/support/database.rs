@@ -68,6 +68,11 @@ impl Database {
         Database { config: cluster.config(name), drop_by: None }
     }
 
+    /// The database `topup` as a standby has it.
+    pub fn found_on(standby: &Cluster) -> Database {
+        Database { config: standby.config("topup"), drop_by: None }
+    }
+
     /// A session of the superuser.
     pub async fn admin(&self) -> Client {
         connect(&self.config).await

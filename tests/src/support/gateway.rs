@@ -135,6 +135,8 @@ fn command() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOPUP_")) {
         command.env_remove(name);
     }
+    // Tests hold locks while they look around, on a machine that may be slow; flags go before it.
+    command.env("TOPUP_LOCK_TIMEOUT_MS", "9000");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
