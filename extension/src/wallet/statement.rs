@@ -3,6 +3,7 @@
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::amount::Amount;
 use crate::caller::Caller;
@@ -61,8 +62,8 @@ pub struct StatementEntry {
     pub at: String,
     /// What moved the account, as the journal names it: `adjust`, `charge`, `refund`, `send`, …
     pub kind: String,
-    /// `txn_…`. Null on a server that only reads, where what is due by the clock is not booked yet.
-    pub transaction_id: Option<String>,
+    /// `txn_…`.
+    pub transaction_id: String,
     /// Your own id of it, or the top-up that it belongs to.
     pub reference: Option<String>,
     /// For people.
@@ -97,9 +98,9 @@ fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Insta
         let message = "A statement must not end before it begins.";
         return Err(Refusal::of_field(Code::InvalidRequest, "to", message).into());
     }
-    // Brings the account up to date: what expired by now is in the journal afterwards. Where nothing can be booked, it is
-    // shown as due.
-    let only_reads = db::only_reads();
+    // Brings the account up to date: what expired by now is in the journal afterwards. Where nothing can be booked, such as
+    // on a standby, an account that is up to date is read as it is, and for any other Postgres says that it only reads.
+    let only_reads = db::only_reads() && !is_due(caller, account_id)?;
     let locked = if only_reads { Vec::new() } else { ledger::lock(caller, &[account_id])? };
     // Where the clock was set back, the last posting is ahead of it, and a statement up to now tells of it all the same.
     let last_posting = locked.first().and_then(Locked::posted_at);
@@ -117,6 +118,14 @@ fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Insta
         return Err(Refusal::of_field(Code::InvalidRequest, "to", message).into());
     }
     Ok((lines, end))
+}
+
+const IS_DUE: &str = "
+    select coalesce(next_due_at <= clock_timestamp(), false) from topup.balance where tenant_id = $1 and account_id = $2";
+
+/// Whether time has changed an account, and nobody has booked that yet.
+fn is_due(caller: &Caller, account_id: Uuid) -> DbResult<bool> {
+    Ok(db::read_by_key(IS_DUE, args![caller.tenant_id, account_id], |row| row.get(1))?.contains(&true))
 }
 
 fn read_line(row: &Row) -> DbResult<Line> {
@@ -146,7 +155,7 @@ impl Handler for Statement {
             Some(StatementEntry {
                 at: line.at?,
                 kind: line.kind,
-                transaction_id: line.transaction_id,
+                transaction_id: line.transaction_id?,
                 reference: line.reference,
                 description: line.description,
                 amount: line.amount?,
