@@ -89,6 +89,11 @@ fn run<T>(
     _planning: Option<Planning>,
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
+    if writes {
+        // A standby would say that it has no transaction ids to give, as if that were a fault of ours.
+        // SAFETY: raises an error there, as a statement that writes does (25006), and does nothing elsewhere.
+        unsafe { pgrx::pg_sys::PreventCommandDuringRecovery(c"INSERT".as_ptr()) };
+    }
     Spi::connect_mut(|client| {
         let plan = plan(client, sql, args, writes)?;
         let table =
