@@ -10,7 +10,6 @@ use axum::http::Method;
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Status,
 };
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -22,7 +21,7 @@ use crate::fault::Reason;
 use crate::limit::{self, KeyHash};
 use crate::operation::{CodeRow, EventRow, Operation, Surface};
 use crate::reply::Answer;
-use crate::shares::{Owners, Place, Shares};
+use crate::shares::{self, Owners, Place, Shares};
 use crate::target::{CONNECT_TIMEOUT, Target};
 
 pub use crate::fault::{Fault, in_words};
@@ -240,7 +239,7 @@ impl Database {
         let status: i16 = row.try_get(0)?;
         let answer =
             Answer { status: u16::try_from(status).unwrap_or(500), body: row.try_get(1)?, replayed: false };
-        if let Some(tenant) = owner(&answer) {
+        if let Some(tenant) = shares::owner(&answer.body) {
             self.shares.owners.learn(limit::hash(api_key), tenant);
         }
         Ok(answer)
@@ -307,20 +306,6 @@ impl Database {
             ("upkeep", self.upkeep.status()),
         ]
     }
-}
-
-/// Whose key an answer of the door lets in.
-fn owner(answer: &Answer) -> Option<KeyHash> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        data: KeyOwner,
-    }
-    #[derive(Deserialize)]
-    struct KeyOwner {
-        tenant_id: String,
-    }
-    let envelope: Envelope = serde_json::from_str(&answer.body).ok()?;
-    Some(limit::hash(&envelope.data.tenant_id))
 }
 
 /// Runs one statement; a transaction that lost against another is repeated.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::counter;
+use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fault::Fault;
-use crate::limit::KeyHash;
+use crate::limit::{self, KeyHash};
 
 /// Calls that wait for the share of one key, at most.
 const KEY_WAITING_MAX: usize = 500;
@@ -140,6 +141,20 @@ impl Owners {
     fn owners(&self) -> MutexGuard<'_, HashMap<KeyHash, KeyHash>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The tenant of a key, out of what the door says of it.
+pub fn owner(body: &str) -> Option<KeyHash> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        data: KeyOwner,
+    }
+    #[derive(Deserialize)]
+    struct KeyOwner {
+        tenant_id: String,
+    }
+    let envelope: Envelope = serde_json::from_str(body).ok()?;
+    Some(limit::hash(&envelope.data.tenant_id))
 }
 
 #[cfg(test)]
