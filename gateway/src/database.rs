@@ -2,18 +2,14 @@
 //! so that a pooler in transaction mode may stand in between.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
-use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Status,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Status};
 use serde_json::Value;
-use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Error, Row};
+use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::credentials::Credentials;
@@ -22,7 +18,7 @@ use crate::limit::{self, KeyHash};
 use crate::operation::{CodeRow, EventRow, Operation, Surface};
 use crate::reply::Answer;
 use crate::shares::{self, Owners, Place, Shares};
-use crate::target::{CONNECT_TIMEOUT, Target};
+use crate::target::{CONNECT_TIMEOUT, Connector, Target};
 
 pub use crate::fault::{Fault, in_words};
 
@@ -169,7 +165,7 @@ impl Database {
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Fault> {
         let columns = Columns::of(std::slice::from_ref(call));
         let _place = self.place(call).await?;
-        let row = one(repeated(&self.requests, CALL, &columns.parameters()).await?)?;
+        let row = one(repeated(&self.requests, CALL, &columns.parameters(), lost).await?)?;
         Ok(answer(&row)?)
     }
 
@@ -219,12 +215,12 @@ impl Database {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Fault> {
         let _place = self.shares.pages.enter(limit::hash(token), None).await?;
-        repeated(&self.pages, sql, parameters).await
+        repeated(&self.pages, sql, parameters, lost).await
     }
 
     /// Runs one statement about what became of a payment.
     pub async fn payment(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
-        repeated(&self.payments, sql, parameters).await
+        repeated(&self.payments, sql, parameters, lost_or_locked).await
     }
 
     /// Judges a key and the address that it comes from: 200, or the refusal.
@@ -308,17 +304,32 @@ impl Database {
     }
 }
 
-/// Runs one statement; a transaction that lost against another is repeated.
-async fn repeated(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Fault> {
+/// Runs one statement, and once more after a fault that says so of itself.
+async fn repeated(
+    pool: &Pool,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+    is_repeated: fn(&Fault) -> bool,
+) -> Result<Vec<Row>, Fault> {
     let mut retries = 0;
     loop {
         match query(pool, sql, parameters).await {
-            Err(Fault::Conflict(_)) if retries < CONFLICT_RETRIES_MAX => retries += 1,
+            Err(fault) if is_repeated(&fault) && retries < CONFLICT_RETRIES_MAX => retries += 1,
             result => return result,
         }
         let pause_ms = CONFLICT_PAUSE_MS << retries;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms / 2..=pause_ms))).await;
     }
+}
+
+/// Whether the transaction lost against another.
+fn lost(fault: &Fault) -> bool {
+    matches!(fault, Fault::Conflict(_))
+}
+
+/// The same of what waits for locks but a moment.
+fn lost_or_locked(fault: &Fault) -> bool {
+    lost(fault) || matches!(fault, Fault::NotNow(Reason::Locked, _))
 }
 
 /// Runs one statement on a connection of the pool. A connection that does not answer in time is thrown away, and so is
@@ -375,20 +386,4 @@ fn operation(row: &Row) -> Result<Operation, Error> {
 /// An example as the catalog has it: JSON, or a text that is none.
 fn example(text: Option<&str>) -> Value {
     text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
-}
-
-struct Connector(Arc<Target>);
-
-impl Connect for Connector {
-    fn connect(
-        &self,
-        _: &Config,
-    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        Box::pin(async move {
-            let (client, connection) = self.0.connect().await?;
-            // How a connection ends is seen by whoever uses it.
-            let driver = tokio::spawn(async move { drop(connection.await) });
-            Ok((client, driver))
-        })
-    }
 }

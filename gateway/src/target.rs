@@ -1,7 +1,11 @@
 //! One way to Postgres: where it is, how TLS is used, and what every session starts with.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use deadpool_postgres::Connect;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -77,6 +81,23 @@ impl Target {
             }
             result => result,
         }
+    }
+}
+
+/// Connects for a pool.
+pub struct Connector(pub Arc<Target>);
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        Box::pin(async move {
+            let (client, connection) = self.0.connect().await?;
+            // How a connection ends is seen by whoever uses it.
+            let driver = tokio::spawn(async move { drop(connection.await) });
+            Ok((client, driver))
+        })
     }
 }
 

@@ -61,7 +61,7 @@ impl Database {
     /// Uses nothing up.
     pub async fn portal_link(&self, link: &str, session: Option<&str>) -> Result<Option<Link>, Fault> {
         let parameters: [Parameter; 2] = [(&link, Type::TEXT), (&session, Type::TEXT)];
-        self.portal("select topup.portal_link($1, $2)::text", &parameters).await
+        self.portal(link, "select topup.portal_link($1, $2)::text", &parameters).await
     }
 
     pub async fn portal_enter(&self, link: &str) -> Result<Option<Entered>, Fault> {
