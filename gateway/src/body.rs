@@ -2,12 +2,16 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use futures_util::StreamExt;
+use hyper::body::Frame;
 use pg_topup_contract::Code;
 use tower::{ServiceExt, service_fn};
 use tower_http::decompression::{DecompressionBody, RequestDecompression};
@@ -61,23 +65,23 @@ pub async fn bytes(
             return Err(refusal);
         }
     };
+    let body = Lent::new(body);
     let mut chunks = match encoding {
-        Some(encoding) => decoded(encoding, body).await.into_data_stream(),
-        None => body.into_data_stream(),
+        Some(encoding) => decoded(encoding, body.clone()).await.into_data_stream(),
+        None => Body::new(body.clone()).into_data_stream(),
     };
     let collected = tokio::time::timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, held)).await;
+    drop(chunks);
     let refusal = match collected {
         Ok(Ok(bytes)) => return Ok(bytes),
         Ok(Err(Stopped::Refused(refusal))) => refusal,
         Ok(Err(Stopped::Broken)) if encoding.is_some() => {
-            return Err(invalid("The body is not what its Content-Encoding says, or did not arrive whole."));
+            invalid("The body is not what its Content-Encoding says, or did not arrive whole.")
         }
-        Ok(Err(Stopped::Broken)) | Err(_) => return Err(invalid("The body did not arrive whole.")),
+        Ok(Err(Stopped::Broken)) | Err(_) => invalid("The body did not arrive whole."),
     };
-    // A few compressed bytes may stand for any number of others, so that these are not read on.
-    if encoding.is_none() {
-        discard_rest(chunks);
-    }
+    // As it comes: a few compressed bytes may stand for any number of others.
+    discard(headers, body.back());
     Err(refusal)
 }
 
@@ -136,6 +140,40 @@ fn discard_rest(mut chunks: BodyDataStream) {
     tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discarding));
 }
 
+/// A body that somebody reads for us, and that we get back whether or not it was read to its end.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl Lent {
+    fn new(body: Body) -> Self {
+        Lent(Arc::new(Mutex::new(body)))
+    }
+
+    fn back(self) -> Body {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.lock()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.lock().is_end_stream()
+    }
+}
+
 /// How a body is encoded; nothing where it is as it stands.
 fn encoding(headers: &HeaderMap) -> Result<Option<&'static str>, Refusal> {
     let lines = headers.get_all(header::CONTENT_ENCODING).iter();
@@ -153,10 +191,10 @@ fn encoding(headers: &HeaderMap) -> Result<Option<&'static str>, Refusal> {
 }
 
 /// A body without its encoding, which is undone as the body is read.
-async fn decoded(encoding: &'static str, body: Body) -> Body {
-    let mut request = Request::new(body);
+async fn decoded(encoding: &'static str, body: Lent) -> Body {
+    let mut request = axum::http::Request::new(body);
     request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-    let echo = service_fn(|request: axum::http::Request<DecompressionBody<Body>>| {
+    let echo = service_fn(|request: axum::http::Request<DecompressionBody<Lent>>| {
         ready(Ok::<_, Infallible>(Response::new(request.into_body())))
     });
     match RequestDecompression::new(echo).oneshot(request).await {
