@@ -48,7 +48,7 @@ enum State {
     Cancelled,
 }
 
-/// The key of a step: a plain one and one of tier gold with a cap.
+/// The key of a step: a plain one, and one of tier gold with a cap, which cancels only what it sent itself.
 const DISCOUNTS_BPS: [i64; 2] = [0, 1700];
 
 impl Model {
@@ -58,7 +58,7 @@ impl Model {
             Step::Send { platform, amount_cents, recipient } => {
                 self.send(key, platform, *amount_cents, *recipient)
             }
-            Step::Cancel(index) => self.end(index, State::Cancelled),
+            Step::Cancel(index) => self.cancel(key, index),
             Step::Deliver(index) => self.end(index, State::Delivered),
             Step::Fail(index) => self.end(index, State::Failed),
             Step::Redeem { top_up, email } => self.redeem(top_up, email),
@@ -116,6 +116,11 @@ impl Model {
         }
         let account = (email.to_owned(), self.top_ups[number].platform.to_owned());
         *self.accounts.entry(account).or_default() += self.top_ups[number].amount_cents * MILLS_IN_A_CENT;
+    }
+
+    fn cancel(&mut self, key: usize, index: &Index) -> i64 {
+        let is_others = !self.top_ups.is_empty() && self.top_ups[index.index(self.top_ups.len())].key != key;
+        if is_others && key == 1 { 2008 } else { self.end(index, State::Cancelled) }
     }
 
     fn end(&mut self, index: &Index, wanted: State) -> i64 {
@@ -202,9 +207,11 @@ struct Real {
 impl Real {
     async fn open(database: &Database) -> Real {
         let tenant = database.tenant("Acme").await;
-        let scopes = "scopes => '{send,read,cancel,redeem,wallets,fulfil}'";
-        let (_, plain) = tenant.key("staging", scopes).await;
-        let capped = format!("{scopes}, tier => 'gold', cap_cents => {CAP_CENTS}, cap_period => 'total'");
+        const SCOPES: &str = "send,read,cancel,vouchers,redeem,wallets,fulfil";
+        let (_, plain) = tenant.key("staging", &format!("scopes => '{{{SCOPES},cancel_any}}'")).await;
+        let capped = format!(
+            "scopes => '{{{SCOPES}}}', tier => 'gold', cap_cents => {CAP_CENTS}, cap_period => 'total'"
+        );
         let (_, capped) = tenant.key("staging", &capped).await;
         let apps = [database.app(&plain).await, database.app(&capped).await];
         let spend = dollars((WALLET_CENTS - 100_000) * MILLS_IN_A_CENT);

@@ -175,6 +175,8 @@ impl Recorder {
         let registered = self.post("/webhooks/register", "", registration).await.expect(200, 1000);
         let id = registered.data()["id"].as_str().unwrap().to_owned();
         self.get("/webhooks", "").await.expect(200, 1000);
+        let change = Some(json!({"description": "the till"}));
+        self.call(Method::PATCH, "/webhooks/{id}", &id, change).await.expect(200, 1000);
         self.post("/webhooks/{id}/test", &id, json!({})).await.expect(200, 1000);
         self.post("/webhooks/{id}/rotate", &id, json!({"overlap_seconds": 60})).await.expect(200, 1000);
         let log = self.get("/webhooks/deliveries", "").await.expect(200, 1000);

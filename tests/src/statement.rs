@@ -1,6 +1,6 @@
 //! Statements: opening balance, every entry with its cause, closing balance; and the balance at any instant.
 
-use crate::support::{Till, call, python};
+use crate::support::{Shop, Till, call, python};
 use serde_json::{Value, json};
 
 /// Gives every transaction a time of its own, a day apart from 2026-01-01 on, in the order of the journal.
@@ -239,7 +239,7 @@ print(sum(row[5].startswith("-") for row in rows), "debits", len(rows), "rows")
 
 #[tokio::test]
 async fn no_text_of_a_client_runs_in_a_spreadsheet_and_debits_stay_numbers() {
-    let till = Till::open().await;
+    let till = Till::of(Shop::open_with(&["--rate-limit", "0"]).await).await;
     till.gift("all", "USD", "1000").await.expect_status(201);
     let mut number = 0;
     for sign in ["=", "+", "-", "@", "＝", "＋", "－", "＠", "﹦", "⁼"] {

@@ -14,7 +14,11 @@ pub struct Till {
 
 impl Till {
     pub async fn open() -> Till {
-        let shop = Shop::open().await;
+        Till::of(Shop::open().await).await
+    }
+
+    /// One with a new customer in a shop.
+    pub async fn of(shop: Shop) -> Till {
         let root = shop.client.at_root();
         let made = root.post("/customers", json!({"name": "Ann"})).await.expect_status(201);
         let customer = made.json["id"].as_str().unwrap().to_owned();
