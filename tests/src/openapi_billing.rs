@@ -1,6 +1,7 @@
 //! What the OpenAPI test calls of products, subscriptions and usage.
 
 use crate::openapi::Recorder;
+use crate::support::{LIMIT, wait_until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -68,10 +69,12 @@ impl Recorder {
                               "subscriptions": [{"products": [{"code": "chat", "version": 1}]}]});
         let customer = self.ask(Method::POST, "/customers", &[], Some(customer)).await.expect_status(201);
         let id = customer.json["id"].as_str().unwrap().to_owned();
+        self.collection("action_required").await;
         let credit = json!({"transaction_id": "subscriber", "asset": "USD", "amount": 10, "reason": "gift"});
         let customers = [("customer_id", id.as_str())];
         let path = "/customers/{customer_id}/wallet/adjustments";
         self.ask(Method::POST, path, &customers, Some(credit)).await.expect_status(201);
+        self.collection("active").await;
         let wanted = json!({"products": [{"id": product_id, "version": "default"}], "starts_at": "2026-01-01T00:00:00Z",
                             "return_url": "https://example.com", "failure_url": "https://example.com"});
         let path = "/customers/{customer_id}/subscriptions";
@@ -85,6 +88,7 @@ impl Recorder {
         self.ask(Method::PATCH, product, &ids, Some(json!({"version": "default"}))).await.expect_status(204);
         let path = "/customers/{customer_id}/subscriptions/{subscription_id}";
         self.ask(Method::PATCH, path, &ids, Some(json!({"status": "active"}))).await.expect_status(204);
+        self.collection("active").await;
         self.ask(Method::GET, "/products/{product_id}/subscribers", &ids, None).await.expect_status(200);
         self.ask(Method::GET, "/customers/{customer_id}", &customers, None).await.expect_status(200);
         self.ask(Method::DELETE, "/products/{product_id}", &ids, None).await.expect_status(409);
@@ -92,6 +96,22 @@ impl Recorder {
         let other = self.ask(Method::POST, "/products", &[], Some(other)).await.expect_status(201);
         let other = [("product_id", other.json["id"].as_str().unwrap())];
         self.ask(Method::DELETE, "/products/{product_id}", &other, None).await.expect_status(204);
+    }
+
+    /// Waits for how the collection of all subscriptions ends, so that it comes neither before what pays for it nor after
+    /// what uses that up. A minute until one is tried again passes at once.
+    async fn collection(&self, status: &str) {
+        let pass = "update topup.subscription set due_at = clock_timestamp()
+                     where status = 'action_required' and due_at > clock_timestamp() + interval '10 seconds'";
+        let open =
+            "select count(*) from topup.subscription where status <> $1 or due_at <= clock_timestamp()";
+        wait_until(LIMIT, "subscriptions are collected", async || {
+            if status == "active" {
+                self.admin.batch_execute(pass).await.unwrap();
+            }
+            (self.admin.query_one(open, &[&status]).await.unwrap().get::<_, i64>(0) == 0).then_some(())
+        })
+        .await;
     }
 
     async fn usage(&mut self) {
