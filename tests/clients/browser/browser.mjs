@@ -13,6 +13,11 @@ const browser = await chromium.launchPersistentContext(plan.profile, {
 browser.setDefaultTimeout(20_000);
 const page = browser.pages()[0] ?? (await browser.newPage());
 const troubles = [];
+// Documents that are no success: the browser says so of each on the console, a moment later.
+let refusals = 0;
+page.on("response", (response) => {
+    if (response.request().isNavigationRequest() && response.status() >= 400) refusals += 1;
+});
 page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) troubles.push(`${message.type()}: ${message.text()}`);
 });
@@ -26,7 +31,10 @@ page.on("requestfailed", (request) => {
 const heading = () => page.getByRole("heading", { level: 1 }).innerText();
 const alert = () => page.getByRole("alert").innerText();
 const said = () => page.getByRole("status").innerText();
-const press = (name) => page.getByRole("button", { name, exact: true }).click();
+// What leads to another page is over when that page is there: the old one would answer as well.
+const leads = (locator) => Promise.all([page.waitForEvent("load"), locator.click()]);
+const press = (name) => leads(page.getByRole("button", { name, exact: true }));
+const follow = (name) => leads(page.getByRole("link", { name }));
 const open = async (name) => (await page.goto(plan.links[name])).status();
 const atShop = () => page.waitForURL((url) => url.pathname.startsWith("/hook"));
 
@@ -45,11 +53,23 @@ async function window(name) {
     if (plan.shots) await page.screenshot({ path: `${plan.shots}-${name}-window.png` });
 }
 
-// Whether the window shows the whole alert, as somebody sees it who has not moved the page.
+// Asks until it is so, for `limit_s` seconds at most, and says whether it is.
+async function becomes(isSo, limit_s) {
+    for (const end = Date.now() + limit_s * 1000; Date.now() < end; ) {
+        if (await isSo()) return true;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return isSo();
+}
+
+// Whether the window shows the whole alert, as somebody sees it who has not moved the page. The browser goes to what has
+// the focus a moment after the page is there.
 async function inView() {
-    const box = await page.getByRole("alert").boundingBox();
     const { width, height } = page.viewportSize();
-    return box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
+    return becomes(async () => {
+        const box = await page.getByRole("alert").boundingBox();
+        return box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
+    }, 10);
 }
 
 // What is too small to touch, and whether anything is wider than the window.
@@ -71,11 +91,13 @@ async function measures() {
 async function tell(story) {
     const seen = {};
     for (const [name, step] of Object.entries(story)) {
+        refusals = 0;
         try {
             seen[name] = await step();
         } catch (error) {
             throw new Error(`${name} at ${page.url()}: ${error.message}; ${JSON.stringify(troubles)}`);
         }
+        await becomes(() => troubles.length >= refusals, 10);
         seen[name].troubles = troubles.splice(0);
     }
     await browser.close();

@@ -7,7 +7,7 @@ const balance = () => page.locator(".balance").first().innerText();
 async function payWith(number, save) {
     await type(number);
     if (save) await page.getByLabel("Save this card").check();
-    await page.getByRole("button", { name: /^Pay / }).last().click();
+    await leads(page.getByRole("button", { name: /^Pay / }).last());
 }
 
 async function toCheckout(amount) {
@@ -20,7 +20,7 @@ await tell({
     // From another site, by a redirect: a cookie that is too strict would be lost on the way.
     async enter() {
         await open("shop");
-        await page.getByRole("link", { name: "Your credit" }).click();
+        await follow("Your credit");
         await page.waitForURL((url) => url.pathname.startsWith("/portal/enter/"));
         await shot("link");
         const link = { link: await heading(), ...(await measures()) };
@@ -90,10 +90,10 @@ await tell({
         await page.getByLabel("Pay each time").fill("50");
         await press("Switch on");
         const seen = { said: await said(), text: await page.locator("#auto ~ .card p").first().innerText() };
-        for (let n = 0; n < 100 && !(await balance()).startsWith("185.5"); n++) {
-            await new Promise((resolve) => setTimeout(resolve, 100));
+        await becomes(async () => {
             await page.reload();
-        }
+            return (await balance()).startsWith("185.5");
+        }, 60);
         await shot("auto");
         seen.balance = await balance();
         await press("Switch off for default in USD");
@@ -108,12 +108,13 @@ await tell({
         return { ...seen, said: await said(), balances: await page.locator(".balance").allInnerTexts() };
     },
     async history() {
-        await page.getByRole("link", { name: "History of default in USD" }).click();
+        await follow("History of default in USD");
         await shot("history");
         const seen = { heading: await heading(), lines: await page.locator("tbody tr").allInnerTexts(), ...(await measures()) };
-        const [download] = await Promise.all([page.waitForEvent("download"), press("Download CSV")]);
+        const csv = page.getByRole("button", { name: "Download CSV" });
+        const [download] = await Promise.all([page.waitForEvent("download"), csv.click()]);
         seen.file = download.suggestedFilename();
-        await page.getByRole("link", { name: "Your credit" }).click();
+        await follow("Your credit");
         return { ...seen, back: await heading() };
     },
     async figures() {
@@ -159,7 +160,7 @@ await tell({
         await open("second");
         const seen = { alert: await alert(), ...(await measures()) };
         await shot("another");
-        await page.getByRole("link", { name: "Stay with the credit of Ann" }).click();
+        await follow("Stay with the credit of Ann");
         await here();
         seen.stayed = await page.locator("h1 + .note").innerText();
         await open("second");
