@@ -4,9 +4,9 @@ use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::book::{Book, Environment};
 use crate::db::{self, DbResult, Row, args};
 use crate::table::{self, By, Found, row};
+use crate::value::book::{Book, Environment};
 
 /// The asset of every price: US dollars.
 pub const USD: &str = "USD";
@@ -171,17 +171,17 @@ mod tests {
 
     #[test]
     fn a_wallet_sorts_before_every_customers_account() {
-        let wallet = wallet_id(crate::id::new(), Environment::Live);
-        let account = customer_account_id(crate::id::new(), "claude", USD);
+        let wallet = wallet_id(crate::value::id::new(), Environment::Live);
+        let account = customer_account_id(crate::value::id::new(), "claude", USD);
         assert!(wallet < account);
     }
 
     #[test]
     fn owner_name_and_asset_each_make_another_account() {
-        let customer = crate::id::new();
+        let customer = crate::value::id::new();
         let account = customer_account_id(customer, "ab", "c");
         assert_eq!(account, customer_account_id(customer, "ab", "c"));
         assert_ne!(account, customer_account_id(customer, "a", "bc"));
-        assert_ne!(account, customer_account_id(crate::id::new(), "ab", "c"));
+        assert_ne!(account, customer_account_id(crate::value::id::new(), "ab", "c"));
     }
 }

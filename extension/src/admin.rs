@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::account::{self, System, USD};
-use crate::book::Environment;
 use crate::caller::{self, Caller, Scope};
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
-use crate::reply::Failure;
 use crate::settings;
+use crate::value::book::Environment;
+use crate::value::reply::Failure;
 
 const SECRET_BYTES: usize = 32;
 const BASE62: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

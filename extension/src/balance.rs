@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::USD;
-use crate::amount::{Amount, Bps, Cents};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Failure, Outcome, Reply};
 use crate::usage;
+use crate::value::amount::{Amount, Bps, Cents};
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, Outcome, Reply};
 
 /// A request that says nothing.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -11,13 +11,13 @@ use crate::bound::{elements, refuse_argument};
 use crate::caller::{Caller, Scope};
 use crate::catalog;
 use crate::commit;
-use crate::id::Kind;
 use crate::interrupt;
 use crate::ledger;
 use crate::replayed;
-use crate::reply::{self, Failure, Refusal, Rendered, Reply};
 use crate::send::{self, Ask};
 use crate::surface::Surface;
+use crate::value::id::Kind;
+use crate::value::reply::{self, Failure, Refusal, Rendered, Reply};
 
 /// Calls in one batch, at most.
 const BATCH_MAX: usize = 1000;

@@ -10,15 +10,15 @@ use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::amount::{Bps, Cents};
-use crate::book::{Book, Environment};
 use crate::cache::Cache;
 use crate::db::{self, Row, args, from_pg};
 use crate::event::Endpoint;
 use crate::limit::SpendingLimit;
-use crate::reply::{Failure, Refusal};
 use crate::settings::{self, KeyLifetime};
 use crate::table::{self, By, Found, row};
+use crate::value::amount::{Bps, Cents};
+use crate::value::book::{Book, Environment};
+use crate::value::reply::{Failure, Refusal};
 
 /// A key, judged and known, and the book it opens.
 pub struct Caller {

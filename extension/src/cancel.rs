@@ -6,19 +6,19 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::account::{self, System, USD};
-use crate::amount::{Amount, Cents};
-use crate::book::Book;
 use crate::caller::{Caller, Scope};
 use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::history::TransactionRequest;
-use crate::id;
 use crate::idempotency::Shares;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::top_up::{self, Status, TopUp};
 use crate::usage;
+use crate::value::amount::{Amount, Cents};
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
 /// What came back.
 #[derive(Debug, Serialize, JsonSchema)]

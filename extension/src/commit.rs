@@ -20,9 +20,9 @@ use std::ptr::{addr_of, addr_of_mut, null_mut};
 use pgrx::pg_sys::{self, TransactionId, XLogRecPtr};
 use pgrx::{direct_function_call, prelude::*};
 
-use crate::book::Book;
 use crate::db::{self, DbResult, args};
 use crate::settings;
+use crate::value::book::Book;
 
 /// No place in the log.
 const NOWHERE: XLogRecPtr = 0;

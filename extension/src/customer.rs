@@ -6,11 +6,11 @@ use pgrx::spi::SpiError;
 use unicode_normalization::is_nfkc;
 use uuid::Uuid;
 
-use crate::book::Book;
 use crate::db::{self, DbResult, args, from_pg};
-use crate::id::{self, Kind};
-use crate::reply::{Failure, Refusal};
 use crate::table::{self, By, Found, row};
+use crate::value::book::Book;
+use crate::value::id::{self, Kind};
+use crate::value::reply::{Failure, Refusal};
 
 /// Characters that nobody sees: two addresses that differ by them alone look the same.
 const INVISIBLE: [std::ops::RangeInclusive<char>; 8] = [

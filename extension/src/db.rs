@@ -10,9 +10,9 @@ use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
 use uuid::Uuid;
 
-use crate::amount::Amount;
 use crate::interrupt;
 use crate::planner::Planning;
+use crate::value::amount::Amount;
 
 /// A value on its way into a statement.
 pub type Arg<'a> = DatumWithOid<'a>;

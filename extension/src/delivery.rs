@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::caller::{Caller, Scope};
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::{self, Kind};
 use crate::outbox;
 use crate::page;
-use crate::reply::{Outcome, Refusal, Reply};
-use crate::time::Time;
+use crate::value::id::{self, Kind};
+use crate::value::reply::{Outcome, Refusal, Reply};
+use crate::value::wire_time::Time;
 use crate::wake;
 use crate::webhook;
 

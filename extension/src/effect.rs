@@ -11,14 +11,14 @@ use crate::billing::renewal;
 use crate::bound::elements;
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::fulfil;
-use crate::id::Kind;
 use crate::idempotency;
 use crate::ledger;
 use crate::outbox;
 use crate::payment;
-use crate::reply::{Failure, or_error};
 use crate::sign;
 use crate::subtransaction;
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, or_error};
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;

@@ -5,13 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::amount::{Amount, Cents};
-use crate::book::{Book, Environment};
 use crate::db::{self, args};
-use crate::id::{self, Kind};
-use crate::instant::Instant;
 use crate::outbox::{self, Content, Message, Outbox};
-use crate::reply::Failure;
+use crate::value::amount::{Amount, Cents};
+use crate::value::book::{Book, Environment};
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// The types of events that endpoints can ask for.
 pub const TYPES: &[&str] = &[

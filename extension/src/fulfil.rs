@@ -5,20 +5,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, System, USD};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::caller::{Caller, Scope};
 use crate::cancel::{already, give_back};
 use crate::customer::Email;
 use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
-use crate::id;
 use crate::idempotency::Shares;
 use crate::ledger::{self, Header, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::send;
 use crate::top_up::{self, Status, TopUp, TopUpData};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::voucher;
 
 const VOUCHER_LENGTH_MAX: usize = 64;

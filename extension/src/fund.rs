@@ -5,15 +5,15 @@ use pgrx::prelude::*;
 use serde::Serialize;
 
 use crate::account::{self, System, USD};
-use crate::amount::{Amount, Cents};
-use crate::book::{Book, Environment};
 use crate::db::{self, args};
-use crate::id::{self, Kind};
 use crate::idempotency::{self, Asker, Keeps, Namespace, Queue};
 use crate::jsonb::JsonbText;
 use crate::ledger::{self, Header, Posting};
 use crate::replayed;
-use crate::reply::{self, Failure, Refusal, Rendered, Reply};
+use crate::value::amount::{Amount, Cents};
+use crate::value::book::{Book, Environment};
+use crate::value::id::{self, Kind};
+use crate::value::reply::{self, Failure, Refusal, Rendered, Reply};
 
 /// What `fund` may add at once: a billion dollars.
 const FUND_CENTS_MAX: i64 = 100_000_000_000;

@@ -4,12 +4,12 @@ use pg_topup_contract::Code;
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::credit::{Account, Grant, Hold, Taken, Use};
 use crate::db::{self, Arg, DbResult, Row, args, pg_uuid};
-use crate::instant::Instant;
-use crate::reply::{Failure, Refusal};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Refusal};
 
 pub use crate::credit::Purpose;
 
@@ -261,7 +261,7 @@ pub fn of_credit(account: &Account, amount: Amount, terms: &Terms, at: Instant) 
         return Err(Refusal::of_field(Code::InvalidRequest, "expires_at", message));
     }
     Ok(Grant {
-        id: crate::id::new(),
+        id: crate::value::id::new(),
         purpose: terms.purpose,
         priority: terms.priority,
         remaining: amount,

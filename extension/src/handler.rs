@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use crate::caller::{Caller, Scope};
 use crate::idempotency::{self, Asker, Keeps, Namespace, Queue, Shares};
-use crate::reply::{Failure, Outcome, Rendered};
 use crate::request;
+use crate::value::reply::{Failure, Outcome, Rendered};
 
 /// What an operation does, in types.
 pub trait Handler {

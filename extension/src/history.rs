@@ -8,11 +8,11 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::page;
-use crate::reply::{Outcome, Reply};
 use crate::top_up::{self, Status as State, TopUp, TopUpData, select_top_up};
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Outcome, Reply};
 
 /// Which transaction.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -9,14 +9,14 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::book::Book;
 use crate::caller::{Caller, Scope};
 use crate::db::{self, DbResult, Row, args, from_pg};
-use crate::instant::Instant;
 use crate::ledger;
 use crate::name_lock;
-use crate::reply::{Failure, Refusal, Rendered};
 use crate::table::{self, By, Found, Table, row};
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Refusal, Rendered};
 
 const KEY_LENGTH_MAX: usize = 255;
 /// How long replies are kept that are not kept for good.

@@ -9,7 +9,6 @@
 //! All reach the database through `db`, by statements; what every send finds and writes, through `table`, without.
 
 // How an operation comes in and goes out.
-mod book;
 mod cache;
 mod call;
 mod caller;
@@ -20,7 +19,6 @@ mod idempotency;
 mod operation;
 mod page;
 mod replayed;
-mod reply;
 mod request;
 mod schema;
 mod surface;
@@ -57,7 +55,6 @@ mod settle;
 
 // What they stand on.
 mod account;
-mod amount;
 mod bound;
 mod commit;
 mod credit;
@@ -65,8 +62,6 @@ mod customer;
 mod db;
 mod event;
 mod grant;
-mod id;
-mod instant;
 mod interrupt;
 mod jsonb;
 mod ledger;
@@ -83,13 +78,12 @@ mod sign;
 mod standing;
 mod subtransaction;
 mod table;
-mod time;
 mod top_up;
 mod usage;
 mod voucher;
 mod wake;
-mod whole_number;
 
+mod value;
 use pgrx::prelude::*;
 
 ::pgrx::pg_module_magic!();

@@ -5,12 +5,12 @@ use pgrx::spi::SpiError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Cents;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id;
-use crate::instant::Instant;
-use crate::reply::Refusal;
+use crate::value::amount::Cents;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Refusal;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::caller::{Caller, Scope};
 use crate::handler::{self, Handler, Terms};
 use crate::idempotency::Keeps;
-use crate::reply::{Failure, Rendered};
 use crate::surface::Surface;
 use crate::tool::Tool;
+use crate::value::reply::{Failure, Rendered};
 
 /// A row of the catalog.
 pub struct Operation {

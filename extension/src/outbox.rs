@@ -4,16 +4,16 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::amount::Cents;
-use crate::book::Book;
 use crate::bound::refuse_argument;
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
-use crate::id;
-use crate::instant::Instant;
-use crate::reply::Failure;
 use crate::subtransaction;
 use crate::table::{NewRow, Table, row};
-use crate::time::Time;
+use crate::value::amount::Cents;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
+use crate::value::wire_time::Time;
 use crate::wake;
 use crate::webhook::ENDPOINTS_MAX;
 

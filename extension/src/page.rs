@@ -3,8 +3,8 @@
 use pg_topup_contract::Code;
 use uuid::Uuid;
 
-use crate::id::Kind;
-use crate::reply::Refusal;
+use crate::value::id::Kind;
+use crate::value::reply::Refusal;
 
 const LIMIT_MAX: i64 = 50;
 

@@ -8,8 +8,8 @@ use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::webhook::{self, EndpointRequest};
 
 /// The ping's delivery.

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::amount::Cents;
 use crate::cache::Cache;
 use crate::db::{self, DbResult, args};
+use crate::value::amount::Cents;
 
 /// What may be sent for a platform, and whether it is delivered at once.
 pub struct Platform {

@@ -1,6 +1,6 @@
 //! What a top-up costs: list price less the tier's discount, rounded once to the cent, half to even.
 
-use crate::amount::{Bps, Cents};
+use crate::value::amount::{Bps, Cents};
 
 /// All of it, in basis points.
 const WHOLE_BPS: i128 = 10_000;

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{self, System, USD};
-use crate::amount::{Amount, Cents};
 use crate::caller::Caller;
 use crate::customer::{self, Email};
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::{self, Kind};
 use crate::ledger::{self, Header, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::top_up::{self, Status, TopUp, select_top_up};
+use crate::value::amount::{Amount, Cents};
+use crate::value::id::{self, Kind};
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::voucher;
 
 /// A voucher and its bearer: exactly one of `customer_id` and `email`.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use pgrx::prelude::*;
 
-use crate::reply::Rendered;
+use crate::value::reply::Rendered;
 
 thread_local! {
     /// Whether the last call had a reply that was given before; none before the first call.

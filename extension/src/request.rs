@@ -11,8 +11,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::bound::REQUEST_BYTES_MAX;
-use crate::reply::Refusal;
-use crate::whole_number;
+use crate::value::reply::Refusal;
+use crate::value::whole_number;
 
 const EXPONENT_DIGITS_MAX: usize = 3;
 const METADATA_BYTES_MAX: usize = 4096;

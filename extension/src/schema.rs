@@ -29,29 +29,42 @@ extension_sql_file!(
     requires = ["asset", outbox::sql_delivery_ids, send::body::send_body]
 );
 extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["webhook", cache::invalidate_cached]);
-extension_sql_file!("../../sql/argument.sql", name = "argument", requires = ["tenant", id::sql_parse_id]);
+extension_sql_file!(
+    "../../sql/argument.sql",
+    name = "argument",
+    requires = ["tenant", value::id::sql_parse_id]
+);
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache", "argument"]);
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",
-    requires = ["admin", "usage_event", admin::visible, id::sql_format_id, standing::due_changes]
+    requires = ["admin", "usage_event", admin::visible, value::id::sql_format_id, standing::due_changes]
 );
-extension_sql_file!("../../sql/statement.sql", name = "statement", requires = ["view", id::sql_parse_id]);
+extension_sql_file!(
+    "../../sql/statement.sql",
+    name = "statement",
+    requires = ["view", value::id::sql_parse_id]
+);
 extension_sql_file!(
     "../../sql/grant_check.sql",
     name = "grant_check",
-    requires = ["hold", "admin", id::sql_format_id, admin::system_account_id]
+    requires = ["hold", "admin", value::id::sql_format_id, admin::system_account_id]
 );
 extension_sql_file!(
     "../../sql/billing_check.sql",
     name = "billing_check",
-    requires = ["usage_event", "admin", id::sql_format_id]
+    requires = ["usage_event", "admin", value::id::sql_format_id]
 );
 extension_sql_file!(
     "../../sql/payment_check.sql",
     name = "payment_check",
-    requires =
-        ["payment", "webhook", id::sql_format_id, admin::system_account_id, admin::customer_account_id]
+    requires = [
+        "payment",
+        "webhook",
+        value::id::sql_format_id,
+        admin::system_account_id,
+        admin::customer_account_id
+    ]
 );
 extension_sql_file!(
     "../../sql/payment_refund_check.sql",

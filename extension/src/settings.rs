@@ -4,8 +4,8 @@ use std::ffi::CString;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-use crate::book::Environment;
 use crate::setting_stack::Setting;
+use crate::value::book::Environment;
 
 /// How long a key in `topup.api_key` speaks for its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]

@@ -3,13 +3,13 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
 use crate::event;
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
-use crate::reply::{Failure, or_error};
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, or_error};
 use crate::wake;
 
 /// Logs every attempt, once however often it is told. Those that still hold their lease also end the delivery or set its next

@@ -4,7 +4,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::reply::Failure;
+use crate::value::reply::Failure;
 
 const SECRET_BYTES: usize = 32;
 const SECRET_PREFIX: &str = "whsec_";

@@ -5,13 +5,13 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use crate::admin;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::credit::{Account, Change};
 use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::grant::{self, View, grant_columns};
-use crate::instant::Instant;
-use crate::reply::{Failure, or_error};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, or_error};
 
 /// An account at an instant, swept or not.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use pg_topup_contract::{Problem, enclose, enclose_refusal, enclosed_status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::reply::{Failure, Rendered};
+use crate::value::reply::{Failure, Rendered};
 
 /// The API that a path belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::amount::{Bps, Cents};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::Kind;
-use crate::instant::Instant;
-use crate::reply::{Failure, Refusal, Reply};
 use crate::table::{NewRow, Table, row};
 use crate::usage::Days;
+use crate::value::amount::{Bps, Cents};
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Refusal, Reply};
 
 /// Where a top-up stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

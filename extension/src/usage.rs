@@ -7,13 +7,13 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::amount::Cents;
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, DbResult, args, rows};
-use crate::instant::Instant;
-use crate::reply::Refusal;
 use crate::table::{self, Found, Table, Value, row};
+use crate::value::amount::Cents;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Refusal;
 
 /// The key's figures of today's periods.
 pub struct Usage {

@@ -4,12 +4,12 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::amount::{Amount, Bps, Cents};
 use crate::balance;
 use crate::caller::Caller;
 use crate::handler::Handler;
-use crate::reply::{Failure, Outcome, Reply};
 use crate::send::{self, SendRequest};
+use crate::value::amount::{Amount, Bps, Cents};
+use crate::value::reply::{Failure, Outcome, Reply};
 
 /// What a send would cost and leave.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use data_encoding::{Encoding, Specification};
 
-use crate::reply::Failure;
+use crate::value::reply::Failure;
 
 const PREFIX: &str = "ATU";
 const BYTES: usize = 10;

@@ -9,8 +9,8 @@ use pgrx::prelude::*;
 use pgrx::{IntoDatum, direct_function_call};
 
 use crate::cache::Cache;
-use crate::instant::Instant;
 use crate::table::Open;
+use crate::value::pg_timestamp::Instant;
 
 thread_local! {
     /// Kept while nobody does.

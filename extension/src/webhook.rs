@@ -10,12 +10,12 @@ use crate::caller::{Caller, Scope};
 use crate::db::{self, DbResult, Row, args};
 use crate::event;
 use crate::handler::Handler;
-use crate::id::{self, Kind};
 use crate::idempotency::Shares;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
 use crate::settings;
 use crate::sign;
+use crate::value::id::{self, Kind};
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
 pub const ENDPOINTS_MAX: u8 = 100;
 pub const ATTEMPTS_MAX: usize = 10;

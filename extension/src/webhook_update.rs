@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::caller::{Caller, Scope};
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::reply::{Outcome, Reply};
+use crate::value::reply::{Outcome, Reply};
 use crate::webhook::{self, EndpointData, shown};
 
 /// What is to change; what is not given stays, and so do id and secret.

@@ -14,13 +14,13 @@ use super::pricing::{self, Day, MeterKey, Meters, Price};
 use super::product::precisions;
 use super::usage_event::{self, FeeBasis, UsageEvent};
 use crate::account::{self, System};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, args};
-use crate::id;
 use crate::interrupt;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::reply::{Failure, Refusal};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::{Failure, Refusal};
 
 /// A sum in one asset.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -12,12 +12,12 @@ use uuid::Uuid;
 use super::item;
 use super::product::{Product, read_product};
 use super::renewal;
-use crate::book::Book;
 use crate::customer;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::{self, Kind};
-use crate::reply::{Failure, Refusal};
-use crate::time::Time;
+use crate::value::book::Book;
+use crate::value::id::{self, Kind};
+use crate::value::reply::{Failure, Refusal};
+use crate::value::wire_time::Time;
 
 const SUBSCRIPTIONS_MAX: usize = 20;
 const PRODUCTS_MAX: usize = 20;

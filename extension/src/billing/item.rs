@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::plan;
 use super::pricing::{BillingType, Entitlement, Interval, Price, PriceType, Timing};
 use crate::account;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::instant::Instant;
-use crate::reply::Failure;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// Something that is due.
 pub struct Item {

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::pricing::Price;
 use super::usage_event::UsageEvent;
 use crate::account;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::instant::Instant;
-use crate::reply::Failure;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// A version of a product that a customer has, or had.
 pub struct Plan {

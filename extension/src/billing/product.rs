@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::pricing::{self, Entitlement, Price};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
-use crate::id::{self, Kind};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::book::Book;
+use crate::value::id::{self, Kind};
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::asset;
 use crate::wallet::context::Nothing;
 

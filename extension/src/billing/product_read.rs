@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::pricing::{Entitlement, Price};
 use super::product::{ProductRequest, VersionRequest, VersionStatus, no_product, no_version, parse_id};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, Row, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Failure, Outcome, Reply};
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, Outcome, Reply};
 use crate::wallet::list::{Page, Range};
 
 /// A product with its default version.

@@ -13,14 +13,14 @@ use super::plan::{self, Plan};
 use super::pricing::Price;
 use super::unpriced;
 use super::usage_event::{self, UsageEvent};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id;
 use crate::ledger::{self, Locked};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
 /// How often a batch is judged anew because others brought some of its events meanwhile.
 const TRIES_MAX: usize = 3;

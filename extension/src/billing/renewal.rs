@@ -15,14 +15,14 @@ use super::plan;
 use super::pricing::{self, Entitlement, Price, RefreshStrategy};
 use super::rollover;
 use crate::account::{self, System};
-use crate::amount::Amount;
-use crate::book::{Book, Environment};
 use crate::db::{self, Row, args, from_pg};
 use crate::grant::{Purpose, Terms};
-use crate::id::{self, Kind};
-use crate::instant::Instant;
 use crate::ledger::{self, Header, Posting};
-use crate::reply::{Failure, or_error};
+use crate::value::amount::Amount;
+use crate::value::book::{Book, Environment};
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, or_error};
 use crate::wallet::asset;
 
 /// How long after a failed collection the next one is tried; after each further one twice as long.

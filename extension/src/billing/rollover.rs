@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, args};
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::Failure;
 
 /// What the sweep took from the grant that a transaction made.
 const LEFT_OVER: &str = "

@@ -11,7 +11,7 @@ use super::product_read::version_data;
 use super::usage_event::{self, FeeBasis, UsageEvent};
 use crate::caller::Caller;
 use crate::handler::Handler;
-use crate::reply::{Outcome, Reply};
+use crate::value::reply::{Outcome, Reply};
 
 /// Events to be priced by a version.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

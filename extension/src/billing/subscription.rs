@@ -9,14 +9,14 @@ use super::customer_subscription::{self, NewSubscription, Subscription, VersionR
 use super::item;
 use super::product::{self, no_product, read_product};
 use super::renewal;
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
-use crate::time::Time;
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::wire_time::Time;
 use crate::wallet::context::Nothing;
 
 /// A new subscription of a customer.

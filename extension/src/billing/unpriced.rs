@@ -6,9 +6,9 @@ use pg_topup_contract::Code;
 use uuid::Uuid;
 
 use super::usage_event::UsageEvent;
-use crate::book::Book;
 use crate::db::{self, args};
-use crate::reply::{Failure, Refusal};
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Refusal};
 
 /// Event types that a customer's prices know, of which the nearest are told, at most.
 const TYPES_MAX: i64 = 200;

@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::pricing::{EventData, Fee, Usage, UsageType};
-use crate::amount::Amount;
 use crate::idempotency;
 use crate::interrupt;
-use crate::reply::{Failure, Refusal};
 use crate::request;
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::reply::{Failure, Refusal};
+use crate::value::wire_time::Time;
 
 /// Events in one batch, at most.
 const EVENTS_MAX: usize = 1000;

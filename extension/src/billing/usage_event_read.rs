@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::pricing::UsageType;
 use super::usage_event::FeeBasis;
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Outcome, Refusal, Reply};
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::wallet::list::{Page, Range};
 
 /// Which event.

@@ -19,9 +19,9 @@ use pgrx::prelude::*;
 use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
-use crate::instant::Instant;
 use crate::operation::Operation;
 use crate::surface::Surface;
+use crate::value::pg_timestamp::Instant;
 
 const OK: Surface = Surface::Credyt { success_status: 200 };
 const CREATED: Surface = Surface::Credyt { success_status: 201 };

@@ -1,12 +1,18 @@
 //! The top-up surface: what a reseller does with its wallet.
 
+use crate::balance;
 use crate::caller::Scope;
+use crate::cancel;
+use crate::fulfil;
 use crate::handler::Terms;
+use crate::history;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of, shaped};
+use crate::redeem;
+use crate::send;
 use crate::tool;
 use crate::top_up::TopUpData;
-use crate::{balance, cancel, fulfil, history, redeem, send, validate};
+use crate::validate;
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {

@@ -1,10 +1,13 @@
 //! Webhooks, and the log of what was delivered to them.
 
 use crate::caller::Scope;
+use crate::delivery;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of};
-use crate::{delivery, ping, webhook, webhook_update};
+use crate::ping;
+use crate::webhook;
+use crate::webhook_update;
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {

@@ -9,10 +9,10 @@ use std::cmp::Reverse;
 
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::interrupt;
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
 
 pub use order::Purpose;
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Grant;
-use crate::instant::Instant;
+use crate::value::pg_timestamp::Instant;
 
 /// What a grant was given for, in the order in which they burn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

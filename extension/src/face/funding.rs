@@ -4,8 +4,8 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
 use super::{Fields, perform};
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
+use crate::value::pg_timestamp::Instant;
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

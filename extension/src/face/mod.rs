@@ -19,10 +19,10 @@ use serde::Serialize;
 use crate::bound::REQUEST_BYTES_MAX;
 use crate::call;
 use crate::caller::Caller;
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
 use crate::replayed;
 use crate::request;
+use crate::value::pg_timestamp::Instant;
 
 /// A request being written: arguments that are null are left out.
 #[derive(Default)]

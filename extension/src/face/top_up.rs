@@ -9,8 +9,8 @@ use crate::call;
 use crate::caller::Caller;
 use crate::jsonb::JsonbText;
 use crate::replayed;
-use crate::reply::or_error;
 use crate::send::Ask;
+use crate::value::reply::or_error;
 
 /// Top-ups in one `send_many`, at most.
 const SEND_MANY_MAX: usize = 1000;

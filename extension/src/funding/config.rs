@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::top_up;
 use super::{AccountRequest, check_account, check_least};
 use crate::account::USD;
-use crate::amount::{Amount, Cents};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::payment::auto::change::{self, Config};
-use crate::reply::{Failure, Outcome, Reply};
+use crate::value::amount::{Amount, Cents};
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Outcome, Reply};
 use crate::wallet::context::Nothing;
 
 const LEAST_THRESHOLD: Cents = Cents(500);

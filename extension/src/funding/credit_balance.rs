@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::config::{self, ConfigData};
 use super::{AccountRequest, check_account};
-use crate::amount::Cents;
 use crate::balance;
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::payment::card;
 use crate::payment::provider::Provider;
-use crate::reply::{Failure, Outcome, Reply};
+use crate::value::amount::Cents;
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Outcome, Reply};
 
 /// The tenant's wallet.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account};
-use crate::amount::{Amount, Cents};
 use crate::caller::Caller;
 use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
 use crate::payment::row;
-use crate::reply::{Outcome, Refusal, Reply};
+use crate::value::amount::{Amount, Cents};
+use crate::value::reply::{Outcome, Refusal, Reply};
 
 const PER_PAGE_DEFAULT: i64 = 20;
 const PER_PAGE_MAX: i64 = 100;
@@ -246,7 +246,7 @@ impl Handler for InvoicePreview {
             Ok((Period { start: row.get(1)?, end: row.get(2)? }, row.get::<String>(3)?))
         })?;
         let (period, name) = month.into_iter().next().unwrap_or((Period { start: 0, end: 0 }, String::new()));
-        let first_id = crate::id::first_since(period.start.saturating_mul(1000));
+        let first_id = crate::value::id::first_since(period.start.saturating_mul(1000));
         let arguments = args![caller.tenant_id, caller.environment.as_str(), first_id];
         let invoice_lines = db::read(LINES, arguments, |row| {
             let amount = Cents(row.get(2)?);

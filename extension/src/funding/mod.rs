@@ -12,10 +12,10 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Cents;
 use crate::caller::Caller;
-use crate::id::Kind;
-use crate::reply::Refusal;
+use crate::value::amount::Cents;
+use crate::value::id::Kind;
+use crate::value::reply::Refusal;
 
 /// Whose affairs are meant.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

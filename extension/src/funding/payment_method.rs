@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::top_up::{self, TopUpStarted};
 use super::{AccountRequest, check_account};
-use crate::amount::Cents;
 use crate::caller::Caller;
 use crate::db::{self, DbResult, args};
 use crate::handler::Handler;
 use crate::payment::card::{self, Card};
 use crate::payment::provider::{self, Provider};
-use crate::reply::{Outcome, Refusal, Reply};
+use crate::value::amount::Cents;
+use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::wallet::context::Nothing;
 
 /// The saved cards of the tenant.

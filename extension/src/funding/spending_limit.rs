@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account, check_least};
-use crate::amount::Cents;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::limit::{Duration, Strategy};
-use crate::reply::{Outcome, Reply};
+use crate::value::amount::Cents;
+use crate::value::reply::{Outcome, Reply};
 use crate::wallet::context::Nothing;
 
 const LEAST: Cents = Cents(100);

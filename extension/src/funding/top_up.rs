@@ -7,19 +7,19 @@ use uuid::Uuid;
 
 use super::{check_account, check_least};
 use crate::account::USD;
-use crate::amount::{Amount, Cents};
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::name_lock;
 use crate::payment::card::{self, Card};
 use crate::payment::provider;
 use crate::payment::row::{self, Method, Origin, Payment, Status};
 use crate::payment::start::{self, NewPayment};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::amount::{Amount, Cents};
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
 pub const LEAST: Cents = Cents(1000);
 /// As much as providers charge at once.

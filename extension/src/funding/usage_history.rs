@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check_account;
-use crate::amount::Cents;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::reply::{Outcome, Refusal, Reply};
+use crate::value::amount::Cents;
+use crate::value::reply::{Outcome, Refusal, Reply};
 
 const WINDOWS_MAX: i64 = 1000;
 const DAY_MS: i64 = 86_400_000;

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::entry::{self, Header, Posting, Running};
 use crate::account::{self, Facts, System};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::credit::{Cause, Change};
 use crate::event;
 use crate::grant;
-use crate::id::{self, Kind};
-use crate::instant::Instant;
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// Books changes of an account that is locked, each as a transaction of its own at the instant at which it came.
 pub fn write(

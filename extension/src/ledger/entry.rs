@@ -4,12 +4,12 @@ use std::ffi::CStr;
 
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, args};
-use crate::instant::Instant;
-use crate::reply::Failure;
 use crate::table::{self, Found, NewRow, Place, Table, row};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// What a transaction is called and what it belongs to.
 pub struct Header<'a> {

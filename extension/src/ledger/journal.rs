@@ -5,10 +5,10 @@ use uuid::Uuid;
 use super::entry::{Header, Lines, Posting, Running};
 use super::lock::Locked;
 use super::post;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::event::Events;
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::Failure;
 
 /// Locked accounts as they stand after what has been posted, and what of it is not written yet.
 pub struct Journal {

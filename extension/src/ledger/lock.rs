@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::due;
 use super::entry::{BALANCE, Running};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::commit;
 use crate::credit::Account;
 use crate::db::{self, DbResult, Row, args, from_pg, pg_uuid};
 use crate::grant::{self, View};
-use crate::instant::Instant;
-use crate::reply::Failure;
 use crate::table::{self, Found, LockedRow, Place, row};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// A running balance, locked until the transaction ends, and up to date: what had begun or expired by then is booked.
 #[derive(Clone, Debug)]

@@ -6,14 +6,14 @@ use uuid::Uuid;
 use super::entry::{self, Header, Posting, Running};
 use super::lock::Locked;
 use crate::account::{self, System};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::credit::{Account, Grant, Taken, Use};
 use crate::db::DbResult;
 use crate::event;
 use crate::grant::{self, Terms};
-use crate::instant::Instant;
-use crate::reply::{Failure, Refusal};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Refusal};
 
 /// What the posting to an account means for its grants, beyond its amount.
 #[derive(Clone, Copy)]

@@ -4,11 +4,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::provider::Provider;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id;
 use crate::name_lock;
-use crate::reply::Failure;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::Failure;
 
 /// A saved card. The ids are the provider's.
 #[derive(Clone, Debug, Serialize)]

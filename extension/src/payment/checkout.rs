@@ -7,12 +7,12 @@ use super::card::{self, Card};
 use super::currency;
 use super::fault::Fault;
 use super::row::{self, Payment, Status};
-use crate::amount::Amount;
 use crate::db::{self, args};
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
-use crate::reply::{Failure, or_error};
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, or_error};
 
 /// A payment as its page shows it. Only the gateway sees this.
 #[derive(Serialize)]

@@ -9,14 +9,14 @@ use super::rate::{self, Bought};
 use super::row::{Origin, Status};
 use super::start::{self, NewPayment};
 use crate::account;
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::handler::Handler;
-use crate::instant::Instant;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::wire_time::Time;
 use crate::wallet::labels::Labels;
 use crate::wallet::movement;
 

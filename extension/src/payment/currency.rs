@@ -1,6 +1,6 @@
 //! Currencies as payment providers count them: in whole units of the smallest coin.
 
-use crate::amount::Amount;
+use crate::value::amount::Amount;
 
 /// Currencies without a smaller coin.
 const WHOLE: &[&str] = &[

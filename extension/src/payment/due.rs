@@ -3,7 +3,7 @@
 use super::ending;
 use super::row::{read_payment, select_payment};
 use crate::db::{self, args};
-use crate::reply::Failure;
+use crate::value::reply::Failure;
 
 /// One of which the provider has an open session is asked for first (`work`), and ends by its answer. One whose end would
 /// wait for its account or the auto top-up of that is passed over, for who knows how long.

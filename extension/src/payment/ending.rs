@@ -10,15 +10,15 @@ use super::auto;
 use super::fault::Fault;
 use super::row::{Origin, Payment, Status};
 use crate::account::{self, System};
-use crate::amount::Amount;
 use crate::db::{self, args};
 use crate::event;
 use crate::grant::{Purpose, Terms};
-use crate::id::{self, Kind};
-use crate::instant::Instant;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::reply::Failure;
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
+use crate::value::wire_time::Time;
 
 /// Among paid credit the expiry decides what burns first.
 const PRIORITY: i32 = 0;

@@ -8,13 +8,13 @@ use uuid::Uuid;
 use super::create::Destination;
 use super::refund;
 use super::row::{self, Status};
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::db::{self, DbResult, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::instant::Instant;
-use crate::reply::{Outcome, Refusal, Reply};
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Outcome, Refusal, Reply};
 
 /// Which top-up.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

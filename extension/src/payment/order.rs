@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::amount::Amount;
+use crate::value::amount::Amount;
 
 /// A charge is repeated under its key for so long; after that a provider may have forgotten the key, and is
 /// only asked what became of it.

@@ -2,9 +2,9 @@
 
 use pg_topup_contract::Code;
 
-use crate::book::{Book, Environment};
-use crate::reply::Refusal;
 use crate::settings;
+use crate::value::book::{Book, Environment};
+use crate::value::reply::Refusal;
 
 /// Who takes the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

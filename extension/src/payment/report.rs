@@ -16,7 +16,7 @@ use super::refund;
 use super::row::{self, Method, Payment, Status};
 use crate::db::{self, args};
 use crate::jsonb::JsonbText;
-use crate::reply::{Failure, or_error};
+use crate::value::reply::{Failure, or_error};
 
 /// What became of a payment, or of an attempt at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

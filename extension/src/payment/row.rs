@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::currency;
 use super::provider::Provider;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::Kind;
-use crate::instant::Instant;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -7,13 +7,13 @@ use uuid::Uuid;
 use super::card::Card;
 use super::provider;
 use super::row::{self, Method, Origin, Payment, Status};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, args};
-use crate::id;
-use crate::instant::Instant;
-use crate::reply::Failure;
 use crate::settings;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 use crate::wake;
 
 /// How long a checkout can be paid: 24 hours.

@@ -11,13 +11,13 @@ use super::fault::Fault;
 use super::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use super::refund;
 use super::row::{self, Method, Payment, Status, text_id};
-use crate::amount::Amount;
 use crate::bound::AtMost;
 use crate::db::{self, DbResult, Row, args, pg_uuid};
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
-use crate::reply::{Failure, or_error};
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, or_error};
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;

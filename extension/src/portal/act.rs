@@ -13,9 +13,9 @@ use crate::payment::auto::change::{self, AccountRequest, SetRequest};
 use crate::payment::card;
 use crate::payment::create::{self, Destination, TopUpRequest};
 use crate::redeem::{Redeem, RedeemRequest};
-use crate::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
 use crate::request;
 use crate::settings;
+use crate::value::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
 use crate::wallet::context::Nothing;
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

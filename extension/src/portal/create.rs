@@ -9,8 +9,8 @@ use crate::caller::Caller;
 use crate::customer;
 use crate::handler::Handler;
 use crate::payment::create::check_url;
-use crate::reply::{Outcome, Reply};
 use crate::settings;
+use crate::value::reply::{Outcome, Reply};
 
 /// Who is to be let in.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, args};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
 
 /// How many days a chart has, today among them.
 const DAYS: i32 = 30;

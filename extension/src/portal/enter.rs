@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::session;
 use crate::jsonb::JsonbText;
-use crate::reply::{Failure, or_error};
+use crate::value::reply::{Failure, or_error};
 
 /// What becomes of a link that is known.
 #[derive(Default, Serialize)]

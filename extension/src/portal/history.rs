@@ -6,14 +6,14 @@ use serde::Serialize;
 use super::session::{self, Session};
 use super::view::{self, Names};
 use crate::account::customer_account_id;
-use crate::book::Book;
 use crate::db::{self, Row, args};
 use crate::handler::Handler;
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
 use crate::ledger;
-use crate::reply::{self, Failure, or_error};
 use crate::request;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{self, Failure, or_error};
 use crate::wallet::account;
 use crate::wallet::statement::{StatementCsv, StatementRequest};
 

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, args};
 use crate::payment::currency;
-use crate::reply::Failure;
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::Failure;
+use crate::value::wire_time::Time;
 use crate::wallet::asset::{self, is_fiat};
 use crate::wallet::asset_rate;
 use crate::wallet::movement::NAME_DEFAULT;

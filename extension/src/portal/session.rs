@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::commit;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::{self, Kind};
-use crate::instant::Instant;
 use crate::payment::row::token_hash as hash;
 use crate::payment::start::new_token;
-use crate::reply::Failure;
+use crate::value::book::Book;
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// How long a link is good.
 const LINK_S: u64 = 600;

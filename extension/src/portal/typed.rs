@@ -2,8 +2,8 @@
 
 use pg_topup_contract::Code;
 
-use crate::amount::Amount;
-use crate::reply::Refusal;
+use crate::value::amount::Amount;
+use crate::value::reply::Refusal;
 
 const LENGTH_MAX: usize = 60;
 

@@ -8,18 +8,18 @@ use super::day::{self, Chart};
 use super::offer::{self, Offer};
 use super::session::{self, Session};
 use crate::account::customer_account_id;
-use crate::book::Book;
 use crate::credit::Purpose;
 use crate::db::{self, DbResult, Row, args};
-use crate::instant::Instant;
 use crate::jsonb::JsonbText;
 use crate::payment::auto::state::{self, AutoTopUp};
 use crate::payment::card;
 use crate::payment::currency;
 use crate::payment::provider::Provider;
 use crate::payment::row;
-use crate::reply::{Failure, or_error};
 use crate::standing::{self, Standing};
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, or_error};
 use crate::wallet::asset::is_fiat;
 
 /// So many accounts have a chart; all have their balance.

@@ -8,21 +8,21 @@ use uuid::Uuid;
 
 use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, quote};
 use crate::account::{self, System, USD};
-use crate::amount::Amount;
 use crate::caller::{Caller, Scope};
 use crate::commit;
 use crate::customer;
 use crate::event::Events;
 use crate::handler::Terms;
-use crate::id;
 use crate::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
-use crate::instant::Instant;
 use crate::interrupt;
 use crate::ledger::{self, Header, Journal, Posting};
 use crate::platform;
-use crate::reply::{Failure, Refusal, Rendered};
 use crate::request;
 use crate::top_up::{self, NewTopUps, Status, TopUpData, Unshown};
+use crate::value::amount::Amount;
+use crate::value::id;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Refusal, Rendered};
 use crate::voucher;
 
 /// After that a staging top-up fails that asked to.

@@ -3,12 +3,12 @@
 
 use pgrx::prelude::*;
 
-use crate::amount::{Bps, Cents};
-use crate::book::Environment;
 use crate::db::from_pg;
 use crate::event;
-use crate::instant::Instant;
 use crate::top_up::{self, Status, TopUpData};
+use crate::value::amount::{Bps, Cents};
+use crate::value::book::Environment;
+use crate::value::pg_timestamp::Instant;
 
 /// The body of the event.
 #[pg_extern(schema = "topup", immutable, parallel_safe)]

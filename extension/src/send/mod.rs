@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{self, USD};
-use crate::amount::Cents;
-use crate::book::{Book, Environment};
 use crate::caller::Caller;
 use crate::customer::{self, Email};
 use crate::db::DbResult;
@@ -22,9 +20,11 @@ use crate::handler::Terms;
 use crate::limit;
 use crate::platform::{self, Platforms};
 use crate::price;
-use crate::reply::{Failure, Refusal, Rendered};
 use crate::request::Metadata;
 use crate::usage;
+use crate::value::amount::Cents;
+use crate::value::book::{Book, Environment};
+use crate::value::reply::{Failure, Refusal, Rendered};
 
 pub use batch::{Ask, send_all};
 

@@ -10,8 +10,8 @@ use pgrx::{FromDatum, IntoDatum};
 use super::unguarded::{self, guarded};
 use super::value::Value;
 use super::{Column, Open, Writer};
-use crate::amount::Amount;
 use crate::db::DbResult;
+use crate::value::amount::Amount;
 
 /// The most columns of an index by which rows are found.
 const KEY_MAX: usize = 4;

@@ -8,7 +8,7 @@ use pgrx::pg_sys::{self, Datum};
 use uuid::Uuid;
 
 use super::Column;
-use crate::instant::Instant;
+use crate::value::pg_timestamp::Instant;
 
 /// What a row holds in a column.
 #[derive(Clone, Debug)]

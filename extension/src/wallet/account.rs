@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::customer;
 use crate::handler::Handler;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::standing::{self, Standing};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::customer::GetRequest;
 
 /// A wallet's accounts, oldest first.

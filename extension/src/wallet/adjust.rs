@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{self, System};
-use crate::amount::Amount;
 use crate::billing::renewal;
-use crate::book::Environment;
 use crate::caller::{self, Caller};
 use crate::customer;
 use crate::grant::{Purpose, Terms};
 use crate::handler::Handler;
-use crate::id;
 use crate::idempotency::Namespace;
-use crate::instant::Instant;
 use crate::ledger::{self, Header, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request::{self, Metadata};
-use crate::time::{ComputedTime, Time};
+use crate::value::amount::Amount;
+use crate::value::book::Environment;
+use crate::value::id;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::wire_time::{ComputedTime, Time};
 use crate::wallet::movement::{self, Moved};
 
 /// Of credit with an expiry, adjustments burn alike; the purpose and the expiry decide.

@@ -2,9 +2,9 @@
 
 use pgrx::prelude::*;
 
-use crate::book::Book;
 use crate::db::{self, DbResult, args};
-use crate::reply::{Failure, Refusal};
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Refusal};
 
 /// Fiat money is kept to the billionth.
 const FIAT_PRECISION: u32 = 9;

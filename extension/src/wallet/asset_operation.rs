@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account;
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::wire_time::Time;
 use crate::wallet::asset::{self, Asset};
 use crate::wallet::asset_rate::{self, NewRate, Rates};
 use crate::wallet::exchange::Rate;

@@ -5,15 +5,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, System};
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::handler::Handler;
-use crate::id;
 use crate::idempotency::Namespace;
 use crate::ledger::{self, Header, Posting};
-use crate::reply::{Outcome, Refusal, Reply};
 use crate::request::{self, Metadata};
+use crate::value::amount::Amount;
+use crate::value::id;
+use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::wallet::movement::{self, Moved};
 
 const SUBJECT_LENGTH_MAX: usize = 255;

@@ -4,12 +4,12 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::book::Environment;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Outcome, Reply};
+use crate::value::book::Environment;
+use crate::value::id::Kind;
+use crate::value::reply::{Outcome, Reply};
 
 /// A request or a reply that says nothing.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

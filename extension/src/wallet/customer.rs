@@ -10,8 +10,8 @@ use crate::caller::Caller;
 use crate::customer::{self, Email, New};
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::context::Nothing;
 use crate::wallet::labels::Labels;
 

@@ -9,8 +9,8 @@ use crate::billing::customer_subscription::active_subscriptions;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::reply::{Outcome, Reply};
+use crate::value::id::Kind;
+use crate::value::reply::{Outcome, Reply};
 use crate::wallet::list::{Page, Range};
 
 /// Whether a customer has an active subscription.

@@ -3,7 +3,7 @@
 use num_bigint::BigInt;
 use num_integer::Integer;
 
-use crate::amount::Amount;
+use crate::value::amount::Amount;
 
 const DECIMALS: u32 = 18;
 const ONE: i128 = 10_i128.pow(DECIMALS);

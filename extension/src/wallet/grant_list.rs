@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::customer_account_id;
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, args};
 use crate::grant::Purpose;
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::instant::Instant;
-use crate::reply::{Outcome, Reply};
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Outcome, Reply};
+use crate::value::wire_time::Time;
 use crate::wallet::account;
 use crate::wallet::list::{Page, Range};
 

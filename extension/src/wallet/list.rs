@@ -4,7 +4,7 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::reply::Refusal;
+use crate::value::reply::Refusal;
 
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;

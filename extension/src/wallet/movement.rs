@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, args};
-use crate::reply::{Failure, Refusal};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Refusal};
 use crate::wallet::asset::{self, Asset};
 
 pub const NAME_DEFAULT: &str = "default";

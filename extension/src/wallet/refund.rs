@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{self, System};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::credit::Taken;
 use crate::customer;
 use crate::db::{self, args};
 use crate::grant::{self, View};
 use crate::handler::Handler;
-use crate::id;
 use crate::idempotency::Namespace;
 use crate::ledger::{self, Header, Meaning, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::movement::{self, Moved};
 
 /// What of a charge is given back.

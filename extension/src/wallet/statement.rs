@@ -5,17 +5,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::interrupt;
 use crate::ledger::{self, Locked};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
-use crate::time::Time;
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::wire_time::Time;
 use crate::wallet::account;
 
 /// A statement has no more entries than this; what is longer is asked for in parts.

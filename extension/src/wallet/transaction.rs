@@ -5,13 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, args};
 use crate::handler::Handler;
-use crate::reply::{Outcome, Refusal, Reply};
 use crate::request::Metadata;
+use crate::value::amount::Amount;
+use crate::value::reply::{Outcome, Refusal, Reply};
 
 /// Which transaction.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

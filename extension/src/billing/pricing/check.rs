@@ -10,9 +10,9 @@ use super::price::{
     BillingModel, BillingType, CollectionType, Entitlement, Price, PriceType, PricingModel, TierBasis,
     TierCadence, Timing, UsageCalculation, UsageType, Value,
 };
-use crate::amount::Amount;
 use crate::interrupt;
-use crate::reply::Refusal;
+use crate::value::amount::Amount;
+use crate::value::reply::Refusal;
 
 const PRICES_MAX: usize = 100;
 const ENTITLEMENTS_MAX: usize = 20;

@@ -9,9 +9,9 @@ use pg_topup_contract::Code;
 use super::meter::{MeterKey, Meters};
 use super::price::{Price, PricingModel, TierBasis, UsageCalculation, Value};
 use super::usage::Usage;
-use crate::amount::Amount;
 use crate::interrupt;
-use crate::reply::Refusal;
+use crate::value::amount::Amount;
+use crate::value::reply::Refusal;
 
 /// What an event costs by one price.
 #[derive(Debug)]

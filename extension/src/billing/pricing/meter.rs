@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::price::{Price, TierCadence};
-use crate::amount::Amount;
+use crate::value::amount::Amount;
 
 /// What is counted apart: a price, the dimensions matched, and the period's first day (UTC).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Amount;
+use crate::value::amount::Amount;
 
 /// A price: of usage, measured by events, or fixed, charged by the calendar.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -8,8 +8,8 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::amount::Amount;
 use crate::request::Metadata;
+use crate::value::amount::Amount;
 
 /// What prices look at in an event.
 pub struct Usage<'a> {

@@ -8,15 +8,15 @@ use uuid::Uuid;
 use super::state::{self, AutoTopUp};
 use super::watch::watch;
 use crate::account::{self, USD};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, DbResult, args};
 use crate::handler::Handler;
 use crate::ledger;
 use crate::payment::{provider, rate};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::asset;
 use crate::wallet::movement;
 

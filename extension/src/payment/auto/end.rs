@@ -6,16 +6,16 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::watch::watch;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, args};
 use crate::event;
-use crate::id::Kind;
-use crate::instant::Instant;
 use crate::ledger;
 use crate::payment::fault::Fault;
 use crate::payment::row::{Method, Origin, Payment};
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// How long it waits after a decline: 1 hour.
 const PAUSE_S: i32 = 3600;

@@ -4,8 +4,6 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args, from_pg};
 use crate::payment::card;
 use crate::payment::dispute;
@@ -13,7 +11,9 @@ use crate::payment::provider::Provider;
 use crate::payment::rate;
 use crate::payment::row::Origin;
 use crate::payment::start::{self, NewPayment};
-use crate::reply::{Failure, Refusal, or_error};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::reply::{Failure, Refusal, or_error};
 
 /// What a charge under way will bring counts as if it were there: a checkout's does not, for it may never be paid.
 /// The last columns: whether a renewal is about to give credit, and whether this transaction sees what others began

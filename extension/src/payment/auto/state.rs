@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::instant::Instant;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
 
 /// An auto top-up as a reply shows it; all null where none is set.
 #[derive(Debug, Default, Serialize, JsonSchema)]

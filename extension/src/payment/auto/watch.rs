@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::instant::Instant;
 use crate::ledger;
 use crate::payment::card;
 use crate::payment::provider::Provider;
-use crate::reply::Failure;
+use crate::value::book::Book;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 
 /// How long to wait for a provider that is not configured, or not the one of the card.
 const NO_PROVIDER_S: u64 = 3600;

@@ -11,14 +11,14 @@ use pgrx::spi::SpiError;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id;
 use crate::payment::card::Card;
 use crate::payment::currency;
 use crate::payment::row::Payment;
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id;
+use crate::value::reply::Failure;
 
 pub use settle::{catch_up, retake};
 

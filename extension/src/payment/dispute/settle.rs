@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::{Dispute, Status, read, select_dispute, tell};
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, args};
-use crate::id::Kind;
 use crate::payment::auto;
 use crate::payment::refund::{self, take};
 use crate::payment::row::{self, Payment};
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::reply::Failure;
 
 const KIND: &str = "top_up_dispute";
 

@@ -6,11 +6,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Dispute, Status};
-use crate::amount::Amount;
 use crate::event;
-use crate::id::Kind;
 use crate::payment::row::{Origin, Payment};
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::reply::Failure;
 
 /// What the webhooks say of a dispute: the top-up, and how the dispute stands.
 #[derive(Serialize, JsonSchema)]

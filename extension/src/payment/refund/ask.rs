@@ -5,15 +5,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::book::{self, Origin};
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::handler::Handler;
-use crate::id::Kind;
 use crate::payment::currency;
 use crate::payment::dispute;
 use crate::payment::row::{self, Payment, Status};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
+use crate::value::amount::Amount;
+use crate::value::id::Kind;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
 /// Which top-up, and how much of it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

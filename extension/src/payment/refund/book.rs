@@ -4,13 +4,13 @@ use num_rational::BigRational;
 use uuid::Uuid;
 
 use super::take;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::{self, Kind};
-use crate::instant::Instant;
 use crate::payment::row::Payment;
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::Failure;
 use crate::wake;
 use crate::wallet::asset;
 

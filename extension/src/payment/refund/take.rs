@@ -4,13 +4,13 @@ use pgrx::spi::SpiError;
 use uuid::Uuid;
 
 use crate::account::{self, System};
-use crate::amount::Amount;
 use crate::db::{self, DbResult, Row, args};
 use crate::grant::{self, View};
-use crate::id::{self, Kind};
 use crate::ledger::{self, Header, Meaning, Posting};
 use crate::payment::row::Payment;
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::id::{self, Kind};
+use crate::value::reply::Failure;
 
 /// The kind of the ledger's transactions for refunds.
 pub const REFUND: &str = "top_up_refund";

@@ -5,16 +5,16 @@ use uuid::Uuid;
 
 use super::book::{self, Origin};
 use super::take;
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::Kind;
 use crate::payment::currency;
 use crate::payment::dispute;
 use crate::payment::fault::Fault;
 use crate::payment::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use crate::payment::row::{self, Payment, Status};
-use crate::reply::Failure;
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::reply::Failure;
 
 /// Like a charge: the same refund under the same key, until a provider may have forgotten the key.
 const CLAIM: &str = "

@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use super::{Hold, HoldData, Status, end, find};
 use crate::account::{self, System};
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::db::{self, args};
 use crate::grant::{self, View};
 use crate::handler::Handler;
-use crate::id;
-use crate::instant::Instant;
 use crate::ledger::{self, Header, Locked, Meaning, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request;
+use crate::value::amount::Amount;
+use crate::value::id;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::movement;
 
 /// What a call really cost.

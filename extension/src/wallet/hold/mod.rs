@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::amount::Amount;
-use crate::book::Book;
 use crate::db::{self, DbResult, Row, args};
-use crate::id::Kind;
-use crate::instant::Instant;
-use crate::reply::{Failure, Refusal};
+use crate::value::amount::Amount;
+use crate::value::book::Book;
+use crate::value::id::Kind;
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Refusal};
 
 /// Where a hold stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -9,19 +9,19 @@ use uuid::Uuid;
 
 use super::{HoldData, Status};
 use crate::account::{self, System};
-use crate::amount::Amount;
 use crate::caller::Caller;
 use crate::customer;
 use crate::db::{self, args};
 use crate::grant;
 use crate::handler::Handler;
-use crate::id::{self, Kind};
 use crate::idempotency::Namespace;
-use crate::instant::Instant;
 use crate::ledger::{self, Header, Locked, Posting};
-use crate::reply::{Failure, Outcome, Refusal, Reply};
 use crate::request::{self, Metadata};
-use crate::time::ComputedTime;
+use crate::value::amount::Amount;
+use crate::value::id::{self, Kind};
+use crate::value::pg_timestamp::Instant;
+use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::value::wire_time::ComputedTime;
 use crate::wallet::movement;
 
 /// How far ahead a hold may end: 31 days.

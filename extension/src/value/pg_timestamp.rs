@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use pgrx::spi::SpiError;
 
 use crate::db::{Arg, DbResult, IntoArg, Row};
-use crate::time::Time;
+use crate::value::wire_time::Time;
 
 /// Microseconds from 1970 to 2000, where Postgres begins to count.
 const EPOCH_US: i64 = 946_684_800_000_000;

@@ -8,7 +8,7 @@ use pgrx::spi::SpiError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::id::Kind;
+use crate::value::id::Kind;
 
 /// What every handler returns.
 pub type Outcome<D> = Result<Reply<D>, Failure>;

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::reply::Refusal;
+use crate::value::reply::Refusal;
 
 /// A point in time, from the year 1 to 9999: what both RFC 3339 and Postgres can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
