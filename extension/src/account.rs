@@ -4,8 +4,8 @@ use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::db::{self, DbResult, Row, args};
-use crate::table::{self, By, Found, row};
+use crate::pg::db::{self, DbResult, Row, args};
+use crate::pg::table::{self, By, Found, row};
 use crate::value::book::{Book, Environment};
 
 /// The asset of every price: US dollars.

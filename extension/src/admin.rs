@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::account::{self, System, USD};
 use crate::caller::{self, Caller, Scope};
-use crate::db::{self, DbResult, args, from_pg, pg_uuid};
-use crate::settings;
+use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::pg::settings;
 use crate::value::book::Environment;
 use crate::value::reply::Failure;
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::USD;
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::usage;
 use crate::value::amount::{Amount, Bps, Cents};
 use crate::value::book::Book;

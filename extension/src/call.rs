@@ -7,12 +7,12 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::bound::{elements, refuse_argument};
 use crate::caller::{Caller, Scope};
 use crate::catalog;
 use crate::commit;
-use crate::interrupt;
 use crate::ledger;
+use crate::pg::bound::{elements, refuse_argument};
+use crate::pg::interrupt;
 use crate::replayed;
 use crate::send::{self, Ask};
 use crate::surface::Surface;

@@ -10,12 +10,12 @@ use pgrx::spi::SpiError;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::cache::Cache;
-use crate::db::{self, Row, args, from_pg};
 use crate::event::Endpoint;
 use crate::limit::SpendingLimit;
-use crate::settings::{self, KeyLifetime};
-use crate::table::{self, By, Found, row};
+use crate::pg::cache::Cache;
+use crate::pg::db::{self, Row, args, from_pg};
+use crate::pg::settings::{self, KeyLifetime};
+use crate::pg::table::{self, By, Found, row};
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::{Book, Environment};
 use crate::value::reply::{Failure, Refusal};

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::account::{self, System, USD};
 use crate::caller::{Caller, Scope};
-use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::history::TransactionRequest;
 use crate::idempotency::Shares;
 use crate::ledger::{self, Header, Locked, Posting};
+use crate::pg::db::{self, args};
 use crate::top_up::{self, Status, TopUp};
 use crate::usage;
 use crate::value::amount::{Amount, Cents};

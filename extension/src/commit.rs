@@ -20,8 +20,8 @@ use std::ptr::{addr_of, addr_of_mut, null_mut};
 use pgrx::pg_sys::{self, TransactionId, XLogRecPtr};
 use pgrx::{direct_function_call, prelude::*};
 
-use crate::db::{self, DbResult, args};
-use crate::settings;
+use crate::pg::db::{self, DbResult, args};
+use crate::pg::settings;
 use crate::value::book::Book;
 
 /// No place in the log.

@@ -6,8 +6,8 @@ use pgrx::spi::SpiError;
 use unicode_normalization::is_nfkc;
 use uuid::Uuid;
 
-use crate::db::{self, DbResult, args, from_pg};
-use crate::table::{self, By, Found, row};
+use crate::pg::db::{self, DbResult, args, from_pg};
+use crate::pg::table::{self, By, Found, row};
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Refusal};

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::caller::{Caller, Scope};
-use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::outbox;
 use crate::page;
+use crate::pg::db::{self, args};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;

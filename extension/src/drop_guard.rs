@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 use pgrx::{PgList, pg_sys};
 
-use crate::db::{self, args};
+use crate::pg::db::{self, args};
 
 /// Dropping the language of its trigger functions would take the extension along.
 const TAKES_LEDGER_ALONG: [&CStr; 2] = [c"pg_topup", c"plpgsql"];

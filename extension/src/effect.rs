@@ -8,15 +8,15 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use crate::billing::renewal;
-use crate::bound::elements;
-use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::fulfil;
 use crate::idempotency;
 use crate::ledger;
 use crate::outbox;
 use crate::payment;
+use crate::pg::bound::elements;
+use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::pg::subtransaction;
 use crate::sign;
-use crate::subtransaction;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, or_error};
 

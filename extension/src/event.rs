@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::db::{self, args};
 use crate::outbox::{self, Content, Message, Outbox};
+use crate::pg::db::{self, args};
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::{Book, Environment};
 use crate::value::id::{self, Kind};

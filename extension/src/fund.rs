@@ -5,10 +5,10 @@ use pgrx::prelude::*;
 use serde::Serialize;
 
 use crate::account::{self, System, USD};
-use crate::db::{self, args};
 use crate::idempotency::{self, Asker, Keeps, Namespace, Queue};
-use crate::jsonb::JsonbText;
 use crate::ledger::{self, Header, Posting};
+use crate::pg::db::{self, args};
+use crate::pg::jsonb::JsonbText;
 use crate::replayed;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::{Book, Environment};

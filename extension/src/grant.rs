@@ -5,7 +5,7 @@ use pgrx::spi::SpiError;
 use uuid::Uuid;
 
 use crate::credit::{Account, Grant, Hold, Taken, Use};
-use crate::db::{self, Arg, DbResult, Row, args, pg_uuid};
+use crate::pg::db::{self, Arg, DbResult, Row, args, pg_uuid};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

@@ -9,7 +9,6 @@
 //! All reach the database through `db`, by statements; what every send finds and writes, through `table`, without.
 
 // How an operation comes in and goes out.
-mod cache;
 mod call;
 mod caller;
 mod catalog;
@@ -55,34 +54,24 @@ mod settle;
 
 // What they stand on.
 mod account;
-mod bound;
 mod commit;
 mod credit;
 mod customer;
-mod db;
 mod event;
 mod grant;
-mod interrupt;
-mod jsonb;
 mod ledger;
 mod limit;
-mod memory;
-mod name_lock;
 mod outbox;
-mod planner;
 mod platform;
 mod price;
-mod setting_stack;
-mod settings;
 mod sign;
 mod standing;
-mod subtransaction;
-mod table;
 mod top_up;
 mod usage;
 mod voucher;
 mod wake;
 
+mod pg;
 mod value;
 use pgrx::prelude::*;
 
@@ -95,7 +84,7 @@ mod topup {}
 /// Called by Postgres when it loads the library.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
-    settings::define();
-    planner::install();
+    pg::settings::define();
+    pg::planner::install();
     commit::define();
 }

@@ -5,7 +5,7 @@ use pgrx::spi::SpiError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::db::{self, DbResult, Row, args};
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::id;

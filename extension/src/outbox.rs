@@ -4,10 +4,10 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::bound::refuse_argument;
-use crate::db::{self, DbResult, args, from_pg, pg_uuid};
-use crate::subtransaction;
-use crate::table::{NewRow, Table, row};
+use crate::pg::bound::refuse_argument;
+use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::pg::subtransaction;
+use crate::pg::table::{NewRow, Table, row};
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::id;

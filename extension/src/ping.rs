@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::event;
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::webhook::{self, EndpointRequest};

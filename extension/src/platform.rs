@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::cache::Cache;
-use crate::db::{self, DbResult, args};
+use crate::pg::cache::Cache;
+use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Cents;
 
 /// What may be sent for a platform, and whether it is delivered at once.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::bound::REQUEST_BYTES_MAX;
+use crate::pg::bound::REQUEST_BYTES_MAX;
 use crate::value::reply::Refusal;
 use crate::value::whole_number;
 

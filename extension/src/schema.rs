@@ -28,7 +28,11 @@ extension_sql_file!(
     name = "webhook",
     requires = ["asset", outbox::sql_delivery_ids, send::body::send_body]
 );
-extension_sql_file!("../../sql/cache.sql", name = "cache", requires = ["webhook", cache::invalidate_cached]);
+extension_sql_file!(
+    "../../sql/cache.sql",
+    name = "cache",
+    requires = ["webhook", pg::cache::invalidate_cached]
+);
 extension_sql_file!(
     "../../sql/argument.sql",
     name = "argument",

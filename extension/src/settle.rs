@@ -3,9 +3,9 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::db::{self, DbResult, Row, args};
 use crate::event;
-use crate::jsonb::JsonbText;
+use crate::pg::db::{self, DbResult, Row, args};
+use crate::pg::jsonb::JsonbText;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::admin;
 use crate::credit::{Account, Change};
-use crate::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::grant::{self, View, grant_columns};
+use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::db::{self, DbResult, Row, args};
-use crate::table::{NewRow, Table, row};
+use crate::pg::db::{self, DbResult, Row, args};
+use crate::pg::table::{NewRow, Table, row};
 use crate::usage::Days;
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::Book;

@@ -8,8 +8,8 @@ use pgrx::spi::SpiError;
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::db::{self, DbResult, args, rows};
-use crate::table::{self, Found, Table, Value, row};
+use crate::pg::db::{self, DbResult, args, rows};
+use crate::pg::table::{self, Found, Table, Value, row};
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

@@ -8,8 +8,8 @@ use pgrx::htup::heap_getattr;
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, direct_function_call};
 
-use crate::cache::Cache;
-use crate::table::Open;
+use crate::pg::cache::Cache;
+use crate::pg::table::Open;
 use crate::value::pg_timestamp::Instant;
 
 thread_local! {

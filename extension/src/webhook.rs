@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::balance::Nothing;
 use crate::caller::{Caller, Scope};
-use crate::db::{self, DbResult, Row, args};
 use crate::event;
 use crate::handler::Handler;
 use crate::idempotency::Shares;
+use crate::pg::db::{self, DbResult, Row, args};
+use crate::pg::settings;
 use crate::request;
-use crate::settings;
 use crate::sign;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Caller, Scope};
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::value::reply::{Outcome, Reply};
 use crate::webhook::{self, EndpointData, shown};
 

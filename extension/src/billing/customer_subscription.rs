@@ -13,7 +13,7 @@ use super::item;
 use super::product::{Product, read_product};
 use super::renewal;
 use crate::customer;
-use crate::db::{self, DbResult, Row, args};
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Refusal};

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::plan;
 use super::pricing::{BillingType, Entitlement, Interval, Price, PriceType, Timing};
 use crate::account;
-use crate::db::{self, DbResult, Row, args};
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;

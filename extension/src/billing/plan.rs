@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::pricing::Price;
 use super::usage_event::UsageEvent;
 use crate::account;
-use crate::db::{self, DbResult, Row, args};
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::pricing::{self, Entitlement, Price};
 use crate::caller::Caller;
-use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::db::{self, args};
+use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::Failure;

@@ -6,7 +6,7 @@ use pg_topup_contract::Code;
 use uuid::Uuid;
 
 use super::usage_event::UsageEvent;
-use crate::db::{self, args};
+use crate::pg::db::{self, args};
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal};
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::pricing::{EventData, Fee, Usage, UsageType};
 use crate::idempotency;
-use crate::interrupt;
+use crate::pg::interrupt;
 use crate::request;
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Refusal};

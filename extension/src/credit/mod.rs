@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use uuid::Uuid;
 
-use crate::interrupt;
+use crate::pg::interrupt;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;

@@ -4,7 +4,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
 use super::{Fields, perform};
-use crate::jsonb::JsonbText;
+use crate::pg::jsonb::JsonbText;
 use crate::value::pg_timestamp::Instant;
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

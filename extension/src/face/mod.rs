@@ -16,10 +16,10 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::bound::REQUEST_BYTES_MAX;
 use crate::call;
 use crate::caller::Caller;
-use crate::jsonb::JsonbText;
+use crate::pg::bound::REQUEST_BYTES_MAX;
+use crate::pg::jsonb::JsonbText;
 use crate::replayed;
 use crate::request;
 use crate::value::pg_timestamp::Instant;

@@ -4,10 +4,10 @@ use pgrx::prelude::*;
 use serde_json::value::RawValue;
 
 use super::{Fields, perform};
-use crate::bound::{AtMost, refuse_argument};
 use crate::call;
 use crate::caller::Caller;
-use crate::jsonb::JsonbText;
+use crate::pg::bound::{AtMost, refuse_argument};
+use crate::pg::jsonb::JsonbText;
 use crate::replayed;
 use crate::send::Ask;
 use crate::value::reply::or_error;

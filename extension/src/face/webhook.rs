@@ -3,8 +3,8 @@
 use pgrx::prelude::*;
 
 use super::{Fields, perform, time};
-use crate::bound::elements;
-use crate::jsonb::JsonbText;
+use crate::pg::bound::elements;
+use crate::pg::jsonb::JsonbText;
 use crate::webhook::{ATTEMPTS_MAX, EVENTS_MAX};
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]

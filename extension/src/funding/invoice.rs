@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account};
 use crate::caller::Caller;
-use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
 use crate::payment::row;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::{Amount, Cents};
 use crate::value::reply::{Outcome, Refusal, Reply};
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account, check_least};
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::handler::Handler;
 use crate::limit::{Duration, Strategy};
+use crate::pg::db::{self, args};
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Reply};
 use crate::wallet::context::Nothing;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check_account;
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Refusal, Reply};
 

@@ -4,8 +4,8 @@ use std::ffi::CStr;
 
 use uuid::Uuid;
 
-use crate::db::{self, DbResult, args};
-use crate::table::{self, Found, NewRow, Place, Table, row};
+use crate::pg::db::{self, DbResult, args};
+use crate::pg::table::{self, Found, NewRow, Place, Table, row};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::provider::Provider;
-use crate::db::{self, DbResult, Row, args};
-use crate::name_lock;
+use crate::pg::db::{self, DbResult, Row, args};
+use crate::pg::name_lock;
 use crate::value::book::Book;
 use crate::value::id;
 use crate::value::reply::Failure;

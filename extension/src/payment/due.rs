@@ -2,7 +2,7 @@
 
 use super::ending;
 use super::row::{read_payment, select_payment};
-use crate::db::{self, args};
+use crate::pg::db::{self, args};
 use crate::value::reply::Failure;
 
 /// One of which the provider has an open session is asked for first (`work`), and ends by its answer. One whose end would

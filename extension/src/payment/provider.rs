@@ -2,7 +2,7 @@
 
 use pg_topup_contract::Code;
 
-use crate::settings;
+use crate::pg::settings;
 use crate::value::book::{Book, Environment};
 use crate::value::reply::Refusal;
 

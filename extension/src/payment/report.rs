@@ -14,8 +14,8 @@ use super::fault::Fault;
 use super::provider::Provider;
 use super::refund;
 use super::row::{self, Method, Payment, Status};
-use crate::db::{self, args};
-use crate::jsonb::JsonbText;
+use crate::pg::db::{self, args};
+use crate::pg::jsonb::JsonbText;
 use crate::value::reply::{Failure, or_error};
 
 /// What became of a payment, or of an attempt at it.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::currency;
 use super::provider::Provider;
-use crate::db::{self, DbResult, Row, args};
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;

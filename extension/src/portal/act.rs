@@ -8,13 +8,13 @@ use super::session::{self, Session};
 use super::typed;
 use crate::account::customer_account_id;
 use crate::handler::Handler;
-use crate::jsonb::JsonbText;
 use crate::payment::auto::change::{self, AccountRequest, SetRequest};
 use crate::payment::card;
 use crate::payment::create::{self, Destination, TopUpRequest};
+use crate::pg::jsonb::JsonbText;
+use crate::pg::settings;
 use crate::redeem::{Redeem, RedeemRequest};
 use crate::request;
-use crate::settings;
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
 use crate::wallet::context::Nothing;
 

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::customer;
 use crate::handler::Handler;
 use crate::payment::create::check_url;
-use crate::settings;
+use crate::pg::settings;
 use crate::value::reply::{Outcome, Reply};
 
 /// Who is to be let in.

@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use serde::Serialize;
 
 use super::session;
-use crate::jsonb::JsonbText;
+use crate::pg::jsonb::JsonbText;
 use crate::value::reply::{Failure, or_error};
 
 /// What becomes of a link that is known.

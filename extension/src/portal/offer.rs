@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::db::{self, DbResult, args};
 use crate::payment::currency;
+use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::Failure;

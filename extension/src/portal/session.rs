@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::commit;
-use crate::db::{self, DbResult, Row, args};
 use crate::payment::row::token_hash as hash;
 use crate::payment::start::new_token;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::pg_timestamp::Instant;

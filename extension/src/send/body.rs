@@ -3,8 +3,8 @@
 
 use pgrx::prelude::*;
 
-use crate::db::from_pg;
 use crate::event;
+use crate::pg::db::from_pg;
 use crate::top_up::{self, Status, TopUpData};
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::Environment;

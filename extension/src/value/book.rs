@@ -3,7 +3,7 @@
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::db::{DbResult, Row};
+use crate::pg::db::{DbResult, Row};
 
 /// One environment of one tenant: everything that an operation may touch.
 pub struct Book {

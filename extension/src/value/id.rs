@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
 
-use crate::db::{from_pg, pg_uuid};
+use crate::pg::db::{from_pg, pg_uuid};
 
 /// What an id names; its prefix is part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use pgrx::spi::SpiError;
 
-use crate::db::{Arg, DbResult, IntoArg, Row};
+use crate::pg::db::{Arg, DbResult, IntoArg, Row};
 use crate::value::wire_time::Time;
 
 /// Microseconds from 1970 to 2000, where Postgres begins to count.

@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::db::{self, DbResult, args};
+use crate::pg::db::{self, DbResult, args};
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal};
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::account;
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;

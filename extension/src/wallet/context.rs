@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::value::book::Environment;
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Reply};

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::billing::customer_subscription::active_subscriptions;
 use crate::caller::Caller;
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Reply};
 use crate::wallet::list::{Page, Range};

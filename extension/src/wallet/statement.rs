@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::customer;
-use crate::db::{self, DbResult, Row, args};
 use crate::handler::Handler;
-use crate::interrupt;
 use crate::ledger::{self, Locked};
+use crate::pg::db::{self, DbResult, Row, args};
+use crate::pg::interrupt;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;

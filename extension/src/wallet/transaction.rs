@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::caller::Caller;
 use crate::customer;
-use crate::db::{self, args};
 use crate::handler::Handler;
+use crate::pg::db::{self, args};
 use crate::request::Metadata;
 use crate::value::amount::Amount;
 use crate::value::reply::{Outcome, Refusal, Reply};

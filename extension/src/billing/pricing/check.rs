@@ -10,7 +10,7 @@ use super::price::{
     BillingModel, BillingType, CollectionType, Entitlement, Price, PriceType, PricingModel, TierBasis,
     TierCadence, Timing, UsageCalculation, UsageType, Value,
 };
-use crate::interrupt;
+use crate::pg::interrupt;
 use crate::value::amount::Amount;
 use crate::value::reply::Refusal;
 

@@ -9,7 +9,7 @@ use pg_topup_contract::Code;
 use super::meter::{MeterKey, Meters};
 use super::price::{Price, PricingModel, TierBasis, UsageCalculation, Value};
 use super::usage::Usage;
-use crate::interrupt;
+use crate::pg::interrupt;
 use crate::value::amount::Amount;
 use crate::value::reply::Refusal;
 

@@ -6,11 +6,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::watch::watch;
-use crate::db::{self, DbResult, args};
 use crate::event;
 use crate::ledger;
 use crate::payment::fault::Fault;
 use crate::payment::row::{Method, Origin, Payment};
+use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;

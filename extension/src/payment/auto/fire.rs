@@ -4,13 +4,13 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::db::{self, DbResult, Row, args, from_pg};
 use crate::payment::card;
 use crate::payment::dispute;
 use crate::payment::provider::Provider;
 use crate::payment::rate;
 use crate::payment::row::Origin;
 use crate::payment::start::{self, NewPayment};
+use crate::pg::db::{self, DbResult, Row, args, from_pg};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal, or_error};

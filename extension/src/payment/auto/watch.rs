@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::db::{self, DbResult, Row, args};
 use crate::ledger;
 use crate::payment::card;
 use crate::payment::provider::Provider;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;

@@ -11,10 +11,10 @@ use pgrx::spi::SpiError;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::db::{self, DbResult, Row, args};
 use crate::payment::card::Card;
 use crate::payment::currency;
 use crate::payment::row::Payment;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::{Dispute, Status, read, select_dispute, tell};
-use crate::db::{self, args};
 use crate::payment::auto;
 use crate::payment::refund::{self, take};
 use crate::payment::row::{self, Payment};
+use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;

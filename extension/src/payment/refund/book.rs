@@ -4,8 +4,8 @@ use num_rational::BigRational;
 use uuid::Uuid;
 
 use super::take;
-use crate::db::{self, DbResult, Row, args};
 use crate::payment::row::Payment;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};

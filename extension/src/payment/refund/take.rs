@@ -4,10 +4,10 @@ use pgrx::spi::SpiError;
 use uuid::Uuid;
 
 use crate::account::{self, System};
-use crate::db::{self, DbResult, Row, args};
 use crate::grant::{self, View};
 use crate::ledger::{self, Header, Meaning, Posting};
 use crate::payment::row::Payment;
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::id::{self, Kind};
 use crate::value::reply::Failure;

@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 use super::book::{self, Origin};
 use super::take;
-use crate::db::{self, DbResult, Row, args};
 use crate::payment::currency;
 use crate::payment::dispute;
 use crate::payment::fault::Fault;
 use crate::payment::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
 use crate::payment::row::{self, Payment, Status};
+use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;

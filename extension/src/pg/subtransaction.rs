@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pgrx::PgTryBuilder;
 use pgrx::prelude::*;
 
-use crate::db::DbResult;
+use crate::pg::db::DbResult;
 
 /// One that fails does so at each claim, and is told of no more often.
 const SILENCE: Duration = Duration::from_secs(60);

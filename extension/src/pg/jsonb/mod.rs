@@ -11,7 +11,7 @@ use pgrx::nullable::Nullable;
 use pgrx::prelude::*;
 use pgrx::{direct_function_call, direct_function_call_as_datum, impl_sql_translatable, pg_sys};
 
-use crate::bound::REQUEST_BYTES_MAX;
+use crate::pg::bound::REQUEST_BYTES_MAX;
 
 /// The text of a `jsonb` value.
 pub struct JsonbText(pub String);

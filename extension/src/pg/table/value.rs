@@ -110,6 +110,6 @@ fn array(ids: &[Uuid]) -> Datum {
 
 /// The values of a row: `row![a, b, c]`.
 macro_rules! row {
-    ($($value:expr),* $(,)?) => { [$($crate::table::Value::from($value)),*] };
+    ($($value:expr),* $(,)?) => { [$($crate::pg::table::Value::from($value)),*] };
 }
 pub(crate) use row;

@@ -16,7 +16,7 @@ use pgrx::memcxt::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
 use pgrx::{PgRelation, PgTupleDesc};
 
-use crate::cache;
+use crate::pg::cache;
 
 use index::Indexes;
 use known::Known;

@@ -8,7 +8,7 @@ use pgrx::pg_sys::{self, Datum};
 
 use super::value::Value;
 use super::{Change, Column, Open, Writer, unguarded};
-use crate::db::{self, Arg, DbResult, IntoArg};
+use crate::pg::db::{self, Arg, DbResult, IntoArg};
 
 /// A row, column by column.
 pub type NewRow<const N: usize> = [Value; N];

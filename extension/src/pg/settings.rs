@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-use crate::setting_stack::Setting;
+use crate::pg::setting_stack::Setting;
 use crate::value::book::Environment;
 
 /// How long a key in `topup.api_key` speaks for its session.

@@ -10,8 +10,8 @@ use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
 use uuid::Uuid;
 
-use crate::interrupt;
-use crate::planner::Planning;
+use crate::pg::interrupt;
+use crate::pg::planner::Planning;
 use crate::value::amount::Amount;
 
 /// A value on its way into a statement.
@@ -173,7 +173,7 @@ pub fn from_pg(id: pgrx::Uuid) -> Uuid {
 
 /// The argument list of a statement: `args![a, b, c]`, ids and all.
 macro_rules! args {
-    ($($value:expr),* $(,)?) => { &[$($crate::db::IntoArg::into_arg($value)),*] };
+    ($($value:expr),* $(,)?) => { &[$($crate::pg::db::IntoArg::into_arg($value)),*] };
 }
 pub(crate) use args;
 

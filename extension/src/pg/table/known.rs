@@ -9,7 +9,7 @@ use pgrx::pg_sys::{Datum, Oid};
 
 use super::Column;
 use super::index::Indexes;
-use crate::cache;
+use crate::pg::cache;
 
 /// A table that had its name when it was last opened.
 pub struct Known {

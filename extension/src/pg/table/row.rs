@@ -10,7 +10,7 @@ use pgrx::{FromDatum, IntoDatum};
 use super::unguarded::{self, guarded};
 use super::value::Value;
 use super::{Column, Open, Writer};
-use crate::db::DbResult;
+use crate::pg::db::DbResult;
 use crate::value::amount::Amount;
 
 /// The most columns of an index by which rows are found.
