@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::caller::{Caller, Scope};
+use crate::event::outbox;
+use crate::event::wake;
 use crate::handler::Handler;
-use crate::outbox;
 use crate::page;
 use crate::pg::db::{self, args};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;
-use crate::wake;
 use crate::webhook;
 
 /// One call replays no more than this.

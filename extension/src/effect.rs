@@ -8,10 +8,10 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use crate::billing::renewal;
+use crate::event::outbox;
 use crate::fulfil;
 use crate::idempotency;
 use crate::ledger;
-use crate::outbox;
 use crate::payment;
 use crate::pg::bound::elements;
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};

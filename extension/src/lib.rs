@@ -61,7 +61,6 @@ mod event;
 mod grant;
 mod ledger;
 mod limit;
-mod outbox;
 mod platform;
 mod price;
 mod sign;
@@ -69,7 +68,6 @@ mod standing;
 mod top_up;
 mod usage;
 mod voucher;
-mod wake;
 
 mod pg;
 mod value;

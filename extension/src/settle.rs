@@ -4,13 +4,13 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use crate::event;
+use crate::event::wake;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, or_error};
-use crate::wake;
 
 /// Logs every attempt, once however often it is told. Those that still hold their lease also end the delivery or set its next
 /// attempt, counted from the first. It waits for nobody: an outcome whose delivery, lease or (after a 410) endpoint somebody

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::card::Card;
 use super::provider;
 use super::row::{self, Method, Origin, Payment, Status};
+use crate::event::wake;
 use crate::pg::db::{self, args};
 use crate::pg::settings;
 use crate::value::amount::Amount;
@@ -14,7 +15,6 @@ use crate::value::book::Book;
 use crate::value::id;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;
-use crate::wake;
 
 /// How long a checkout can be paid: 24 hours.
 const CHECKOUT_S: u64 = 86_400;

@@ -4,6 +4,7 @@ use num_rational::BigRational;
 use uuid::Uuid;
 
 use super::take;
+use crate::event::wake;
 use crate::payment::row::Payment;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
@@ -11,7 +12,6 @@ use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;
-use crate::wake;
 use crate::wallet::asset;
 
 /// Who wanted a refund.

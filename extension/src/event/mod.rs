@@ -1,11 +1,14 @@
 //! What happened, told to every endpoint that wants to know.
 
+pub mod outbox;
+pub mod wake;
+
 use pg_topup_contract::{Code, Envelope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::outbox::{self, Content, Message, Outbox};
+use self::outbox::{Content, Message, Outbox};
 use crate::pg::db::{self, args};
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::{Book, Environment};

@@ -4,6 +4,7 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use crate::event::wake;
 use crate::pg::bound::refuse_argument;
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::pg::subtransaction;
@@ -14,7 +15,6 @@ use crate::value::id;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;
 use crate::value::wire_time::Time;
-use crate::wake;
 use crate::webhook::ENDPOINTS_MAX;
 
 const OUTBOX: Table<9> = Table {
