@@ -4,9 +4,9 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::account::USD;
 use crate::caller::Caller;
 use crate::handler::Handler;
+use crate::ledger::account::USD;
 use crate::pg::db::{self, args};
 use crate::usage;
 use crate::value::amount::{Amount, Bps, Cents};

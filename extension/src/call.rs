@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::caller::{Caller, Scope};
 use crate::catalog;
-use crate::commit;
 use crate::ledger;
+use crate::ledger::early_release;
 use crate::pg::bound::{elements, refuse_argument};
 use crate::pg::interrupt;
 use crate::replayed;
@@ -38,7 +38,7 @@ pub fn answer(
         let reply = (operation.run)(&caller, operation.terms, text, idempotency_key);
         // A send tells of nothing that it has not seen under the wallet's lock.
         if name != send::NAME {
-            commit::before_reply(&caller)?;
+            early_release::before_reply(&caller)?;
         }
         reply
     };

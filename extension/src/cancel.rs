@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::account::{self, System, USD};
 use crate::caller::{Caller, Scope};
 use crate::event;
 use crate::handler::Handler;
 use crate::history::TransactionRequest;
 use crate::idempotency::Shares;
+use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::pg::db::{self, args};
 use crate::top_up::{self, Status, TopUp};

@@ -4,13 +4,13 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{self, System, USD};
 use crate::caller::{Caller, Scope};
 use crate::cancel::{already, give_back};
 use crate::customer::Email;
 use crate::event;
 use crate::handler::Handler;
 use crate::idempotency::Shares;
+use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, args};
 use crate::send;

@@ -4,8 +4,8 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::account::{self, System, USD};
 use crate::idempotency::{self, Asker, Keeps, Namespace, Queue};
+use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, args};
 use crate::pg::jsonb::JsonbText;

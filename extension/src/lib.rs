@@ -53,12 +53,8 @@ mod fund;
 mod settle;
 
 // What they stand on.
-mod account;
-mod commit;
-mod credit;
 mod customer;
 mod event;
-mod grant;
 mod ledger;
 mod limit;
 mod platform;
@@ -84,5 +80,5 @@ mod topup {}
 pub extern "C-unwind" fn _PG_init() {
     pg::settings::define();
     pg::planner::install();
-    commit::define();
+    ledger::early_release::define();
 }

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::account::{self, System, USD};
 use crate::caller::Caller;
 use crate::customer::{self, Email};
 use crate::handler::Handler;
+use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, args};
 use crate::top_up::{self, Status, TopUp, select_top_up};

@@ -7,7 +7,7 @@ extension_sql_file!("../../sql/tenant.sql", name = "tenant", requires = ["role"]
 extension_sql_file!("../../sql/ledger.sql", name = "ledger", requires = ["tenant"]);
 extension_sql_file!("../../sql/customer.sql", name = "customer", requires = ["ledger"]);
 extension_sql_file!("../../sql/top_up.sql", name = "top_up", requires = ["customer"]);
-extension_sql_file!("../../sql/asset.sql", name = "asset", requires = ["top_up", wallet::asset::is_currency]);
+extension_sql_file!("../../sql/asset.sql", name = "asset", requires = ["top_up", ledger::asset::is_currency]);
 extension_sql_file!("../../sql/grant.sql", name = "grant", requires = ["ledger"]);
 extension_sql_file!("../../sql/hold.sql", name = "hold", requires = ["grant"]);
 extension_sql_file!("../../sql/product.sql", name = "product", requires = ["asset"]);

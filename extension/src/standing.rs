@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use crate::admin;
-use crate::credit::{Account, Change};
-use crate::grant::{self, View, grant_columns};
+use crate::ledger::credit::{Account, Change};
+use crate::ledger::grant::{self, View, grant_columns};
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::value::amount::Amount;
 use crate::value::book::Book;

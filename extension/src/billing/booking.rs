@@ -13,7 +13,7 @@ use super::plan::{self, Plan};
 use super::pricing::{self, Day, MeterKey, Meters, Price};
 use super::product::precisions;
 use super::usage_event::{self, FeeBasis, UsageEvent};
-use crate::account::{self, System};
+use crate::ledger::account::{self, System};
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::pg::db::{self, args};
 use crate::pg::interrupt;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::plan;
 use super::pricing::{BillingType, Entitlement, Interval, Price, PriceType, Timing};
-use crate::account;
+use crate::ledger::account;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::pricing::Price;
 use super::usage_event::UsageEvent;
-use crate::account;
+use crate::ledger::account;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::pricing::{self, Entitlement, Price};
 use crate::caller::Caller;
 use crate::handler::Handler;
+use crate::ledger::asset;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::wallet::asset;
 use crate::wallet::context::Nothing;
 
 const CODE_LENGTH_MAX: usize = 100;

@@ -14,8 +14,9 @@ use super::item::{self, Item, What};
 use super::plan;
 use super::pricing::{self, Entitlement, Price, RefreshStrategy};
 use super::rollover;
-use crate::account::{self, System};
-use crate::grant::{Purpose, Terms};
+use crate::ledger::account::{self, System};
+use crate::ledger::asset;
+use crate::ledger::grant::{Purpose, Terms};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, Row, args, from_pg};
 use crate::value::amount::Amount;
@@ -23,7 +24,6 @@ use crate::value::book::{Book, Environment};
 use crate::value::id::{self, Kind};
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, or_error};
-use crate::wallet::asset;
 
 /// How long after a failed collection the next one is tried; after each further one twice as long.
 const RETRY_S: i32 = 60;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::top_up;
 use super::{AccountRequest, check_account, check_least};
-use crate::account::USD;
 use crate::caller::Caller;
 use crate::handler::Handler;
+use crate::ledger::account::USD;
 use crate::payment::auto::change::{self, Config};
 use crate::pg::db::{self, args};
 use crate::value::amount::{Amount, Cents};

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{check_account, check_least};
-use crate::account::USD;
 use crate::caller::Caller;
 use crate::handler::Handler;
+use crate::ledger::account::USD;
 use crate::payment::card::{self, Card};
 use crate::payment::provider;
 use crate::payment::row::{self, Method, Origin, Payment, Status};

@@ -6,10 +6,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::entry::{self, Header, Posting, Running};
-use crate::account::{self, Facts, System};
-use crate::credit::{Cause, Change};
 use crate::event;
-use crate::grant;
+use crate::ledger::account::{self, Facts, System};
+use crate::ledger::credit::{Cause, Change};
+use crate::ledger::grant;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};

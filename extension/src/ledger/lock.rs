@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::due;
 use super::entry::{BALANCE, Running};
-use crate::commit;
-use crate::credit::Account;
-use crate::grant::{self, View};
+use crate::ledger::credit::Account;
+use crate::ledger::early_release;
+use crate::ledger::grant::{self, View};
 use crate::pg::db::{self, DbResult, Row, args, from_pg, pg_uuid};
 use crate::pg::table::{self, Found, LockedRow, Place, row};
 use crate::value::amount::Amount;
@@ -159,7 +159,7 @@ pub fn lock_wallets<'a>(books: impl Iterator<Item = &'a Book>) -> Result<(), Fai
 }
 
 fn read_locked(row: &Row) -> DbResult<Locked> {
-    commit::under_lock(row.get(7)?);
+    early_release::under_lock(row.get(7)?);
     Ok(Locked {
         account_id: row.uuid(1)?,
         balance: row.amount(2)?,
@@ -176,7 +176,7 @@ fn read_locked(row: &Row) -> DbResult<Locked> {
 
 impl Locked {
     fn of_row(row: &LockedRow) -> DbResult<Locked> {
-        commit::under_lock(row.writer());
+        early_release::under_lock(row.writer());
         Ok(Locked {
             account_id: from_pg(row.get("account_id")?),
             balance: row.amount("balance")?,

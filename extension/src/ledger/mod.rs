@@ -4,8 +4,13 @@
 //! journal ─► post ─► lock ─► due ─► entry
 //! ```
 
+pub mod account;
+pub mod asset;
+pub mod credit;
 pub mod due;
+pub mod early_release;
 mod entry;
+pub mod grant;
 mod journal;
 mod lock;
 mod post;

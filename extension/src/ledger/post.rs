@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::entry::{self, Header, Posting, Running};
 use super::lock::Locked;
-use crate::account::{self, System};
-use crate::credit::{Account, Grant, Taken, Use};
 use crate::event;
-use crate::grant::{self, Terms};
+use crate::ledger::account::{self, System};
+use crate::ledger::credit::{Account, Grant, Taken, Use};
+use crate::ledger::grant::{self, Terms};
 use crate::pg::db::DbResult;
 use crate::value::amount::Amount;
 use crate::value::book::Book;

@@ -3,11 +3,11 @@
 use pg_topup_contract::Code;
 
 use super::currency;
+use crate::ledger::asset::{self, is_fiat};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal};
 use crate::value::wire_time::Time;
-use crate::wallet::asset::{self, is_fiat};
 use crate::wallet::asset_rate;
 use crate::wallet::exchange::Rate;
 

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::session::{self, Session};
 use super::typed;
-use crate::account::customer_account_id;
 use crate::handler::Handler;
+use crate::ledger::account::customer_account_id;
 use crate::payment::auto::change::{self, AccountRequest, SetRequest};
 use crate::payment::card;
 use crate::payment::create::{self, Destination, TopUpRequest};

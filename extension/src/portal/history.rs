@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::session::{self, Session};
 use super::view::{self, Names};
-use crate::account::customer_account_id;
 use crate::handler::Handler;
 use crate::ledger;
+use crate::ledger::account::customer_account_id;
 use crate::pg::db::{self, Row, args};
 use crate::pg::jsonb::JsonbText;
 use crate::request;

@@ -2,19 +2,19 @@
 
 use serde::Serialize;
 
+use crate::ledger::asset::{self, is_fiat};
 use crate::payment::currency;
 use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::Failure;
 use crate::value::wire_time::Time;
-use crate::wallet::asset::{self, is_fiat};
 use crate::wallet::asset_rate;
 use crate::wallet::movement::NAME_DEFAULT;
 
 /// So many of the tenant's assets are offered beside the accounts that there are.
 const ASSETS_MAX: i64 = 20;
-const USD: &str = crate::account::USD;
+const USD: &str = crate::ledger::account::USD;
 
 /// Credit of an account for money.
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::commit;
+use crate::ledger::early_release;
 use crate::payment::row::token_hash as hash;
 use crate::payment::start::new_token;
 use crate::pg::db::{self, DbResult, Row, args};
@@ -189,7 +189,7 @@ pub fn answer<T>(
 ) -> Result<Option<T>, Failure> {
     let Some(session) = find(token)? else { return Ok(None) };
     let answered = answer(&session);
-    commit::before_reply(&session.caller)?;
+    early_release::before_reply(&session.caller)?;
     answered.map(Some)
 }
 

@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::day::{self, Chart};
 use super::offer::{self, Offer};
 use super::session::{self, Session};
-use crate::account::customer_account_id;
-use crate::credit::Purpose;
+use crate::ledger::account::customer_account_id;
+use crate::ledger::asset::is_fiat;
+use crate::ledger::credit::Purpose;
 use crate::payment::auto::state::{self, AutoTopUp};
 use crate::payment::card;
 use crate::payment::currency;
@@ -20,7 +21,6 @@ use crate::standing::{self, Standing};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, or_error};
-use crate::wallet::asset::is_fiat;
 
 /// So many accounts have a chart; all have their balance.
 const CHARTS_MAX: usize = 8;
@@ -174,7 +174,7 @@ pub fn decimals(asset: &str) -> u32 {
 }
 
 fn account(standing: Standing, chart: Option<Chart>) -> AccountView {
-    let ends = |grant: &crate::credit::Grant| grant.expires_at.filter(|_| !grant.pending);
+    let ends = |grant: &crate::ledger::credit::Grant| grant.expires_at.filter(|_| !grant.pending);
     let mut grants: Vec<_> =
         standing.credit.grants.iter().filter_map(|grant| Some((ends(grant)?, grant))).collect();
     grants.sort_by_key(|(expires_at, _)| *expires_at);

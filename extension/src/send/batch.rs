@@ -7,13 +7,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, quote};
-use crate::account::{self, System, USD};
 use crate::caller::{Caller, Scope};
-use crate::commit;
 use crate::customer;
 use crate::event::Events;
 use crate::handler::Terms;
 use crate::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
+use crate::ledger::account::{self, System, USD};
+use crate::ledger::early_release;
 use crate::ledger::{self, Header, Journal, Posting};
 use crate::pg::interrupt;
 use crate::platform;
@@ -50,7 +50,7 @@ pub fn send_all(
     terms: Terms,
     asks: &[Ask],
 ) -> Result<Vec<Result<Rendered, Refusal>>, Failure> {
-    let sends = commit::Sends::begin();
+    let sends = early_release::Sends::begin();
     let orders = read(caller, terms, asks)?;
     let mut batch = Batch::begin(caller, &orders)?;
     let mut replies = Vec::with_capacity(orders.len());

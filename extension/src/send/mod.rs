@@ -12,10 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::account::{self, USD};
 use crate::caller::Caller;
 use crate::customer::{self, Email};
 use crate::handler::Terms;
+use crate::ledger::account::{self, USD};
 use crate::limit;
 use crate::pg::db::DbResult;
 use crate::platform::{self, Platforms};

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::account;
 use crate::caller::Caller;
 use crate::customer;
 use crate::handler::Handler;
+use crate::ledger::account;
 use crate::standing::{self, Standing};
 use crate::value::amount::Amount;
 use crate::value::book::Book;

@@ -5,13 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::account::{self, System};
 use crate::billing::renewal;
 use crate::caller::{self, Caller};
 use crate::customer;
-use crate::grant::{Purpose, Terms};
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
+use crate::ledger::account::{self, System};
+use crate::ledger::grant::{Purpose, Terms};
 use crate::ledger::{self, Header, Posting};
 use crate::request::{self, Metadata};
 use crate::value::amount::Amount;

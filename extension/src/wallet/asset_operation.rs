@@ -4,14 +4,14 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::account;
 use crate::caller::Caller;
 use crate::handler::Handler;
+use crate::ledger::account;
+use crate::ledger::asset::{self, Asset};
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;
-use crate::wallet::asset::{self, Asset};
 use crate::wallet::asset_rate::{self, NewRate, Rates};
 use crate::wallet::exchange::Rate;
 use crate::wallet::list::{Page, Range};

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 use crate::handler::Handler;
+use crate::ledger::asset;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;
-use crate::wallet::asset;
 use crate::wallet::context::Nothing;
 use crate::wallet::exchange::Rate;
 

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::account::customer_account_id;
 use crate::caller::Caller;
 use crate::customer;
-use crate::grant::Purpose;
 use crate::handler::Handler;
+use crate::ledger::account::customer_account_id;
+use crate::ledger::grant::Purpose;
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::id::Kind;

@@ -2,7 +2,6 @@
 
 pub mod account;
 pub mod adjust;
-pub mod asset;
 pub mod asset_operation;
 pub mod asset_rate;
 pub mod charge;

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::ledger::asset::{self, Asset};
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal};
-use crate::wallet::asset::{self, Asset};
 
 pub const NAME_DEFAULT: &str = "default";
 const NAME_LENGTH_MAX: usize = 100;

@@ -5,13 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::account::{self, System};
 use crate::caller::Caller;
-use crate::credit::Taken;
 use crate::customer;
-use crate::grant::{self, View};
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
+use crate::ledger::account::{self, System};
+use crate::ledger::credit::Taken;
+use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Meaning, Posting};
 use crate::pg::db::{self, args};
 use crate::request;

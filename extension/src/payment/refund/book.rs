@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::take;
 use crate::event::wake;
+use crate::ledger::asset;
 use crate::payment::row::Payment;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
@@ -12,7 +13,6 @@ use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;
-use crate::wallet::asset;
 
 /// Who wanted a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

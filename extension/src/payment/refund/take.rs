@@ -3,8 +3,8 @@
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::account::{self, System};
-use crate::grant::{self, View};
+use crate::ledger::account::{self, System};
+use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Meaning, Posting};
 use crate::payment::row::Payment;
 use crate::pg::db::{self, DbResult, Row, args};

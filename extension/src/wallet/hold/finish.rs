@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Hold, HoldData, Status, end, find};
-use crate::account::{self, System};
 use crate::caller::Caller;
-use crate::grant::{self, View};
 use crate::handler::Handler;
+use crate::ledger::account::{self, System};
+use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Locked, Meaning, Posting};
 use crate::pg::db::{self, args};
 use crate::request;

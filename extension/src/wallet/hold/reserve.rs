@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{HoldData, Status};
-use crate::account::{self, System};
 use crate::caller::Caller;
 use crate::customer;
-use crate::grant;
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
+use crate::ledger::account::{self, System};
+use crate::ledger::grant;
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::pg::db::{self, args};
 use crate::request::{self, Metadata};

@@ -4,14 +4,14 @@ use pg_topup_contract::Code;
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::credit::{Account, Grant, Hold, Taken, Use};
+use crate::ledger::credit::{Account, Grant, Hold, Taken, Use};
 use crate::pg::db::{self, Arg, DbResult, Row, args, pg_uuid};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, Refusal};
 
-pub use crate::credit::Purpose;
+pub use crate::ledger::credit::Purpose;
 
 /// Grants with something left that an account may have at a time: each debit looks at all of them.
 const GRANTS_OPEN_MAX: usize = 1000;
