@@ -4,10 +4,10 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::caller::{self, Caller, Scope};
 use crate::ledger::account::{self, System, USD};
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::pg::settings;
+use crate::tenant::caller::{self, Caller, Scope};
 use crate::value::book::Environment;
 use crate::value::reply::Failure;
 

@@ -4,11 +4,11 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::account::USD;
 use crate::pg::db::{self, args};
-use crate::usage;
+use crate::tenant::caller::Caller;
+use crate::tenant::key_usage;
 use crate::value::amount::{Amount, Bps, Cents};
 use crate::value::book::Book;
 use crate::value::id::Kind;
@@ -68,7 +68,7 @@ impl Handler for Balance {
 
     fn handle(caller: &Caller, _: &Nothing) -> Outcome<BalanceData> {
         let wallet = wallet(caller)?;
-        let usage = usage::of_key(caller)?;
+        let usage = key_usage::of_key(caller)?;
         let key = &caller.key;
         let data = BalanceData {
             balance_cents: wallet.balance.floor_cents(),

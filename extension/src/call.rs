@@ -7,7 +7,6 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::caller::{Caller, Scope};
 use crate::catalog;
 use crate::ledger;
 use crate::ledger::early_release;
@@ -16,6 +15,7 @@ use crate::pg::interrupt;
 use crate::replayed;
 use crate::send::{self, Ask};
 use crate::surface::Surface;
+use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::Kind;
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply};
 

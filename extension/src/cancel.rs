@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::caller::{Caller, Scope};
 use crate::event;
 use crate::handler::Handler;
 use crate::history::TransactionRequest;
@@ -13,8 +12,9 @@ use crate::idempotency::Shares;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::pg::db::{self, args};
+use crate::tenant::caller::{Caller, Scope};
+use crate::tenant::key_usage;
 use crate::top_up::{self, Status, TopUp};
-use crate::usage;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::Book;
 use crate::value::id;
@@ -96,7 +96,7 @@ pub fn give_back(
     let arguments = args![tenant_id, environment, transaction_id, status.as_str(), reason];
     top_up::must_change(db::write(END, arguments, |_| Ok(()))?)?;
     let (cost, list) = (Cents(-top_up.data.cost_cents.0), Cents(-top_up.data.amount_cents.0));
-    usage::add(book, top_up.key_id, top_up.created_at, cost, list)?;
+    key_usage::add(book, top_up.key_id, top_up.created_at, cost, list)?;
     let mut ended = TopUp { status, ..top_up.clone() };
     ended.data.failure_reason = reason.map(str::to_owned);
     event::emit(book, status.event_type(), transaction_id, &ended.reply().envelope)?;

@@ -7,12 +7,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::caller::{Caller, Scope};
 use crate::event::outbox;
 use crate::event::wake;
 use crate::handler::Handler;
 use crate::page;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;

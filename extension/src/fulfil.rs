@@ -4,9 +4,7 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Caller, Scope};
 use crate::cancel::{already, give_back};
-use crate::customer::Email;
 use crate::event;
 use crate::handler::Handler;
 use crate::idempotency::Shares;
@@ -14,6 +12,8 @@ use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, args};
 use crate::send;
+use crate::tenant::caller::{Caller, Scope};
+use crate::tenant::customer::Email;
 use crate::top_up::{self, Status, TopUp, TopUpData};
 use crate::value::amount::Amount;
 use crate::value::book::Book;

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::caller::{Caller, Scope};
 use crate::idempotency::{self, Asker, Keeps, Namespace, Queue, Shares};
 use crate::request;
+use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Failure, Outcome, Rendered};
 
 /// What an operation does, in types.

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::page;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
 use crate::top_up::{self, Status as State, TopUp, TopUpData, select_top_up};
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;

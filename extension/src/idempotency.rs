@@ -9,11 +9,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::caller::{Caller, Scope};
 use crate::ledger;
 use crate::pg::db::{self, DbResult, Row, args, from_pg};
 use crate::pg::name_lock;
 use crate::pg::table::{self, By, Found, Table, row};
+use crate::tenant::caller::{Caller, Scope};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, Refusal, Rendered};

@@ -10,7 +10,6 @@
 
 // How an operation comes in and goes out.
 mod call;
-mod caller;
 mod catalog;
 mod face;
 mod handler;
@@ -53,19 +52,16 @@ mod fund;
 mod settle;
 
 // What they stand on.
-mod customer;
 mod event;
 mod ledger;
-mod limit;
-mod platform;
 mod price;
 mod sign;
 mod standing;
 mod top_up;
-mod usage;
 mod voucher;
 
 mod pg;
+mod tenant;
 mod value;
 use pgrx::prelude::*;
 

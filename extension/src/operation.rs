@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::caller::{Caller, Scope};
 use crate::handler::{self, Handler, Terms};
 use crate::idempotency::Keeps;
 use crate::surface::Surface;
+use crate::tenant::caller::{Caller, Scope};
 use crate::tool::Tool;
 use crate::value::reply::{Failure, Rendered};
 

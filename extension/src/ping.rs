@@ -4,10 +4,10 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
 use crate::event;
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::webhook::{self, EndpointRequest};

@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::customer::{self, Email};
 use crate::handler::Handler;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer::{self, Email};
 use crate::top_up::{self, Status, TopUp, select_top_up};
 use crate::value::amount::{Amount, Cents};
 use crate::value::id::{self, Kind};

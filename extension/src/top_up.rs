@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::table::{NewRow, Table, row};
-use crate::usage::Days;
+use crate::tenant::caller::Caller;
+use crate::tenant::key_usage::Days;
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::Book;
 use crate::value::id::Kind;

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::balance;
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::send::{self, SendRequest};
+use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Bps, Cents};
 use crate::value::reply::{Failure, Outcome, Reply};
 

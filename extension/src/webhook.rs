@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::balance::Nothing;
-use crate::caller::{Caller, Scope};
 use crate::event;
 use crate::handler::Handler;
 use crate::idempotency::Shares;
@@ -14,6 +13,7 @@ use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::settings;
 use crate::request;
 use crate::sign;
+use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 

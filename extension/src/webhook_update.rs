@@ -4,9 +4,9 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Caller, Scope};
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Outcome, Reply};
 use crate::webhook::{self, EndpointData, shown};
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::pricing::{self, Entitlement, Price};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::asset;
 use crate::pg::db::{self, DbResult, Row, args};
+use crate::tenant::caller::Caller;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::pricing::{Entitlement, Price};
 use super::product::{ProductRequest, VersionRequest, VersionStatus, no_product, no_version, parse_id};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::pg::db::{self, Row, args};
+use crate::tenant::caller::Caller;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Reply};

@@ -9,10 +9,10 @@ use super::customer_subscription::{self, NewSubscription, Subscription, VersionR
 use super::item;
 use super::product::{self, no_product, read_product};
 use super::renewal;
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::pricing::UsageType;
 use super::usage_event::FeeBasis;
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::pg::db::{self, DbResult, Row, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Refusal, Reply};

@@ -1,6 +1,5 @@
 //! The funding surface, in Cloudflare's shapes.
 
-use crate::caller::Scope;
 use crate::funding::{
     config, credit_balance, invoice, payment_method, spending_limit, top_up, usage_history,
 };
@@ -8,6 +7,7 @@ use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of};
 use crate::surface::Surface;
+use crate::tenant::caller::Scope;
 
 const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };
 const FUNDING_KEYED: Terms = Terms { scope: Scope::Funding, keeps: Keeps::ADay };

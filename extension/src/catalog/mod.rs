@@ -16,11 +16,11 @@ use std::time::Duration;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
-use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::Operation;
 use crate::surface::Surface;
+use crate::tenant::caller::Scope;
 use crate::value::pg_timestamp::Instant;
 
 const OK: Surface = Surface::Credyt { success_status: 200 };

@@ -1,7 +1,6 @@
 //! Top-ups that customers pay for.
 
 use super::{CREATED, OK, WALLETS_KEYED};
-use crate::caller::Scope;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of};
@@ -9,6 +8,7 @@ use crate::payment::auto::change;
 use crate::payment::create::Create;
 use crate::payment::look::Look;
 use crate::payment::refund::ask::Ask;
+use crate::tenant::caller::Scope;
 
 /// For what charges saved cards, or sends money back.
 const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };

@@ -1,7 +1,6 @@
 //! The top-up surface: what a reseller does with its wallet.
 
 use crate::balance;
-use crate::caller::Scope;
 use crate::cancel;
 use crate::fulfil;
 use crate::handler::Terms;
@@ -10,6 +9,7 @@ use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of, shaped};
 use crate::redeem;
 use crate::send;
+use crate::tenant::caller::Scope;
 use crate::tool;
 use crate::top_up::TopUpData;
 use crate::validate;

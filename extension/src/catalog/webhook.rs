@@ -1,11 +1,11 @@
 //! Webhooks, and the log of what was delivered to them.
 
-use crate::caller::Scope;
 use crate::delivery;
 use crate::handler::Terms;
 use crate::idempotency::Keeps;
 use crate::operation::{Example, Operation, of};
 use crate::ping;
+use crate::tenant::caller::Scope;
 use crate::webhook;
 use crate::webhook_update;
 

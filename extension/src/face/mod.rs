@@ -17,11 +17,11 @@ use pgrx::prelude::*;
 use serde::Serialize;
 
 use crate::call;
-use crate::caller::Caller;
 use crate::pg::bound::REQUEST_BYTES_MAX;
 use crate::pg::jsonb::JsonbText;
 use crate::replayed;
 use crate::request;
+use crate::tenant::caller::Caller;
 use crate::value::pg_timestamp::Instant;
 
 /// A request being written: arguments that are null are left out.

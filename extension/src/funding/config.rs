@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::top_up;
 use super::{AccountRequest, check_account, check_least};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::account::USD;
 use crate::payment::auto::change::{self, Config};
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Reply};

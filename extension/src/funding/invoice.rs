@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::payment::row;
 use crate::pg::db::{self, DbResult, Row, args};
+use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Cents};
 use crate::value::reply::{Outcome, Refusal, Reply};
 

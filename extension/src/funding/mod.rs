@@ -12,7 +12,7 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
+use crate::tenant::caller::Caller;
 use crate::value::amount::Cents;
 use crate::value::id::Kind;
 use crate::value::reply::Refusal;

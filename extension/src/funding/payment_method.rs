@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::top_up::{self, TopUpStarted};
 use super::{AccountRequest, check_account};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::payment::card::{self, Card};
 use crate::payment::provider::{self, Provider};
 use crate::pg::db::{self, DbResult, args};
+use crate::tenant::caller::Caller;
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::wallet::context::Nothing;

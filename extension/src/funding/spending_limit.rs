@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account, check_least};
-use crate::caller::Caller;
 use crate::handler::Handler;
-use crate::limit::{Duration, Strategy};
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::spending_limit::{Duration, Strategy};
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Reply};
 use crate::wallet::context::Nothing;

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{check_account, check_least};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::account::USD;
 use crate::payment::card::{self, Card};
@@ -15,6 +14,7 @@ use crate::payment::row::{self, Method, Origin, Payment, Status};
 use crate::payment::start::{self, NewPayment};
 use crate::pg::db::{self, args};
 use crate::pg::name_lock;
+use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::Book;
 use crate::value::id::Kind;

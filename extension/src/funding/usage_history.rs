@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check_account;
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Refusal, Reply};
 

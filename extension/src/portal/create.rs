@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::session;
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::payment::create::check_url;
 use crate::pg::settings;
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::reply::{Outcome, Reply};
 
 /// Who is to be let in.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::caller::Caller;
 use crate::ledger::early_release;
 use crate::payment::row::token_hash as hash;
 use crate::payment::start::new_token;
 use crate::pg::db::{self, DbResult, Row, args};
+use crate::tenant::caller::Caller;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::pg_timestamp::Instant;

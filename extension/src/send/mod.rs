@@ -1,7 +1,7 @@
 //! Send: prices a top-up, debits the wallet, and delivers, all in the caller's transaction. One send is a batch of one.
 //!
 //! ```text
-//! batch ─► ledger::Journal, top_up::New, usage::Days, idempotency::Replies, event::Events
+//! batch ─► ledger::Journal, top_up::New, key_usage::Days, idempotency::Replies, event::Events
 //! ```
 
 mod batch;
@@ -12,16 +12,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::customer::{self, Email};
 use crate::handler::Terms;
 use crate::ledger::account::{self, USD};
-use crate::limit;
 use crate::pg::db::DbResult;
-use crate::platform::{self, Platforms};
 use crate::price;
 use crate::request::Metadata;
-use crate::usage;
+use crate::tenant::caller::Caller;
+use crate::tenant::customer::{self, Email};
+use crate::tenant::key_usage;
+use crate::tenant::platform::{self, Platforms};
+use crate::tenant::spending_limit;
 use crate::value::amount::Cents;
 use crate::value::book::{Book, Environment};
 use crate::value::reply::{Failure, Refusal, Rendered};
@@ -114,14 +114,14 @@ pub struct Spent {
 impl Spent {
     /// Reads it; with the wallet locked it stays so.
     pub fn read(caller: &Caller) -> DbResult<Spent> {
-        let of_limit = limit::spent(caller, caller.spending_limit.as_ref())?;
-        Ok(Spent { of_cap: usage::cap_used(caller)?, of_limit })
+        let of_limit = spending_limit::spent(caller, caller.spending_limit.as_ref())?;
+        Ok(Spent { of_cap: key_usage::cap_used(caller)?, of_limit })
     }
 
     /// Judges what the wallet, the key's cap and the limit allow.
     pub fn afford(&self, caller: &Caller, quote: &Quote, covered: bool) -> Result<(), Refusal> {
-        usage::check_cap(caller, self.of_cap, quote.cost)?;
-        limit::check(caller.spending_limit.as_ref(), self.of_limit, quote.cost)?;
+        key_usage::check_cap(caller, self.of_cap, quote.cost)?;
+        spending_limit::check(caller.spending_limit.as_ref(), self.of_limit, quote.cost)?;
         if covered {
             return Ok(());
         }

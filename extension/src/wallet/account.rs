@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::ledger::account;
 use crate::standing::{self, Standing};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

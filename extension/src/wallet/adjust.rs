@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::billing::renewal;
-use crate::caller::{self, Caller};
-use crate::customer;
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
 use crate::ledger::grant::{Purpose, Terms};
 use crate::ledger::{self, Header, Posting};
 use crate::request::{self, Metadata};
+use crate::tenant::caller::{self, Caller};
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::book::Environment;
 use crate::value::id;

@@ -4,11 +4,11 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::account;
 use crate::ledger::asset::{self, Asset};
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;

@@ -5,10 +5,10 @@ use pgrx::spi::SpiError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::asset;
 use crate::pg::db::{self, DbResult, Row, args};
+use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;

@@ -4,13 +4,13 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
 use crate::ledger::{self, Header, Posting};
 use crate::request::{self, Metadata};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id;
 use crate::value::reply::{Outcome, Refusal, Reply};

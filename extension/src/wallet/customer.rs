@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::billing::customer_subscription::{self, NewSubscription, Subscription, active_subscriptions};
-use crate::caller::Caller;
-use crate::customer::{self, Email, New};
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer::{self, Email, New};
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::context::Nothing;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::billing::customer_subscription::active_subscriptions;
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Reply};
 use crate::wallet::list::{Page, Range};

@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::ledger::account::customer_account_id;
 use crate::ledger::grant::Purpose;
 use crate::pg::db::{self, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;

@@ -5,8 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
@@ -15,6 +13,8 @@ use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Meaning, Posting};
 use crate::pg::db::{self, args};
 use crate::request;
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;

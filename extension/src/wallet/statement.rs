@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::ledger::{self, Locked};
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::interrupt;
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;

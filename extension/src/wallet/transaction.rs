@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::request::Metadata;
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::reply::{Outcome, Refusal, Reply};
 

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::state::{self, AutoTopUp};
 use super::watch::watch;
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::ledger;
 use crate::ledger::account::{self, USD};
 use crate::ledger::asset;
 use crate::payment::{provider, rate};
 use crate::pg::db::{self, DbResult, args};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

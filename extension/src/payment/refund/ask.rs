@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::book::{self, Origin};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::payment::currency;
 use crate::payment::dispute;
 use crate::payment::row::{self, Payment, Status};
 use crate::request;
+use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Hold, HoldData, Status, end, find};
-use crate::caller::Caller;
 use crate::handler::Handler;
 use crate::ledger::account::{self, System};
 use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Locked, Meaning, Posting};
 use crate::pg::db::{self, args};
 use crate::request;
+use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id;
 use crate::value::pg_timestamp::Instant;

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{HoldData, Status};
-use crate::caller::Caller;
-use crate::customer;
 use crate::handler::Handler;
 use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
@@ -17,6 +15,8 @@ use crate::ledger::grant;
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::pg::db::{self, args};
 use crate::request::{self, Metadata};
+use crate::tenant::caller::Caller;
+use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::{self, Kind};
 use crate::value::pg_timestamp::Instant;

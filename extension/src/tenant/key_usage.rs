@@ -7,9 +7,9 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::caller::Caller;
 use crate::pg::db::{self, DbResult, args, rows};
 use crate::pg::table::{self, Found, Table, Value, row};
+use crate::tenant::caller::Caller;
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;

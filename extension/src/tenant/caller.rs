@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::event::Endpoint;
-use crate::limit::SpendingLimit;
 use crate::pg::cache::Cache;
 use crate::pg::db::{self, Row, args, from_pg};
 use crate::pg::settings::{self, KeyLifetime};
 use crate::pg::table::{self, By, Found, row};
+use crate::tenant::spending_limit::SpendingLimit;
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::{Book, Environment};
 use crate::value::reply::{Failure, Refusal};
