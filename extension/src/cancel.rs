@@ -6,11 +6,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::event;
-use crate::handler::Handler;
 use crate::history::TransactionRequest;
-use crate::idempotency::Shares;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Locked, Posting};
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Shares;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::tenant::key_usage;

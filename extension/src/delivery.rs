@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::event::outbox;
 use crate::event::wake;
-use crate::handler::Handler;
-use crate::page;
+use crate::operation::handler::Handler;
+use crate::operation::page;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancel::{already, give_back};
 use crate::event;
-use crate::handler::Handler;
-use crate::idempotency::Shares;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Shares;
 use crate::pg::db::{self, args};
 use crate::send;
 use crate::tenant::caller::{Caller, Scope};

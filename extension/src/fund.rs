@@ -4,12 +4,12 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::idempotency::{self, Asker, Keeps, Namespace, Queue};
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
+use crate::operation::idempotency::{self, Asker, Keeps, Namespace, Queue};
+use crate::operation::replayed;
 use crate::pg::db::{self, args};
 use crate::pg::jsonb::JsonbText;
-use crate::replayed;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::{Book, Environment};
 use crate::value::id::{self, Kind};
@@ -71,7 +71,7 @@ fn fund(
 
 fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {
     idempotency::check_key(request.transaction_id, "transaction_id")?;
-    crate::request::check_description(request.description)?;
+    crate::operation::request::check_description(request.description)?;
     if !(1..=FUND_CENTS_MAX).contains(&request.amount_cents.0) {
         let message = format!("The amount must be from 1 to {FUND_CENTS_MAX} cents.");
         return Err(Refusal::of_field(Code::AmountOutOfRange, "amount_cents", message).into());

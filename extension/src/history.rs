@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handler::Handler;
-use crate::page;
+use crate::operation::handler::Handler;
+use crate::operation::page;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::top_up::{self, Status as State, TopUp, TopUpData, select_top_up};

@@ -12,15 +12,8 @@
 mod call;
 mod catalog;
 mod face;
-mod handler;
-mod idempotency;
 mod operation;
-mod page;
-mod replayed;
-mod request;
 mod schema;
-mod surface;
-mod tool;
 
 // The operations.
 mod balance;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event;
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::id::Kind;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::balance;
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::send::{self, SendRequest};
 use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Bps, Cents};

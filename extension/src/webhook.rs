@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use crate::balance::Nothing;
 use crate::event;
-use crate::handler::Handler;
-use crate::idempotency::Shares;
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Shares;
+use crate::operation::request;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::settings;
-use crate::request;
 use crate::sign;
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};

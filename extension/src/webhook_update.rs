@@ -4,7 +4,7 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Outcome, Reply};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::pricing::{self, Entitlement, Price};
-use crate::handler::Handler;
 use crate::ledger::asset;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::book::Book;

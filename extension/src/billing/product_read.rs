@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pricing::{Entitlement, Price};
 use super::product::{ProductRequest, VersionRequest, VersionStatus, no_product, no_version, parse_id};
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::book::Book;

@@ -9,7 +9,7 @@ use super::pricing::{self, Meters};
 use super::product::precisions;
 use super::product_read::version_data;
 use super::usage_event::{self, FeeBasis, UsageEvent};
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::tenant::caller::Caller;
 use crate::value::reply::{Outcome, Reply};
 

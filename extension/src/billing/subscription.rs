@@ -9,7 +9,7 @@ use super::customer_subscription::{self, NewSubscription, Subscription, VersionR
 use super::item;
 use super::product::{self, no_product, read_product};
 use super::renewal;
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;

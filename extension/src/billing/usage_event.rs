@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::pricing::{EventData, Fee, Usage, UsageType};
-use crate::idempotency;
+use crate::operation::idempotency;
+use crate::operation::request;
 use crate::pg::interrupt;
-use crate::request;
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Refusal};
 use crate::value::wire_time::Time;

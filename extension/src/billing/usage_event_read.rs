@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::pricing::UsageType;
 use super::usage_event::FeeBasis;
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;

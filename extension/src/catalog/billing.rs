@@ -2,7 +2,7 @@
 
 use super::{CREATED, NO_CONTENT, OK, WALLETS, WALLETS_KEYED};
 use crate::billing::{product, product_read, record_usage, simulate, subscription, usage_event_read};
-use crate::operation::{Example, Operation, of};
+use crate::operation::definition::{Example, Operation, of};
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {

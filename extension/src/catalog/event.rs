@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::event::{BalanceLow, Pinged, WebhookDisabled};
 use crate::ledger::due::CreditExpired;
-use crate::operation::schema_of;
+use crate::operation::definition::schema_of;
 use crate::payment::auto::end::Disabled;
 use crate::payment::dispute::tell::Told as Disputed;
 use crate::payment::ending::Told;

@@ -3,10 +3,10 @@
 use crate::funding::{
     config, credit_balance, invoice, payment_method, spending_limit, top_up, usage_history,
 };
-use crate::handler::Terms;
-use crate::idempotency::Keeps;
-use crate::operation::{Example, Operation, of};
-use crate::surface::Surface;
+use crate::operation::definition::{Example, Operation, of};
+use crate::operation::handler::Terms;
+use crate::operation::idempotency::Keeps;
+use crate::operation::response_format::Surface;
 use crate::tenant::caller::Scope;
 
 const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };

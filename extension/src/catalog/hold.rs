@@ -1,7 +1,7 @@
 //! Holds and grants of customers' accounts.
 
 use super::{CREATED, OK, WALLETS, WALLETS_KEYED};
-use crate::operation::{Example, Operation, of};
+use crate::operation::definition::{Example, Operation, of};
 use crate::wallet::grant_list::GrantList;
 use crate::wallet::hold::finish::{Look, Release, Settle};
 use crate::wallet::hold::reserve::Reserve;

@@ -16,10 +16,10 @@ use std::time::Duration;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
-use crate::handler::Terms;
-use crate::idempotency::Keeps;
-use crate::operation::Operation;
-use crate::surface::Surface;
+use crate::operation::definition::Operation;
+use crate::operation::handler::Terms;
+use crate::operation::idempotency::Keeps;
+use crate::operation::response_format::Surface;
 use crate::tenant::caller::Scope;
 use crate::value::pg_timestamp::Instant;
 

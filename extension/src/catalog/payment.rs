@@ -1,9 +1,9 @@
 //! Top-ups that customers pay for.
 
 use super::{CREATED, OK, WALLETS_KEYED};
-use crate::handler::Terms;
-use crate::idempotency::Keeps;
-use crate::operation::{Example, Operation, of};
+use crate::operation::definition::{Example, Operation, of};
+use crate::operation::handler::Terms;
+use crate::operation::idempotency::Keeps;
 use crate::payment::auto::change;
 use crate::payment::create::Create;
 use crate::payment::look::Look;

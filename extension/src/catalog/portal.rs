@@ -1,7 +1,7 @@
 //! The billing portal.
 
 use super::{OK, WALLETS};
-use crate::operation::{Example, Operation, of};
+use crate::operation::definition::{Example, Operation, of};
 use crate::portal::create::Create;
 
 pub static OPERATIONS: &[Operation] = &[Operation {

@@ -3,14 +3,14 @@
 use crate::balance;
 use crate::cancel;
 use crate::fulfil;
-use crate::handler::Terms;
 use crate::history;
-use crate::idempotency::Keeps;
-use crate::operation::{Example, Operation, of, shaped};
+use crate::operation::definition::{Example, Operation, of, shaped};
+use crate::operation::handler::Terms;
+use crate::operation::idempotency::Keeps;
+use crate::operation::tool;
 use crate::redeem;
 use crate::send;
 use crate::tenant::caller::Scope;
-use crate::tool;
 use crate::top_up::TopUpData;
 use crate::validate;
 

@@ -1,8 +1,8 @@
 //! The customer-wallet surface: assets, customers, their wallets, adjustments, charges and statements.
 
 use super::{CREATED, NO_CONTENT, OK, WALLETS, WALLETS_KEYED};
-use crate::operation::{Example, Operation, of};
-use crate::surface::Surface;
+use crate::operation::definition::{Example, Operation, of};
+use crate::operation::response_format::Surface;
 use crate::wallet::{
     account, adjust, asset_operation, asset_rate, charge, context, customer, customer_list, refund,
     statement, transaction,

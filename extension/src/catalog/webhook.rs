@@ -1,9 +1,9 @@
 //! Webhooks, and the log of what was delivered to them.
 
 use crate::delivery;
-use crate::handler::Terms;
-use crate::idempotency::Keeps;
-use crate::operation::{Example, Operation, of};
+use crate::operation::definition::{Example, Operation, of};
+use crate::operation::handler::Terms;
+use crate::operation::idempotency::Keeps;
 use crate::ping;
 use crate::tenant::caller::Scope;
 use crate::webhook;

@@ -17,10 +17,10 @@ use pgrx::prelude::*;
 use serde::Serialize;
 
 use crate::call;
+use crate::operation::replayed;
+use crate::operation::request;
 use crate::pg::bound::REQUEST_BYTES_MAX;
 use crate::pg::jsonb::JsonbText;
-use crate::replayed;
-use crate::request;
 use crate::tenant::caller::Caller;
 use crate::value::pg_timestamp::Instant;
 

@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 
 use super::{Fields, perform};
 use crate::call;
+use crate::operation::replayed;
 use crate::pg::bound::{AtMost, refuse_argument};
 use crate::pg::jsonb::JsonbText;
-use crate::replayed;
 use crate::send::Ask;
 use crate::tenant::caller::Caller;
 use crate::value::reply::or_error;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::top_up;
 use super::{AccountRequest, check_account, check_least};
-use crate::handler::Handler;
 use crate::ledger::account::USD;
+use crate::operation::handler::Handler;
 use crate::payment::auto::change::{self, Config};
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;

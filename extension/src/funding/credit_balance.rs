@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::config::{self, ConfigData};
 use super::{AccountRequest, check_account};
 use crate::balance;
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::payment::card;
 use crate::payment::provider::Provider;
 use crate::pg::db::{self, args};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account};
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::payment::row;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::top_up::{self, TopUpStarted};
 use super::{AccountRequest, check_account};
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::payment::card::{self, Card};
 use crate::payment::provider::{self, Provider};
 use crate::pg::db::{self, DbResult, args};

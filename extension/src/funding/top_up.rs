@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{check_account, check_least};
-use crate::handler::Handler;
 use crate::ledger::account::USD;
+use crate::operation::handler::Handler;
 use crate::payment::card::{self, Card};
 use crate::payment::provider;
 use crate::payment::row::{self, Method, Origin, Payment, Status};

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::create::Destination;
 use super::refund;
 use super::row::{self, Status};
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, DbResult, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;

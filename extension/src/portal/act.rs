@@ -6,15 +6,15 @@ use serde::Deserialize;
 
 use super::session::{self, Session};
 use super::typed;
-use crate::handler::Handler;
 use crate::ledger::account::customer_account_id;
+use crate::operation::handler::Handler;
+use crate::operation::request;
 use crate::payment::auto::change::{self, AccountRequest, SetRequest};
 use crate::payment::card;
 use crate::payment::create::{self, Destination, TopUpRequest};
 use crate::pg::jsonb::JsonbText;
 use crate::pg::settings;
 use crate::redeem::{Redeem, RedeemRequest};
-use crate::request;
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
 use crate::wallet::context::Nothing;
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::session;
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
 use crate::payment::create::check_url;
 use crate::pg::settings;
 use crate::tenant::caller::Caller;

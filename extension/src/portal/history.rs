@@ -5,12 +5,12 @@ use serde::Serialize;
 
 use super::session::{self, Session};
 use super::view::{self, Names};
-use crate::handler::Handler;
 use crate::ledger;
 use crate::ledger::account::customer_account_id;
+use crate::operation::handler::Handler;
+use crate::operation::request;
 use crate::pg::db::{self, Row, args};
 use crate::pg::jsonb::JsonbText;
-use crate::request;
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{self, Failure, or_error};

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::{Ending, NAME, Quote, SendRequest, Spent, open_recipient, quote};
 use crate::event::Events;
-use crate::handler::Terms;
-use crate::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::early_release;
 use crate::ledger::{self, Header, Journal, Posting};
+use crate::operation::handler::Terms;
+use crate::operation::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
+use crate::operation::request;
 use crate::pg::interrupt;
-use crate::request;
 use crate::tenant::caller::{Caller, Scope};
 use crate::tenant::customer;
 use crate::tenant::platform;

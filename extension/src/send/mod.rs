@@ -12,11 +12,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handler::Terms;
 use crate::ledger::account::{self, USD};
+use crate::operation::handler::Terms;
+use crate::operation::request::Metadata;
 use crate::pg::db::DbResult;
 use crate::price;
-use crate::request::Metadata;
 use crate::tenant::caller::Caller;
 use crate::tenant::customer::{self, Email};
 use crate::tenant::key_usage;

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handler::Handler;
 use crate::ledger::account;
+use crate::operation::handler::Handler;
 use crate::standing::{self, Standing};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;

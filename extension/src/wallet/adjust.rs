@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::billing::renewal;
-use crate::handler::Handler;
-use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
 use crate::ledger::grant::{Purpose, Terms};
 use crate::ledger::{self, Header, Posting};
-use crate::request::{self, Metadata};
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Namespace;
+use crate::operation::request::{self, Metadata};
 use crate::tenant::caller::{self, Caller};
 use crate::tenant::customer;
 use crate::value::amount::Amount;

@@ -4,9 +4,9 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::handler::Handler;
 use crate::ledger::account;
 use crate::ledger::asset::{self, Asset};
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;

@@ -5,8 +5,8 @@ use pgrx::spi::SpiError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::handler::Handler;
 use crate::ledger::asset;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;

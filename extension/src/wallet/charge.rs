@@ -4,11 +4,11 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::handler::Handler;
-use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
 use crate::ledger::{self, Header, Posting};
-use crate::request::{self, Metadata};
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Namespace;
+use crate::operation::request::{self, Metadata};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handler::Handler;
 use crate::ledger::account::customer_account_id;
 use crate::ledger::grant::Purpose;
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;

@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handler::Handler;
-use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
 use crate::ledger::credit::Taken;
 use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Meaning, Posting};
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Namespace;
+use crate::operation::request;
 use crate::pg::db::{self, args};
-use crate::request;
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;

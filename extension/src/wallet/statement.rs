@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handler::Handler;
 use crate::ledger::{self, Locked};
+use crate::operation::handler::Handler;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::interrupt;
 use crate::tenant::caller::Caller;

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
+use crate::operation::request::Metadata;
 use crate::pg::db::{self, args};
-use crate::request::Metadata;
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::request::Metadata;
+use crate::operation::request::Metadata;
 use crate::value::amount::Amount;
 
 /// What prices look at in an event.

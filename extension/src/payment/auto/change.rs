@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::state::{self, AutoTopUp};
 use super::watch::watch;
-use crate::handler::Handler;
 use crate::ledger;
 use crate::ledger::account::{self, USD};
 use crate::ledger::asset;
+use crate::operation::handler::Handler;
 use crate::payment::{provider, rate};
 use crate::pg::db::{self, DbResult, args};
 use crate::tenant::caller::Caller;

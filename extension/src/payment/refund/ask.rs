@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::book::{self, Origin};
-use crate::handler::Handler;
+use crate::operation::handler::Handler;
+use crate::operation::request;
 use crate::payment::currency;
 use crate::payment::dispute;
 use crate::payment::row::{self, Payment, Status};
-use crate::request;
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;

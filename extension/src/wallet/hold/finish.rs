@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Hold, HoldData, Status, end, find};
-use crate::handler::Handler;
 use crate::ledger::account::{self, System};
 use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Locked, Meaning, Posting};
+use crate::operation::handler::Handler;
+use crate::operation::request;
 use crate::pg::db::{self, args};
-use crate::request;
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id;

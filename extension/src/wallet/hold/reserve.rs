@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{HoldData, Status};
-use crate::handler::Handler;
-use crate::idempotency::Namespace;
 use crate::ledger::account::{self, System};
 use crate::ledger::grant;
 use crate::ledger::{self, Header, Locked, Posting};
+use crate::operation::handler::Handler;
+use crate::operation::idempotency::Namespace;
+use crate::operation::request::{self, Metadata};
 use crate::pg::db::{self, args};
-use crate::request::{self, Metadata};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;

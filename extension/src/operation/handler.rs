@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::idempotency::{self, Asker, Keeps, Namespace, Queue, Shares};
-use crate::request;
+use crate::operation::idempotency::{self, Asker, Keeps, Namespace, Queue, Shares};
+use crate::operation::request;
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Failure, Outcome, Rendered};
 

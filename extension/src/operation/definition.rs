@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::handler::{self, Handler, Terms};
-use crate::idempotency::Keeps;
-use crate::surface::Surface;
+use crate::operation::handler::{self, Handler, Terms};
+use crate::operation::idempotency::Keeps;
+use crate::operation::response_format::Surface;
+use crate::operation::tool::Tool;
 use crate::tenant::caller::{Caller, Scope};
-use crate::tool::Tool;
 use crate::value::reply::{Failure, Rendered};
 
 /// A row of the catalog.
