@@ -18,15 +18,12 @@ mod schema;
 // The operations.
 mod balance;
 mod cancel;
-mod delivery;
 mod fulfil;
 mod history;
-mod ping;
 mod redeem;
 mod send;
 mod validate;
 mod webhook;
-mod webhook_update;
 
 // The wallets of customers.
 mod billing;
@@ -40,15 +37,12 @@ mod portal;
 // Who else calls: administrators, the gateway's worker, and Postgres before a drop.
 mod admin;
 mod drop_guard;
-mod effect;
 mod fund;
-mod settle;
 
 // What they stand on.
 mod event;
 mod ledger;
 mod price;
-mod sign;
 mod standing;
 mod top_up;
 mod voucher;

@@ -1,13 +1,13 @@
 //! Webhooks, and the log of what was delivered to them.
 
-use crate::delivery;
 use crate::operation::definition::{Example, Operation, of};
 use crate::operation::handler::Terms;
 use crate::operation::idempotency::Keeps;
-use crate::ping;
 use crate::tenant::caller::Scope;
-use crate::webhook;
-use crate::webhook_update;
+use crate::webhook::delivery;
+use crate::webhook::endpoint;
+use crate::webhook::endpoint_update;
+use crate::webhook::ping;
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {
@@ -26,7 +26,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
                 "created_at":"2026-06-13T12:00:00.000Z"}}"#,
         },
-        ..of::<webhook::Register>()
+        ..of::<endpoint::Register>()
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks")),
@@ -41,7 +41,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "description":"Shop","retry_schedule_s":[0,5,30],"created_at":"2026-06-13T12:00:00.000Z",
                 "disabled_at":null,"disabled_reason":null}]}}"#,
         },
-        ..of::<webhook::List>()
+        ..of::<endpoint::List>()
     },
     Operation {
         http: Some(("PATCH", "/api/public/v1/webhooks/{id}")),
@@ -59,7 +59,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "description":"Shop","retry_schedule_s":[0,5,30],"created_at":"2026-06-13T12:00:00.000Z",
                 "disabled_at":null,"disabled_reason":null}}"#,
         },
-        ..of::<webhook_update::Update>()
+        ..of::<endpoint_update::Update>()
     },
     Operation {
         http: Some(("DELETE", "/api/public/v1/webhooks/{id}")),
@@ -72,7 +72,7 @@ pub static OPERATIONS: &[Operation] = &[
             reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
                 "timestamp":"2026-06-13T12:00:00.000Z","data":{"id":"whk_01kaj6s0hmfnttn2awnn5jfzv9","deleted":true}}"#,
         },
-        ..of::<webhook::Delete>()
+        ..of::<endpoint::Delete>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/rotate")),
@@ -87,7 +87,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
                 "overlap_ends_at":"2026-06-13T13:00:00.000Z"}}"#,
         },
-        ..of::<webhook::Rotate>()
+        ..of::<endpoint::Rotate>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/test")),

@@ -15,7 +15,7 @@ use crate::value::id;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::Failure;
 use crate::value::wire_time::Time;
-use crate::webhook::ENDPOINTS_MAX;
+use crate::webhook::endpoint::ENDPOINTS_MAX;
 
 const OUTBOX: Table<9> = Table {
     name: c"outbox",

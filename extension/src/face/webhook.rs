@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use super::{Fields, perform, time};
 use crate::pg::bound::elements;
 use crate::pg::jsonb::JsonbText;
-use crate::webhook::{ATTEMPTS_MAX, EVENTS_MAX};
+use crate::webhook::endpoint::{ATTEMPTS_MAX, EVENTS_MAX};
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

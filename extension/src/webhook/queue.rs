@@ -16,9 +16,9 @@ use crate::payment;
 use crate::pg::bound::elements;
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::pg::subtransaction;
-use crate::sign;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, or_error};
+use crate::webhook::sign;
 
 const CLAIM_MAX: i32 = 1000;
 const LEASE_S_MAX: i32 = 3600;

@@ -8,7 +8,7 @@ use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Outcome, Reply};
-use crate::webhook::{self, EndpointData, shown};
+use crate::webhook::endpoint::{self, EndpointData, shown};
 
 /// What is to change; what is not given stays, and so do id and secret.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +21,7 @@ pub struct UpdateRequest {
     pub url: Option<String>,
     /// Types of events; those that it is told of from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "webhook::event_types")]
+    #[schemars(schema_with = "endpoint::event_types")]
     pub events: Option<Vec<String>>,
     /// At most 500 characters; an empty text removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,13 +63,13 @@ impl Handler for Update {
 
     fn handle(caller: &Caller, request: &UpdateRequest) -> Outcome<EndpointData> {
         let (events, schedule) = (request.events.as_deref(), request.retry_schedule_s.as_deref());
-        webhook::check(events, request.description.as_deref(), schedule)?;
-        let check_url = |url: &String| webhook::check_url(url, request.resolved_addresses.as_deref());
+        endpoint::check(events, request.description.as_deref(), schedule)?;
+        let check_url = |url: &String| endpoint::check_url(url, request.resolved_addresses.as_deref());
         let url = request.url.as_ref().map(check_url).transpose()?;
         let arguments = args![
             caller.tenant_id,
             caller.environment.as_str(),
-            webhook::parse_id(&request.id)?,
+            endpoint::parse_id(&request.id)?,
             url.as_ref().map(|url| url.as_str()),
             request.events.clone(),
             request.description.as_deref(),
@@ -79,6 +79,6 @@ impl Handler for Update {
             caller.has(Scope::Vouchers),
         ];
         let changed = db::write(UPDATE, arguments, EndpointData::read)?.pop();
-        Ok(Reply::new(Code::Success, changed.ok_or_else(webhook::not_found)?))
+        Ok(Reply::new(Code::Success, changed.ok_or_else(endpoint::not_found)?))
     }
 }

@@ -12,10 +12,10 @@ use crate::operation::idempotency::Shares;
 use crate::operation::request;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::settings;
-use crate::sign;
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
+use crate::webhook::sign;
 
 pub const ENDPOINTS_MAX: u8 = 100;
 pub const ATTEMPTS_MAX: usize = 10;

@@ -16,7 +16,7 @@ use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;
-use crate::webhook;
+use crate::webhook::endpoint;
 
 /// One call replays no more than this.
 const REPLAY_MAX: i64 = 10_000;
@@ -279,12 +279,12 @@ impl Handler for Replay {
         let not_found = || Refusal::of_field(Code::WebhookNotFound, "id", "There is no such delivery.");
         let id = Kind::Delivery.parse(&request.id).ok_or_else(not_found)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        let earliest = id::preceding(id, webhook::ENDPOINTS_MAX);
+        let earliest = id::preceding(id, endpoint::ENDPOINTS_MAX);
         let found = db::read(FIND, args![tenant_id, environment, id, earliest], |row| {
             Ok((row.uuid(1)?, row.uuid(2)?, row.get::<bool>(3)?))
         })?;
         let (endpoint_id, event_id, waits) = found.into_iter().next().ok_or_else(not_found)?;
-        webhook::require_on(caller, endpoint_id)?;
+        endpoint::require_on(caller, endpoint_id)?;
         if waits {
             outbox::fan_out_event(caller, event_id)?;
         }
@@ -324,8 +324,8 @@ impl Handler for ReplayRange {
     type Data = ReplayRangeData;
 
     fn handle(caller: &Caller, request: &ReplayRangeRequest) -> Outcome<ReplayRangeData> {
-        let endpoint_id = webhook::parse_id(&request.id)?;
-        webhook::require_on(caller, endpoint_id)?;
+        let endpoint_id = endpoint::parse_id(&request.id)?;
+        endpoint::require_on(caller, endpoint_id)?;
         let (since, until) = (request.since, request.until);
         let status = request.status.map(DeliveryStatus::as_str);
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());

@@ -10,7 +10,7 @@ use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::webhook::{self, EndpointRequest};
+use crate::webhook::endpoint::{self, EndpointRequest};
 
 /// The ping's delivery.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -41,14 +41,14 @@ impl Handler for Test {
     type Data = TestData;
 
     fn handle(caller: &Caller, request: &EndpointRequest) -> Outcome<TestData> {
-        let endpoint_id = webhook::parse_id(&request.id)?;
-        webhook::require_on(caller, endpoint_id).map_err(|failure| match failure {
+        let endpoint_id = endpoint::parse_id(&request.id)?;
+        endpoint::require_on(caller, endpoint_id).map_err(|failure| match failure {
             Failure::Refused(refusal) if refusal.code == Code::WebhookDeliveryFailed => {
                 refusal.with_http_status(HTTP_CARRIED_OUT).into()
             }
             other => other,
         })?;
-        let delivery_id = event::ping(caller, endpoint_id)?.ok_or_else(webhook::not_found)?;
+        let delivery_id = event::ping(caller, endpoint_id)?.ok_or_else(endpoint::not_found)?;
         Ok(under_way(Kind::Delivery.text(delivery_id)))
     }
 }
