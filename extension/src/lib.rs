@@ -36,8 +36,6 @@ mod portal;
 
 // Who else calls: administrators, the gateway's worker, and Postgres before a drop.
 mod admin;
-mod drop_guard;
-mod fund;
 
 // What they stand on.
 mod event;

@@ -42,7 +42,8 @@ extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",
-    requires = ["admin", "usage_event", admin::visible, value::id::sql_format_id, standing::due_changes]
+    requires =
+        ["admin", "usage_event", admin::admin::visible, value::id::sql_format_id, standing::due_changes]
 );
 extension_sql_file!(
     "../../sql/statement.sql",
@@ -52,7 +53,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/grant_check.sql",
     name = "grant_check",
-    requires = ["hold", "admin", value::id::sql_format_id, admin::system_account_id]
+    requires = ["hold", "admin", value::id::sql_format_id, admin::admin::system_account_id]
 );
 extension_sql_file!(
     "../../sql/billing_check.sql",
@@ -66,8 +67,8 @@ extension_sql_file!(
         "payment",
         "webhook",
         value::id::sql_format_id,
-        admin::system_account_id,
-        admin::customer_account_id
+        admin::admin::system_account_id,
+        admin::admin::customer_account_id
     ]
 );
 extension_sql_file!(
@@ -102,9 +103,9 @@ extension_sql_file!(
         "auto_top_up_check",
         "payment_refund_check",
         "payment_dispute_check",
-        admin::founding_accounts,
-        admin::system_account_id,
-        admin::customer_account_id,
+        admin::admin::founding_accounts,
+        admin::admin::system_account_id,
+        admin::admin::customer_account_id,
     ]
 );
 extension_sql_file!(

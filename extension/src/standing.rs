@@ -4,7 +4,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::admin;
+use crate::admin::admin;
 use crate::ledger::credit::{Account, Change};
 use crate::ledger::grant::{self, View, grant_columns};
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
