@@ -14,8 +14,8 @@ use crate::operation::replayed;
 use crate::operation::response_format::Surface;
 use crate::pg::bound::{elements, refuse_argument};
 use crate::pg::interrupt;
-use crate::send::{self, Ask};
 use crate::tenant::caller::{Caller, Scope};
+use crate::top_up::send::{self, Ask};
 use crate::value::id::Kind;
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply};
 

@@ -16,13 +16,6 @@ mod operation;
 mod schema;
 
 // The operations.
-mod balance;
-mod cancel;
-mod fulfil;
-mod history;
-mod redeem;
-mod send;
-mod validate;
 mod webhook;
 
 // The wallets of customers.
@@ -40,13 +33,11 @@ mod admin;
 // What they stand on.
 mod event;
 mod ledger;
-mod price;
 mod standing;
-mod top_up;
-mod voucher;
 
 mod pg;
 mod tenant;
+mod top_up;
 mod value;
 use pgrx::prelude::*;
 

@@ -26,7 +26,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/webhook.sql",
     name = "webhook",
-    requires = ["asset", event::outbox::sql_delivery_ids, send::body::send_body]
+    requires = ["asset", event::outbox::sql_delivery_ids, top_up::send::body::send_body]
 );
 extension_sql_file!(
     "../../sql/cache.sql",

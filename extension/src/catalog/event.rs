@@ -10,7 +10,7 @@ use crate::operation::definition::schema_of;
 use crate::payment::auto::end::Disabled;
 use crate::payment::dispute::tell::Told as Disputed;
 use crate::payment::ending::Told;
-use crate::top_up::TopUpData;
+use crate::top_up::model::TopUpData;
 
 /// A type of event.
 struct EventType {

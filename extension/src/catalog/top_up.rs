@@ -1,18 +1,18 @@
 //! The top-up surface: what a reseller does with its wallet.
 
-use crate::balance;
-use crate::cancel;
-use crate::fulfil;
-use crate::history;
 use crate::operation::definition::{Example, Operation, of, shaped};
 use crate::operation::handler::Terms;
 use crate::operation::idempotency::Keeps;
 use crate::operation::tool;
-use crate::redeem;
-use crate::send;
 use crate::tenant::caller::Scope;
-use crate::top_up::TopUpData;
-use crate::validate;
+use crate::top_up::balance;
+use crate::top_up::cancel;
+use crate::top_up::fulfil;
+use crate::top_up::history;
+use crate::top_up::model::TopUpData;
+use crate::top_up::redeem;
+use crate::top_up::send;
+use crate::top_up::validate;
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {

@@ -8,8 +8,8 @@ use crate::call;
 use crate::operation::replayed;
 use crate::pg::bound::{AtMost, refuse_argument};
 use crate::pg::jsonb::JsonbText;
-use crate::send::Ask;
 use crate::tenant::caller::Caller;
+use crate::top_up::send::Ask;
 use crate::value::reply::or_error;
 
 /// Top-ups in one `send_many`, at most.

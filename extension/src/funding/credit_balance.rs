@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::config::{self, ConfigData};
 use super::{AccountRequest, check_account};
-use crate::balance;
 use crate::operation::handler::Handler;
 use crate::payment::card;
 use crate::payment::provider::Provider;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
+use crate::top_up::balance;
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Reply};

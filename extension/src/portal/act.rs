@@ -14,7 +14,7 @@ use crate::payment::card;
 use crate::payment::create::{self, Destination, TopUpRequest};
 use crate::pg::jsonb::JsonbText;
 use crate::pg::settings;
-use crate::redeem::{Redeem, RedeemRequest};
+use crate::top_up::redeem::{Redeem, RedeemRequest};
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
 use crate::wallet::context::Nothing;
 

@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::balance::Nothing;
 use crate::event;
 use crate::operation::handler::Handler;
 use crate::operation::idempotency::Shares;
@@ -13,6 +12,7 @@ use crate::operation::request;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::settings;
 use crate::tenant::caller::{Caller, Scope};
+use crate::top_up::balance::Nothing;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::webhook::sign;

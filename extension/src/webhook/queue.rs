@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::billing::renewal;
 use crate::event::outbox;
-use crate::fulfil;
 use crate::ledger;
 use crate::operation::idempotency;
 use crate::payment;
 use crate::pg::bound::elements;
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
 use crate::pg::subtransaction;
+use crate::top_up::fulfil;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, or_error};
 use crate::webhook::sign;

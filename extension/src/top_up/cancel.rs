@@ -6,7 +6,6 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::event;
-use crate::history::TransactionRequest;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Locked, Posting};
 use crate::operation::handler::Handler;
@@ -14,7 +13,8 @@ use crate::operation::idempotency::Shares;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::tenant::key_usage;
-use crate::top_up::{self, Status, TopUp};
+use crate::top_up::history::TransactionRequest;
+use crate::top_up::model::{self, Status, TopUp};
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::Book;
 use crate::value::id;
@@ -39,7 +39,7 @@ impl Handler for Cancel {
 
     fn handle(caller: &Caller, request: &TransactionRequest) -> Outcome<CancelData> {
         let wallet = ledger::lock_wallet(caller)?;
-        let top_up = top_up::lock(caller, &request.transaction_id)?;
+        let top_up = model::lock(caller, &request.transaction_id)?;
         if top_up.key_id != caller.key.id {
             caller.require(Scope::CancelAny)?;
         }
@@ -94,7 +94,7 @@ pub fn give_back(
     let (tenant_id, environment, transaction_id) =
         (book.tenant_id, book.environment.as_str(), top_up.transaction_id);
     let arguments = args![tenant_id, environment, transaction_id, status.as_str(), reason];
-    top_up::must_change(db::write(END, arguments, |_| Ok(()))?)?;
+    model::must_change(db::write(END, arguments, |_| Ok(()))?)?;
     let (cost, list) = (Cents(-top_up.data.cost_cents.0), Cents(-top_up.data.amount_cents.0));
     key_usage::add(book, top_up.key_id, top_up.created_at, cost, list)?;
     let mut ended = TopUp { status, ..top_up.clone() };

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use crate::event;
 use crate::pg::db::from_pg;
-use crate::top_up::{self, Status, TopUpData};
+use crate::top_up::model::{self, Status, TopUpData};
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::Environment;
 use crate::value::pg_timestamp::Instant;
@@ -44,7 +44,7 @@ fn send_body(
         failure_reason: None,
     };
     let created_at = Instant::from(created_at);
-    let reply = top_up::reply(created_at, status, from_pg(transaction_id), data).render();
+    let reply = model::reply(created_at, status, from_pg(transaction_id), data).render();
     let reply = reply.unwrap_or_else(|failure| error!("{failure:?}"));
     event::body(from_pg(event_id), event_type, created_at, environment, &reply.body)
 }

@@ -9,7 +9,7 @@ use crate::operation::handler::Handler;
 use crate::operation::page;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
-use crate::top_up::{self, Status as State, TopUp, TopUpData, select_top_up};
+use crate::top_up::model::{self, Status as State, TopUp, TopUpData, select_top_up};
 use crate::value::id::Kind;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Outcome, Reply};
@@ -32,9 +32,9 @@ impl Handler for Status {
     type Data = TopUpData;
 
     fn handle(caller: &Caller, request: &TransactionRequest) -> Outcome<TopUpData> {
-        let id = Kind::Transaction.parse(&request.transaction_id).ok_or_else(top_up::not_found)?;
+        let id = Kind::Transaction.parse(&request.transaction_id).ok_or_else(model::not_found)?;
         let arguments = args![caller.tenant_id, caller.environment.as_str(), caller.wallet_id, id];
-        let found = db::read_by_key(BY_ID, arguments, top_up::read)?.pop().ok_or_else(top_up::not_found)?;
+        let found = db::read_by_key(BY_ID, arguments, model::read)?.pop().ok_or_else(model::not_found)?;
         Ok(found.seen_by(caller).reply().with_http_status(200))
     }
 }
@@ -116,12 +116,12 @@ impl Handler for History {
             None => db::read_by_key(
                 FIRST_PAGE,
                 args![tenant_id, environment, caller.wallet_id, status, platform, one_more],
-                top_up::read,
+                model::read,
             )?,
             Some(cursor) => db::read_by_key(
                 NEXT_PAGE,
                 args![tenant_id, environment, caller.wallet_id, status, platform, one_more, cursor],
-                top_up::read,
+                model::read,
             )?,
         };
         let (found, last) = page::cut(found, limit);

@@ -4,10 +4,10 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::balance;
 use crate::operation::handler::Handler;
-use crate::send::{self, SendRequest};
 use crate::tenant::caller::Caller;
+use crate::top_up::balance;
+use crate::top_up::send::{self, SendRequest};
 use crate::value::amount::{Amount, Bps, Cents};
 use crate::value::reply::{Failure, Outcome, Reply};
 

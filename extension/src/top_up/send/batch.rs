@@ -18,12 +18,12 @@ use crate::pg::interrupt;
 use crate::tenant::caller::{Caller, Scope};
 use crate::tenant::customer;
 use crate::tenant::platform;
-use crate::top_up::{self, NewTopUps, Status, TopUpData, Unshown};
+use crate::top_up::model::{self, NewTopUps, Status, TopUpData, Unshown};
+use crate::top_up::voucher;
 use crate::value::amount::Amount;
 use crate::value::id;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, Refusal, Rendered};
-use crate::voucher;
 
 /// After that a staging top-up fails that asked to.
 const FAILS_AFTER: Duration = Duration::from_secs(1);
@@ -207,7 +207,7 @@ impl<'a> Batch<'a> {
             created_at,
             data.new_balance_cents,
         )?;
-        top_up::reply(created_at, status, transaction_id, data).render()
+        model::reply(created_at, status, transaction_id, data).render()
     }
 
     /// The recipient's account, locked.

@@ -11,11 +11,11 @@ use crate::operation::handler::Handler;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer::{self, Email};
-use crate::top_up::{self, Status, TopUp, select_top_up};
+use crate::top_up::model::{self, Status, TopUp, select_top_up};
+use crate::top_up::voucher;
 use crate::value::amount::{Amount, Cents};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::voucher;
 
 /// A voucher and its bearer: exactly one of `customer_id` and `email`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -70,7 +70,7 @@ impl Handler for Redeem {
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
         let [typed, plain, meant] = voucher::candidates(&request.voucher_code);
         let arguments = args![tenant_id, environment, caller.wallet_id, typed, plain, meant];
-        let top_up = db::write(BY_VOUCHER, arguments, top_up::read)?.pop().ok_or_else(not_found)?;
+        let top_up = db::write(BY_VOUCHER, arguments, model::read)?.pop().ok_or_else(not_found)?;
         if top_up.status != Status::Delivered {
             return Err(not_found().into());
         }
@@ -125,7 +125,7 @@ fn credit(caller: &Caller, top_up: TopUp, customer_id: Uuid) -> Outcome<RedeemDa
         Header { transaction_id: id::new(), kind: "redeem", top_up_id, reference: None, detail: None };
     let after = ledger::post(caller, header, &locked, &postings)?;
     let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-    top_up::must_change(db::write(
+    model::must_change(db::write(
         REDEEMED,
         args![tenant_id, environment, top_up.transaction_id, account_id],
         |_| Ok(()),

@@ -4,22 +4,22 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cancel::{already, give_back};
 use crate::event;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
 use crate::operation::handler::Handler;
 use crate::operation::idempotency::Shares;
 use crate::pg::db::{self, args};
-use crate::send;
 use crate::tenant::caller::{Caller, Scope};
 use crate::tenant::customer::Email;
-use crate::top_up::{self, Status, TopUp, TopUpData};
+use crate::top_up::cancel::{already, give_back};
+use crate::top_up::model::{self, Status, TopUp, TopUpData};
+use crate::top_up::send;
+use crate::top_up::voucher;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::voucher;
 
 const VOUCHER_LENGTH_MAX: usize = 64;
 const REASON_LENGTH_MAX: usize = 500;
@@ -49,7 +49,7 @@ impl Handler for Deliver {
         }
         // The wallet's lock comes first on every path, also where only what follows it moves.
         ledger::lock_wallet(caller)?;
-        let top_up = top_up::lock(caller, &request.transaction_id)?;
+        let top_up = model::lock(caller, &request.transaction_id)?;
         match top_up.status {
             Status::Pending => deliver(caller, top_up, given),
             Status::Delivered if given.is_none() || given == top_up.data.voucher_code.as_deref() => {
@@ -111,7 +111,7 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     ledger::post(caller, header, &locked, &postings)?;
     let voucher_code = given.map_or_else(voucher::new_code, |code| Ok(code.to_owned()))?;
     let arguments = args![tenant_id, environment, top_up.transaction_id, voucher_code.as_str(), recipient];
-    top_up::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
+    model::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
     top_up.status = Status::Delivered;
     top_up.data.voucher_code = Some(voucher_code);
     let told = top_up.reply();
@@ -150,7 +150,7 @@ impl Handler for Fail {
             return Err(Refusal::of_field(Code::InvalidRequest, "reason", message).into());
         }
         let wallet = ledger::lock_wallet(caller)?;
-        let mut top_up = top_up::lock(caller, &request.transaction_id)?;
+        let mut top_up = model::lock(caller, &request.transaction_id)?;
         match top_up.status {
             Status::Pending => {
                 give_back(caller, &top_up, wallet, Status::Failed, Some(&request.reason))?;
@@ -180,7 +180,7 @@ pub fn fail_due() -> Result<bool, Failure> {
     let due = db::write(FAILING, args![], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
     let Some((book, transaction_id)) = due.into_iter().next() else { return Ok(false) };
     let wallet = ledger::lock_wallet(&book)?;
-    let top_up = top_up::lock(&book, &id::Kind::Transaction.text(transaction_id))?;
+    let top_up = model::lock(&book, &id::Kind::Transaction.text(transaction_id))?;
     if top_up.status == Status::Pending {
         give_back(&book, &top_up, wallet, Status::Failed, Some("Staging: the address asked for a failure."))?;
     }
