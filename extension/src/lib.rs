@@ -9,9 +9,6 @@
 //! All reach the database through `db`, by statements; what every send finds and writes, through `table`, without.
 
 // How an operation comes in and goes out.
-mod call;
-mod catalog;
-mod face;
 mod operation;
 mod schema;
 
@@ -35,6 +32,7 @@ mod event;
 mod ledger;
 mod standing;
 
+mod api;
 mod pg;
 mod tenant;
 mod top_up;

@@ -7,7 +7,7 @@ use pg_topup_contract::Code;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::catalog;
+use crate::api::catalog;
 use crate::ledger;
 use crate::ledger::early_release;
 use crate::operation::replayed;

@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use serde_json::value::RawValue;
 
 use super::{Fields, perform};
-use crate::call;
+use crate::api::call;
 use crate::operation::replayed;
 use crate::pg::bound::{AtMost, refuse_argument};
 use crate::pg::jsonb::JsonbText;

@@ -16,7 +16,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use serde::Serialize;
 
-use crate::call;
+use crate::api::call;
 use crate::operation::replayed;
 use crate::operation::request;
 use crate::pg::bound::REQUEST_BYTES_MAX;
