@@ -30,7 +30,6 @@ mod admin;
 // What they stand on.
 mod event;
 mod ledger;
-mod standing;
 
 mod api;
 mod pg;

@@ -42,8 +42,13 @@ extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook"
 extension_sql_file!(
     "../../sql/view.sql",
     name = "view",
-    requires =
-        ["admin", "usage_event", admin::admin::visible, value::id::sql_format_id, standing::due_changes]
+    requires = [
+        "admin",
+        "usage_event",
+        admin::admin::visible,
+        value::id::sql_format_id,
+        wallet::position::due_changes
+    ]
 );
 extension_sql_file!(
     "../../sql/statement.sql",
@@ -143,7 +148,7 @@ extension_sql_file!(
         api::sql::hold::release,
         api::sql::hold::hold_status,
         api::sql::hold::grant_list,
-        standing::due_changes,
+        wallet::position::due_changes,
     ]
 );
 extension_sql_file!(

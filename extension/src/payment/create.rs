@@ -17,7 +17,7 @@ use crate::value::amount::Amount;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::Time;
-use crate::wallet::labels::Labels;
+use crate::wallet::metadata::Labels;
 use crate::wallet::movement;
 
 const URL_LENGTH_MAX: usize = 2000;

@@ -17,10 +17,10 @@ use crate::payment::provider::Provider;
 use crate::payment::row;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::jsonb::JsonbText;
-use crate::standing::{self, Standing};
 use crate::value::book::Book;
 use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, or_error};
+use crate::wallet::position::{self, Standing};
 
 /// So many accounts have a chart; all have their balance.
 const CHARTS_MAX: usize = 8;
@@ -123,7 +123,7 @@ fn portal_view(session: &str) -> Option<JsonbText> {
 
 fn view(session: &Session) -> Result<JsonbText, Failure> {
     let (book, customer_id): (&Book, Uuid) = (&session.caller, session.customer_id);
-    let standings = standing::of_customer(book, customer_id, None)?;
+    let standings = position::of_customer(book, customer_id, None)?;
     let ids: Vec<_> =
         standings.iter().map(|standing| (standing.name.clone(), standing.asset.clone())).collect();
     let provider = Provider::of(book.environment);

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::ledger::account;
 use crate::operation::handler::Handler;
-use crate::standing::{self, Standing};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::customer::GetRequest;
+use crate::wallet::position::{self, Standing};
 
 /// A wallet's accounts, oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -51,7 +51,7 @@ impl Handler for Wallet {
 
     fn handle(caller: &Caller, request: &GetRequest) -> Outcome<WalletData> {
         let customer_id = customer::require(caller, &request.customer_id)?;
-        let accounts = standing::of_customer(caller, customer_id, None)?;
+        let accounts = position::of_customer(caller, customer_id, None)?;
         let accounts = accounts.into_iter().map(Summary::of).collect();
         Ok(Reply::new(Code::Success, WalletData { accounts }))
     }
@@ -97,7 +97,7 @@ impl Handler for Account {
 pub fn stands(book: &Book, customer_id: Uuid, account_id: &str) -> Result<Standing, Failure> {
     let (name, asset) = account_id.rsplit_once(':').ok_or_else(missing)?;
     let only = account::customer_account_id(customer_id, name, asset);
-    Ok(standing::of_customer(book, customer_id, Some(only))?.pop().ok_or_else(missing)?)
+    Ok(position::of_customer(book, customer_id, Some(only))?.pop().ok_or_else(missing)?)
 }
 
 /// The account of a customer that a request names by its id, to be locked; 404 where there is none.

@@ -13,7 +13,7 @@ use crate::tenant::customer::{self, Email, New};
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::context::Nothing;
-use crate::wallet::labels::Labels;
+use crate::wallet::metadata::Labels;
 
 const NAME_LENGTH_MAX: usize = 200;
 const EXTERNAL_ID_LENGTH_MAX: usize = 255;
