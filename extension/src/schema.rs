@@ -36,7 +36,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/argument.sql",
     name = "argument",
-    requires = ["tenant", value::id::sql_parse_id]
+    requires = ["tenant", api::sql::id::sql_parse_id]
 );
 extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache", "argument"]);
 extension_sql_file!(
@@ -45,25 +45,25 @@ extension_sql_file!(
     requires = [
         "admin",
         "usage_event",
-        admin::admin::visible,
-        value::id::sql_format_id,
+        tenant::visible::visible,
+        api::sql::id::sql_format_id,
         wallet::position::due_changes
     ]
 );
 extension_sql_file!(
     "../../sql/statement.sql",
     name = "statement",
-    requires = ["view", value::id::sql_parse_id]
+    requires = ["view", api::sql::id::sql_parse_id]
 );
 extension_sql_file!(
     "../../sql/grant_check.sql",
     name = "grant_check",
-    requires = ["hold", "admin", value::id::sql_format_id, admin::admin::system_account_id]
+    requires = ["hold", "admin", api::sql::id::sql_format_id, admin::account::system_account_id]
 );
 extension_sql_file!(
     "../../sql/billing_check.sql",
     name = "billing_check",
-    requires = ["usage_event", "admin", value::id::sql_format_id]
+    requires = ["usage_event", "admin", api::sql::id::sql_format_id]
 );
 extension_sql_file!(
     "../../sql/payment_check.sql",
@@ -71,9 +71,9 @@ extension_sql_file!(
     requires = [
         "payment",
         "webhook",
-        value::id::sql_format_id,
-        admin::admin::system_account_id,
-        admin::admin::customer_account_id
+        api::sql::id::sql_format_id,
+        admin::account::system_account_id,
+        admin::account::customer_account_id
     ]
 );
 extension_sql_file!(
@@ -108,9 +108,9 @@ extension_sql_file!(
         "auto_top_up_check",
         "payment_refund_check",
         "payment_dispute_check",
-        admin::admin::founding_accounts,
-        admin::admin::system_account_id,
-        admin::admin::customer_account_id,
+        admin::account::founding_accounts,
+        admin::account::system_account_id,
+        admin::account::customer_account_id,
     ]
 );
 extension_sql_file!(

@@ -61,7 +61,8 @@ fn fund(
             description,
         };
         let no_tenant = || Refusal::of_field(Code::InvalidRequest, "tenant_id", "There is no such tenant.");
-        let book = db::read(BOOK, args![tenant, environment], Book::read)?.pop().ok_or_else(no_tenant)?;
+        let book =
+            db::read(BOOK, args![tenant, environment], |row| row.book())?.pop().ok_or_else(no_tenant)?;
         fund_book(&book, &request)
     };
     let reply = reply::finish(attempt());

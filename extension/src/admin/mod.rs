@@ -1,5 +1,6 @@
 //! What administrators do: keys, money from outside, and the guard before a drop.
 
-pub mod admin;
+mod account;
 pub mod drop_guard;
 pub mod fund;
+mod key;

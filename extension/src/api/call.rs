@@ -11,7 +11,7 @@ use crate::api::catalog;
 use crate::ledger;
 use crate::ledger::early_release;
 use crate::operation::replayed;
-use crate::operation::response_format::Surface;
+use crate::operation::response_format::ResponseFormat;
 use crate::pg::bound::{elements, refuse_argument};
 use crate::pg::interrupt;
 use crate::tenant::caller::{Caller, Scope};
@@ -59,7 +59,7 @@ fn answer_wire(
         request,
         idempotency_key,
     );
-    let surface = catalog::find(operation).map_or(Surface::Envelope, |operation| operation.surface);
+    let surface = catalog::find(operation).map_or(ResponseFormat::Envelope, |operation| operation.surface);
     reply::or_error(surface.show(reply))
 }
 

@@ -2,4 +2,5 @@
 
 pub mod call;
 pub mod catalog;
+mod due;
 pub mod sql;

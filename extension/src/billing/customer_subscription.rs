@@ -17,7 +17,7 @@ use crate::tenant::customer;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Refusal};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 
 const SUBSCRIPTIONS_MAX: usize = 20;
 const PRODUCTS_MAX: usize = 20;
@@ -28,9 +28,9 @@ const URL_LENGTH_MAX: usize = 2000;
 pub struct NewSubscription {
     /// Now if not given. Usage is priced from then on, also from a time that is past; fixed prices and
     /// entitlements begin now at the earliest.
-    pub starts_at: Option<Time>,
+    pub starts_at: Option<WireTime>,
     /// The end of the first period of recurring prices; if not given, one interval after the start.
-    pub renews_at: Option<Time>,
+    pub renews_at: Option<WireTime>,
     /// What is subscribed to: 1 to 20 products.
     pub products: Vec<WantedProduct>,
     /// Where a customer whose payment is missing is sent.
@@ -227,7 +227,7 @@ fn resolve(book: &Book, wanted: &NewSubscription, path: &str) -> Result<Vec<Subs
             return Err(fault(field, &format!("A URL has at most {URL_LENGTH_MAX} characters.")));
         }
     }
-    let starts_at = wanted.starts_at.map(Time::timestamp);
+    let starts_at = wanted.starts_at.map(WireTime::timestamp);
     let earliest = starts_at.unwrap_or(Timestamp::MIN).max(Timestamp::now());
     if wanted.renews_at.as_ref().is_some_and(|renews_at| renews_at.timestamp() <= earliest) {
         return Err(fault("renews_at", "This must be after the start, and in the future."));

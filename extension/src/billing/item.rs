@@ -11,7 +11,7 @@ use super::pricing::{BillingType, Entitlement, Interval, Price, PriceType, Timin
 use crate::ledger::account;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// Something that is due.
@@ -192,7 +192,7 @@ impl Item {
         &self,
         book: &Book,
         subscription_id: Uuid,
-        from: Option<Instant>,
+        from: Option<PgTimestamp>,
     ) -> Result<Option<Timestamp>, Failure> {
         let (kind, name, period, lifetime) = match &self.what {
             What::Price(price) => ("price", price.id(), price_interval(price), None),

@@ -10,7 +10,7 @@ use super::usage_event::UsageEvent;
 use crate::ledger::account;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// A version of a product that a customer has, or had.
@@ -47,7 +47,8 @@ pub fn at_events(book: &Book, customer_id: Uuid, events: &[&UsageEvent]) -> Resu
     let times = || events.iter().map(|event| event.occurred_at.timestamp());
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
-    let arguments = args![tenant_id, environment, customer_id, Instant::from(first), Instant::from(last)];
+    let arguments =
+        args![tenant_id, environment, customer_id, PgTimestamp::from(first), PgTimestamp::from(last)];
     let mut plans = Vec::new();
     for (mut version, prices) in db::write(PLANS, arguments, read_plan)? {
         version.prices = serde_json::from_str(&prices)?;

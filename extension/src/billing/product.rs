@@ -10,12 +10,12 @@ use uuid::Uuid;
 use super::pricing::{self, Entitlement, Price};
 use crate::ledger::asset;
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::wallet::context::Nothing;
 
 const CODE_LENGTH_MAX: usize = 100;
 const NAME_LENGTH_MAX: usize = 200;

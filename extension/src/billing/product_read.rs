@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::pricing::{Entitlement, Price};
 use super::product::{ProductRequest, VersionRequest, VersionStatus, no_product, no_version, parse_id};
 use crate::operation::handler::Handler;
+use crate::operation::offset_page::{Page, Range};
 use crate::pg::db::{self, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Reply};
-use crate::wallet::list::{Page, Range};
 
 /// A product with its default version.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -22,7 +22,7 @@ use crate::pg::db::{self, Row, args, from_pg};
 use crate::value::amount::Amount;
 use crate::value::book::{Book, Environment};
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, or_error};
 
 /// How long after a failed collection the next one is tried; after each further one twice as long.
@@ -67,7 +67,7 @@ pub fn run(book: &Book, subscription_id: Uuid) -> Result<(), Failure> {
     let mut locked = Locked { book, subscription_id, customer_id, moves };
     let mut status = "active";
     // What could not be had when it was due begins now, price and credit alike.
-    let late_from = (before == "action_required").then(Instant::now);
+    let late_from = (before == "action_required").then(PgTimestamp::now);
     for _ in 0..PERIODS_MAX {
         let items = item::due(book, customer_id, subscription_id)?;
         if items.is_empty() {
@@ -235,7 +235,7 @@ impl Locked<'_> {
         &mut self,
         item: &Item,
         entitlement: &Entitlement,
-        late_from: Option<Instant>,
+        late_from: Option<PgTimestamp>,
     ) -> Result<(), Failure> {
         let expires_at = item.advance(self.book, self.subscription_id, late_from)?;
         if expires_at.is_none_or(|expires_at| expires_at <= jiff::Timestamp::now()) {

@@ -10,14 +10,14 @@ use super::item;
 use super::product::{self, no_product, read_product};
 use super::renewal;
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::value::wire_time::Time;
-use crate::wallet::context::Nothing;
+use crate::value::wire_time::WireTime;
 
 /// A new subscription of a customer.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,9 +25,9 @@ pub struct CreateRequest {
     /// A customer of yours (`cust_…`).
     pub customer_id: String,
     /// Now if not given.
-    pub starts_at: Option<Time>,
+    pub starts_at: Option<WireTime>,
     /// The end of the first period; if not given, one interval after the start.
-    pub renews_at: Option<Time>,
+    pub renews_at: Option<WireTime>,
     /// What is subscribed to: 1 to 20 products.
     pub products: Vec<WantedProduct>,
     /// Where a customer whose payment is missing is sent.

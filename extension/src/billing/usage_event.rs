@@ -15,7 +15,7 @@ use crate::operation::request;
 use crate::pg::interrupt;
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Refusal};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 
 /// Events in one batch, at most.
 const EVENTS_MAX: usize = 1000;
@@ -34,7 +34,7 @@ pub struct UsageEvent {
     /// What was used: 1 to 200 characters. Prices are for the events of one type.
     pub event_type: String,
     /// When it was used; priced by what the customer was subscribed to then.
-    pub occurred_at: Time,
+    pub occurred_at: WireTime,
     /// What it is about, such as a project of yours: at most 500 characters.
     pub subject: Option<String>,
     /// For people, at most 500 characters.

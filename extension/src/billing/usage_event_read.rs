@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::pricing::UsageType;
 use super::usage_event::FeeBasis;
 use crate::operation::handler::Handler;
+use crate::operation::offset_page::{Page, Range};
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Refusal, Reply};
-use crate::wallet::list::{Page, Range};
 
 /// Which event.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -13,8 +13,11 @@ use crate::pg::db::{self, args};
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::{Book, Environment};
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
+
+/// Endpoints that an environment has at most.
+pub const ENDPOINTS_MAX: u8 = 100;
 
 /// The types of events that endpoints can ask for.
 pub const TYPES: &[&str] = &[
@@ -51,7 +54,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// Whether an event of this type is written for it: to be told, or to be replayed once it is on again.
     fn wants(&self, event_type: &str) -> bool {
-        let is_kept = |since_s: i64| Instant::now().unix_ms() / 1000 - since_s < KEPT_WHILE_OFF_S;
+        let is_kept = |since_s: i64| PgTimestamp::now().unix_ms() / 1000 - since_s < KEPT_WHILE_OFF_S;
         self.types.as_ref().is_none_or(|types| types.iter().any(|t| t == event_type))
             && self.off_since_s.is_none_or(is_kept)
     }
@@ -99,7 +102,7 @@ impl Events {
         book: &Book,
         event_type: &'static str,
         transaction_id: Uuid,
-        created_at: Instant,
+        created_at: PgTimestamp,
         new_balance: Cents,
     ) -> Result<(), Failure> {
         let endpoint_ids = self.subscribers(book, event_type)?;
@@ -133,7 +136,7 @@ impl Events {
         envelope: &str,
         endpoint_ids: Vec<Uuid>,
     ) -> Uuid {
-        let (event_id, created_at) = (id::new(), Instant::now());
+        let (event_id, created_at) = (id::new(), PgTimestamp::now());
         let content = Content::Body(body(event_id, event_type, created_at, book.environment, envelope));
         self.outbox
             .push(book, Message { event_id, event_type, transaction_id, content, created_at, endpoint_ids });
@@ -167,7 +170,7 @@ impl Events {
 pub fn body(
     event_id: Uuid,
     event_type: &str,
-    created_at: Instant,
+    created_at: PgTimestamp,
     environment: Environment,
     envelope: &str,
 ) -> String {
@@ -232,7 +235,7 @@ pub fn webhook_disabled(
     book: &Book,
     endpoint_id: Uuid,
     url: &str,
-    at: Instant,
+    at: PgTimestamp,
     reason: &str,
 ) -> Result<(), Failure> {
     let webhook_id = Kind::Endpoint.text(endpoint_id);

@@ -4,6 +4,7 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use crate::event::ENDPOINTS_MAX;
 use crate::event::wake;
 use crate::pg::bound::refuse_argument;
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
@@ -12,10 +13,9 @@ use crate::pg::table::{NewRow, Table, row};
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::id;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
-use crate::value::wire_time::Time;
-use crate::webhook::endpoint::ENDPOINTS_MAX;
+use crate::value::wire_time::WireTime;
 
 const OUTBOX: Table<9> = Table {
     name: c"outbox",
@@ -38,7 +38,7 @@ pub struct Message {
     pub event_type: &'static str,
     pub transaction_id: Option<Uuid>,
     pub content: Content,
-    pub created_at: Instant,
+    pub created_at: PgTimestamp,
     pub endpoint_ids: Vec<Uuid>,
 }
 
@@ -229,8 +229,8 @@ pub fn fan_out_event(book: &Book, event_id: Uuid) -> DbResult<()> {
 pub fn fan_out_range(
     book: &Book,
     endpoint_id: Uuid,
-    since: Time,
-    until: Option<Time>,
+    since: WireTime,
+    until: Option<WireTime>,
     events_max: i64,
 ) -> DbResult<()> {
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());

@@ -9,8 +9,10 @@ use pgrx::prelude::*;
 use pgrx::{IntoDatum, direct_function_call};
 
 use crate::pg::cache::Cache;
+use crate::pg::db::{self, args, from_pg};
 use crate::pg::table::Open;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
+use crate::value::reply::{Failure, or_error};
 
 thread_local! {
     /// Kept while nobody does.
@@ -71,9 +73,34 @@ fn is_any_asleep() -> bool {
             }
             let until: Option<TimestampWithTimeZone> =
                 heap_getattr(&PgBox::from_pg(tuple), SLEEPS_UNTIL, &columns);
-            is_found = until.map(Instant::from) > Some(Instant::now());
+            is_found = until.map(PgTimestamp::from) > Some(PgTimestamp::now());
         }
         pg_sys::systable_endscan(scan);
         is_found
     }
+}
+
+/// Seconds for which a worker sleeps, at most.
+const SLEEP_S_MAX: i32 = 3600;
+
+const SLEEP: &str = "
+    insert into topup.sleeper (worker_id, sleeps_until) values ($1, clock_timestamp() + make_interval(secs => $2))
+    on conflict (worker_id) do update set sleeps_until = excluded.sleeps_until";
+
+/// From the commit of this on, transactions with events notify channel topup_effects.
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn worker_sleep(worker: pgrx::Uuid, seconds: i32) {
+    or_error(
+        db::execute(SLEEP, args![from_pg(worker), seconds.clamp(1, SLEEP_S_MAX)]).map_err(Failure::from),
+    );
+}
+
+/// Also clears away workers that never came back.
+const WAKE: &str = "delete from topup.sleeper where worker_id = $1 or sleeps_until < now()";
+
+#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn worker_wake(worker: pgrx::Uuid) {
+    or_error(db::execute(WAKE, args![from_pg(worker)]).map_err(Failure::from));
 }

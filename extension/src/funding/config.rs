@@ -8,13 +8,13 @@ use super::top_up;
 use super::{AccountRequest, check_account, check_least};
 use crate::ledger::account::USD;
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::payment::auto::change::{self, Config};
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Reply};
-use crate::wallet::context::Nothing;
 
 const LEAST_THRESHOLD: Cents = Cents(500);
 

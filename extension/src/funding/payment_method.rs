@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::top_up::{self, TopUpStarted};
 use super::{AccountRequest, check_account};
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::payment::card::{self, Card};
 use crate::payment::provider::{self, Provider};
 use crate::pg::db::{self, DbResult, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Refusal, Reply};
-use crate::wallet::context::Nothing;
 
 /// The saved cards of the tenant.
 #[derive(Debug, Serialize, JsonSchema)]

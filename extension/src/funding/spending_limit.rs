@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account, check_least};
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::spending_limit::{Duration, Strategy};
 use crate::value::amount::Cents;
 use crate::value::reply::{Outcome, Reply};
-use crate::wallet::context::Nothing;
 
 const LEAST: Cents = Cents(100);
 

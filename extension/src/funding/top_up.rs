@@ -18,7 +18,7 @@ use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Cents};
 use crate::value::book::Book;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
 pub const LEAST: Cents = Cents(1000);
@@ -211,7 +211,7 @@ impl Handler for TopUpStatus {
         let id = Kind::Invoice.parse(&request.payment_intent_id).ok_or_else(no_payment)?;
         let payment =
             row::look(caller, id)?.filter(|payment| payment.customer_id.is_none()).ok_or_else(no_payment)?;
-        let status = match payment.status_at(Instant::now()) {
+        let status = match payment.status_at(PgTimestamp::now()) {
             Status::Succeeded => State::Completed,
             Status::Initiated | Status::Pending => State::Pending,
             Status::Failed | Status::Expired => return Err(ended(&payment).into()),

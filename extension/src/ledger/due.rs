@@ -13,7 +13,7 @@ use crate::ledger::grant;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// Books changes of an account that is locked, each as a transaction of its own at the instant at which it came.
@@ -21,7 +21,7 @@ pub fn write(
     book: &Book,
     account: &mut Running,
     changes: &[Change],
-    next_due_at: Option<Instant>,
+    next_due_at: Option<PgTimestamp>,
 ) -> Result<(), Failure> {
     if changes.is_empty() {
         return Ok(());
@@ -40,7 +40,7 @@ fn write_one(
     account: &Running,
     facts: &Facts,
     change: &Change,
-    next_due_at: Option<Instant>,
+    next_due_at: Option<PgTimestamp>,
 ) -> Result<(), Failure> {
     let (kind, id_of_cause) = change.cause.kind_and_id();
     let (contra, field) = match change.cause {

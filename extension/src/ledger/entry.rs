@@ -8,7 +8,7 @@ use crate::pg::db::{self, DbResult, args};
 use crate::pg::table::{self, Found, NewRow, Place, Table, row};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// What a transaction is called and what it belongs to.
@@ -50,7 +50,7 @@ pub struct Running {
     /// The number of its last entry.
     pub version: i64,
     /// The time of its last entry.
-    pub(super) posted_at: Option<Instant>,
+    pub(super) posted_at: Option<PgTimestamp>,
     /// Where its row was when it was locked.
     pub(super) place: Option<Place>,
 }
@@ -99,7 +99,7 @@ impl Lines {
         &mut self,
         book: &Book,
         header: Header,
-        at: Instant,
+        at: PgTimestamp,
         after: &[Running],
         postings: &[Posting],
     ) {
@@ -176,7 +176,7 @@ impl Running {
 pub fn write(
     book: &Book,
     header: Header,
-    at: Instant,
+    at: PgTimestamp,
     after: &[Running],
     postings: &[Posting],
 ) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use crate::ledger::credit::{Account, Grant, Hold, Taken, Use};
 use crate::pg::db::{self, Arg, DbResult, Row, args, pg_uuid};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Refusal};
 
 pub use crate::ledger::credit::Purpose;
@@ -23,9 +23,9 @@ pub struct Terms {
     /// Lower burns earlier.
     pub priority: i32,
     /// None, or a time that has come: at once. Until then the credit is set aside.
-    pub effective_at: Option<Instant>,
+    pub effective_at: Option<PgTimestamp>,
     /// None: never.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<PgTimestamp>,
 }
 
 /// How to look: as the calling statement sees it, or as it is once locks are held.
@@ -79,12 +79,12 @@ pub fn load(
     view: View,
     account_id: Uuid,
     balance: Amount,
-    until: Instant,
+    until: PgTimestamp,
 ) -> Result<Account, Failure> {
     let arguments = args![book.tenant_id, account_id];
     let rows = query(view, LOAD, arguments, |row| {
         let grant = row.maybe_uuid(3)?.map(|_| read_grant(row, 3)).transpose()?;
-        Ok((Instant::maybe(row, 1)?, row.amount(2)?, grant))
+        Ok((row.maybe_timestamp(1)?, row.amount(2)?, grant))
     })?;
     let (next_hold_at, held) = rows.first().map_or((None, Amount::ZERO), |row| (row.0, row.1));
     let grants = rows.into_iter().filter_map(|row| row.2).collect();
@@ -99,18 +99,18 @@ pub fn add_due_holds(
     view: View,
     account_id: Uuid,
     account: &mut Account,
-    until: Instant,
+    until: PgTimestamp,
 ) -> Result<(), Failure> {
     if account.next_hold_at.is_some_and(|at| at <= until) {
         let arguments = args![book.tenant_id, account_id, until];
         let due = query(view, DUE_HOLDS, arguments, |row| {
-            Ok((row.uuid(1)?, row.uuid(2)?, row.amount(3)?, Instant::get(row, 4)?))
+            Ok((row.uuid(1)?, row.uuid(2)?, row.amount(3)?, row.timestamp(4)?))
         })?;
         for (id, transaction_id, amount, expires_at) in due {
             let taken = taken(book, view, account_id, transaction_id)?;
             account.holds.push(Hold { id, transaction_id, amount, expires_at, taken });
         }
-        let next = query(view, NEXT_HOLD, arguments, |row| Instant::maybe(row, 1))?;
+        let next = query(view, NEXT_HOLD, arguments, |row| row.maybe_timestamp(1))?;
         account.next_hold_at = next.into_iter().next().flatten();
     }
     Ok(())
@@ -123,8 +123,8 @@ pub fn read_grant(row: &Row, first: usize) -> DbResult<Grant> {
         purpose: Purpose::parse(&row.get::<String>(first + 1)?).ok_or(SpiError::InvalidPosition)?,
         priority: row.get(first + 2)?,
         remaining: row.amount(first + 3)?,
-        effective_at: Instant::get(row, first + 4)?,
-        expires_at: Instant::maybe(row, first + 5)?,
+        effective_at: row.timestamp(first + 4)?,
+        expires_at: row.maybe_timestamp(first + 5)?,
         pending: row.get(first + 6)?,
     })
 }
@@ -169,7 +169,7 @@ pub fn insert(
     account_id: Uuid,
     transaction_id: Uuid,
     grant: &Grant,
-    at: Instant,
+    at: PgTimestamp,
 ) -> DbResult<()> {
     let (purpose, amount) = (grant.purpose.as_str(), grant.remaining.to_string());
     db::execute(
@@ -218,7 +218,7 @@ pub fn save(
     account_id: Uuid,
     transaction_id: Uuid,
     uses: &[Use],
-    next_due_at: Option<Instant>,
+    next_due_at: Option<PgTimestamp>,
 ) -> DbResult<()> {
     let grants: Vec<pgrx::Uuid> = uses.iter().map(|each| pg_uuid(each.grant_id)).collect();
     let used: Vec<String> = uses.iter().map(|each| each.used.to_string()).collect();
@@ -230,7 +230,7 @@ pub fn save(
 const NOTE_NEXT: &str = "update topup.balance set next_due_at = $3 where tenant_id = $1 and account_id = $2";
 
 /// Writes when the account changes next by itself.
-pub fn note_next(book: &Book, account_id: Uuid, next_due_at: Option<Instant>) -> DbResult<()> {
+pub fn note_next(book: &Book, account_id: Uuid, next_due_at: Option<PgTimestamp>) -> DbResult<()> {
     db::execute(NOTE_NEXT, args![book.tenant_id, account_id, next_due_at])
 }
 
@@ -238,7 +238,7 @@ const NOTE_HOLD: &str = "
     update topup.balance set next_due_at = least(next_due_at, $3) where tenant_id = $1 and account_id = $2";
 
 /// The account has a hold that expires then.
-pub fn note_hold(book: &Book, account_id: Uuid, expires_at: Instant) -> DbResult<()> {
+pub fn note_hold(book: &Book, account_id: Uuid, expires_at: PgTimestamp) -> DbResult<()> {
     db::execute(NOTE_HOLD, args![book.tenant_id, account_id, expires_at])
 }
 
@@ -250,7 +250,12 @@ pub fn has_room(account: Option<&Account>, more: usize) -> bool {
 }
 
 /// The grant that a credit becomes.
-pub fn of_credit(account: &Account, amount: Amount, terms: &Terms, at: Instant) -> Result<Grant, Refusal> {
+pub fn of_credit(
+    account: &Account,
+    amount: Amount,
+    terms: &Terms,
+    at: PgTimestamp,
+) -> Result<Grant, Refusal> {
     if !has_room(Some(account), 1) {
         let message = format!("An account has at most {GRANTS_OPEN_MAX} grants with something left.");
         return Err(Refusal::new(Code::InvalidRequest, message));
@@ -293,7 +298,7 @@ const EXPIRE_HOLD: &str = "
     returning true";
 
 /// An open hold has come to its end; its credit is back.
-pub fn expire_hold(book: &Book, hold_id: Uuid, transaction_id: Uuid, at: Instant) -> Result<(), Failure> {
+pub fn expire_hold(book: &Book, hold_id: Uuid, transaction_id: Uuid, at: PgTimestamp) -> Result<(), Failure> {
     let arguments = args![book.tenant_id, book.environment.as_str(), hold_id, transaction_id, at];
     if db::write(EXPIRE_HOLD, arguments, |_| Ok(()))?.len() == 1 {
         return Ok(());

@@ -13,7 +13,7 @@ use crate::pg::db::{self, DbResult, Row, args, from_pg, pg_uuid};
 use crate::pg::table::{self, Found, LockedRow, Place, row};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// A running balance, locked until the transaction ends, and up to date: what had begun or expired by then is booked.
@@ -27,11 +27,11 @@ pub struct Locked {
     pub(super) credit_limit: Amount,
     pub(super) low_balance_threshold: Option<Amount>,
     /// When the lock was held and the account up to date; never before its last entry, whatever the clock says.
-    pub(super) as_of: Instant,
+    pub(super) as_of: PgTimestamp,
     /// The time of its last entry.
-    posted_at: Option<Instant>,
+    posted_at: Option<PgTimestamp>,
     /// No later than the next change that time alone brings; none: the account has no grants and no holds.
-    pub(super) next_due_at: Option<Instant>,
+    pub(super) next_due_at: Option<PgTimestamp>,
     /// Its grants and holds, where it has any.
     pub(super) credit: Option<Box<Account>>,
 }
@@ -43,17 +43,17 @@ impl Locked {
     }
 
     /// The time for which the balance stands.
-    pub fn as_of(&self) -> Instant {
+    pub fn as_of(&self) -> PgTimestamp {
         self.as_of
     }
 
     /// The time of its last entry, if it has one.
-    pub fn posted_at(&self) -> Option<Instant> {
+    pub fn posted_at(&self) -> Option<PgTimestamp> {
         self.posted_at
     }
 
     /// Books what time alone has changed; tells how many changes there were.
-    pub(super) fn bring_up_to_date(&mut self, book: &Book, now: Instant) -> Result<usize, Failure> {
+    pub(super) fn bring_up_to_date(&mut self, book: &Book, now: PgTimestamp) -> Result<usize, Failure> {
         self.as_of = now;
         if self.next_due_at.is_none() {
             return Ok(0);
@@ -61,7 +61,7 @@ impl Locked {
         let credit = grant::load(book, View::Locked, self.account_id, self.balance, now)?;
         let noted = self.next_due_at;
         self.credit = Some(Box::new(credit));
-        let changes = self.play(book, self.posted_at.unwrap_or(Instant::BEGINNING), now)?;
+        let changes = self.play(book, self.posted_at.unwrap_or(PgTimestamp::BEGINNING), now)?;
         if changes == 0 && noted != self.next_due_at && noted <= Some(now) {
             grant::note_next(book, self.account_id, self.next_due_at)?;
         }
@@ -69,7 +69,12 @@ impl Locked {
     }
 
     /// Lets time pass for what the account holds, and books how that changes it; tells how many changes there were.
-    pub(super) fn play(&mut self, book: &Book, from: Instant, until: Instant) -> Result<usize, Failure> {
+    pub(super) fn play(
+        &mut self,
+        book: &Book,
+        from: PgTimestamp,
+        until: PgTimestamp,
+    ) -> Result<usize, Failure> {
         let Some(credit) = &mut self.credit else { return Ok(0) };
         let changes = credit.play(from, until);
         self.next_due_at = credit.next_due();
@@ -116,7 +121,7 @@ fn lock_present_counting(book: &Book, account_ids: &[Uuid]) -> Result<(Vec<Locke
     // A clock that was set back stands still for an account until it has come to the account's last entry again: what is
     // posted is never before what was.
     let last_posting = locked.iter().filter_map(Locked::posted_at).max();
-    let now = last_posting.map_or_else(Instant::now, |posted_at| Instant::now().max(posted_at));
+    let now = last_posting.map_or_else(PgTimestamp::now, |posted_at| PgTimestamp::now().max(posted_at));
     let mut changes = 0;
     for account in &mut locked {
         changes += account.bring_up_to_date(book, now)?;
@@ -167,9 +172,9 @@ fn read_locked(row: &Row) -> DbResult<Locked> {
         place: None,
         credit_limit: row.amount(4)?,
         low_balance_threshold: row.maybe_amount(5)?,
-        as_of: Instant::BEGINNING,
-        posted_at: Instant::maybe(row, 8)?,
-        next_due_at: Instant::maybe(row, 6)?,
+        as_of: PgTimestamp::BEGINNING,
+        posted_at: row.maybe_timestamp(8)?,
+        next_due_at: row.maybe_timestamp(6)?,
         credit: None,
     })
 }
@@ -184,9 +189,9 @@ impl Locked {
             place: Some(row.place()),
             credit_limit: row.amount("credit_limit")?,
             low_balance_threshold: row.maybe_amount("low_balance_threshold")?,
-            as_of: Instant::BEGINNING,
-            posted_at: row.maybe::<TimestampWithTimeZone>("posted_at")?.map(Instant::from),
-            next_due_at: row.maybe::<TimestampWithTimeZone>("next_due_at")?.map(Instant::from),
+            as_of: PgTimestamp::BEGINNING,
+            posted_at: row.maybe::<TimestampWithTimeZone>("posted_at")?.map(PgTimestamp::from),
+            next_due_at: row.maybe::<TimestampWithTimeZone>("next_due_at")?.map(PgTimestamp::from),
             credit: None,
         })
     }
@@ -207,7 +212,7 @@ const CHANGES_ENOUGH: usize = 200;
 /// Brings accounts up to date that are overdue; returns how many. All their locks are held already, so
 /// that this waits for nobody.
 pub fn sweep_due(batch_max: i32) -> Result<i32, Failure> {
-    let due = db::write(DUE, args![i64::from(batch_max)], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    let due = db::write(DUE, args![i64::from(batch_max)], |row| Ok((row.book()?, row.uuid(4)?)))?;
     let (mut swept, mut changes) = (0, 0);
     for (book, account_id) in &due {
         changes += lock_counting(book, &[*account_id])?.1;

@@ -12,7 +12,7 @@ use crate::ledger::grant::{self, Terms};
 use crate::pg::db::DbResult;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Refusal};
 
 /// What the posting to an account means for its grants, beyond its amount.
@@ -118,10 +118,10 @@ pub(super) fn post_locked(
 }
 
 /// Not before the locks were held, and before anything changes that they have not seen.
-pub(super) fn posting_time(locked: &[Locked]) -> Instant {
-    let due = locked.iter().filter_map(|account| account.next_due_at).min().unwrap_or(Instant::NEVER);
-    let locked_at = locked.iter().map(|account| account.as_of).max().unwrap_or(Instant::BEGINNING);
-    Instant::now().min(due.just_before()).max(locked_at)
+pub(super) fn posting_time(locked: &[Locked]) -> PgTimestamp {
+    let due = locked.iter().filter_map(|account| account.next_due_at).min().unwrap_or(PgTimestamp::NEVER);
+    let locked_at = locked.iter().map(|account| account.as_of).max().unwrap_or(PgTimestamp::BEGINNING);
+    PgTimestamp::now().min(due.just_before()).max(locked_at)
 }
 
 /// What a posting did to the grants of an account.
@@ -131,11 +131,11 @@ pub(super) struct Moved {
     uses: Vec<Use>,
     /// The debit of which so much is given back.
     given_back: Option<(Uuid, Amount)>,
-    next_due_at: Option<Instant>,
+    next_due_at: Option<PgTimestamp>,
 }
 
 impl Moved {
-    fn write(&self, book: &Book, transaction_id: Uuid, at: Instant) -> DbResult<()> {
+    fn write(&self, book: &Book, transaction_id: Uuid, at: PgTimestamp) -> DbResult<()> {
         if let Some(grant) = &self.grant {
             grant::insert(book, self.account_id, transaction_id, grant, at)?;
         }
@@ -156,7 +156,7 @@ impl Locked {
         book: &Book,
         posting: &Posting,
         meaning: Option<Meaning>,
-        at: Instant,
+        at: PgTimestamp,
     ) -> Result<Option<Moved>, Failure> {
         let amount = posting.amount;
         self.as_of = at;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::operation::handler::{self, Handler, Terms};
 use crate::operation::idempotency::Keeps;
-use crate::operation::response_format::Surface;
+use crate::operation::response_format::ResponseFormat;
 use crate::operation::tool::Tool;
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Failure, Rendered};
@@ -17,7 +17,7 @@ pub struct Operation {
     /// Method and path; names in braces are fields of the request.
     pub http: Option<(&'static str, &'static str)>,
     /// The shape of its replies over HTTP.
-    pub surface: Surface,
+    pub surface: ResponseFormat,
     pub terms: Terms,
     /// A field with a URL whose host the gateway resolves beforehand, into `resolved_addresses`.
     pub resolves: Option<&'static str>,
@@ -56,7 +56,7 @@ pub const fn shaped<Q: JsonSchema, D: JsonSchema>(name: &'static str, run: Run) 
     Operation {
         name,
         http: None,
-        surface: Surface::Envelope,
+        surface: ResponseFormat::Envelope,
         terms: Terms { scope: Scope::Read, keeps: Keeps::Nothing },
         resolves: None,
         completes_with: None,

@@ -15,7 +15,7 @@ use crate::pg::name_lock;
 use crate::pg::table::{self, By, Found, Table, row};
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Refusal, Rendered};
 
 const KEY_LENGTH_MAX: usize = 255;
@@ -201,7 +201,7 @@ impl Replies {
 
     /// Writes those that are new.
     pub fn write(&mut self, book: &Book, keeps: Keeps) -> Result<(), Failure> {
-        let expires_at = (keeps == Keeps::ADay).then(|| Instant::of_transaction().plus(KEPT));
+        let expires_at = (keeps == Keeps::ADay).then(|| PgTimestamp::of_transaction().plus(KEPT));
         let (tenant_id, environment, namespace) =
             (book.tenant_id, book.environment.as_str(), self.namespace.as_str());
         let mut rows = Vec::with_capacity(self.new.len());
@@ -224,8 +224,8 @@ impl Replies {
 
 /// A kept reply; none if its time is over.
 fn kept(row: &table::Row) -> DbResult<Option<Kept>> {
-    let expires_at = row.maybe::<TimestampWithTimeZone>("expires_at")?.map(Instant::from);
-    if expires_at.is_some_and(|at| at <= Instant::of_transaction()) {
+    let expires_at = row.maybe::<TimestampWithTimeZone>("expires_at")?.map(PgTimestamp::from);
+    if expires_at.is_some_and(|at| at <= PgTimestamp::of_transaction()) {
         return Ok(None);
     }
     let key_id = row.maybe::<pgrx::Uuid>("key_id")?.map(from_pg);

@@ -3,6 +3,8 @@
 pub mod definition;
 pub mod handler;
 pub mod idempotency;
+pub mod nothing;
+pub mod offset_page;
 pub mod page;
 pub mod replayed;
 pub mod request;

@@ -11,7 +11,7 @@ use crate::pg::db::{self, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, or_error};
 
 /// A payment as its page shows it. Only the gateway sees this.
@@ -82,7 +82,7 @@ impl View {
         let provider_customer_id = card::known_payer(book, customer_id, payment.provider)?;
         Ok(View {
             payment_id: payment.text_id(),
-            status: payment.status_at(Instant::now()),
+            status: payment.status_at(PgTimestamp::now()),
             amount: payment.amount,
             amount_minor: currency::whole_minor(payment.amount, &payment.currency),
             credit: payment.credit,
@@ -96,7 +96,7 @@ impl View {
             provider: payment.provider.as_str(),
             provider_customer_id,
             created_at: payment.created_at.rfc3339(),
-            expires_at: payment.expires_at.map(Instant::rfc3339),
+            expires_at: payment.expires_at.map(PgTimestamp::rfc3339),
             card,
             failure: payment
                 .failure_code
@@ -162,7 +162,7 @@ fn begin(
 ) -> Result<Option<JsonbText>, Failure> {
     let Some(found) = row::by_token(token)? else { return Ok(None) };
     let Some(payment) = row::lock(found.book.tenant_id, found.id)? else { return Ok(None) };
-    let begun = payment.status_at(Instant::now()).is_open();
+    let begun = payment.status_at(PgTimestamp::now()).is_open();
     if begun {
         let book = &payment.book;
         let arguments = args![book.tenant_id, book.environment.as_str(), payment.id, provider_payment_id];

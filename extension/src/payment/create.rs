@@ -14,9 +14,9 @@ use crate::operation::request;
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::wallet::metadata::Labels;
 use crate::wallet::movement;
 
@@ -40,7 +40,7 @@ pub struct TopUpRequest {
     pub destination: Option<Destination>,
     /// When what is left of the credit expires; a year after it was paid if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub credit_expires_at: Option<Time>,
+    pub credit_expires_at: Option<WireTime>,
     /// Where the customer is sent when it has paid: http or https.
     pub return_url: String,
     /// Where the customer is sent when it gives up.
@@ -104,7 +104,7 @@ impl Handler for Create {
             origin: Origin::Manual,
             description: request.description.as_deref(),
             metadata: request.metadata.as_ref().map(serde_json::to_string).transpose()?,
-            credit_expires_at: request.credit_expires_at.map(Instant::from),
+            credit_expires_at: request.credit_expires_at.map(PgTimestamp::from),
             return_url: Some(&request.return_url),
             failure_url: Some(&request.failure_url),
         };
@@ -115,7 +115,7 @@ impl Handler for Create {
             status: payment.status,
             redirect_url: started.redirect_url.unwrap_or_default(),
             created_at: payment.created_at.rfc3339(),
-            expires_at: payment.expires_at.map(Instant::rfc3339).unwrap_or_default(),
+            expires_at: payment.expires_at.map(PgTimestamp::rfc3339).unwrap_or_default(),
         };
         Ok(Reply::new(Code::Success, data))
     }
@@ -135,7 +135,7 @@ fn check(caller: &Caller, request: &TopUpRequest) -> Result<Bought, Failure> {
     for (field, url) in [("return_url", &request.return_url), ("failure_url", &request.failure_url)] {
         check_url(field, url)?;
     }
-    if request.credit_expires_at.is_some_and(|expires_at| expires_at <= Time::now()) {
+    if request.credit_expires_at.is_some_and(|expires_at| expires_at <= WireTime::now()) {
         return Err(invalid("credit_expires_at", "Credit must expire in the future."));
     }
     let destination = request.destination.as_ref();

@@ -16,9 +16,9 @@ use crate::ledger::{self, Header, Locked, Posting};
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 
 /// Among paid credit the expiry decides what burns first.
 const PRIORITY: i32 = 0;
@@ -121,7 +121,7 @@ fn terms(payment: &Payment) -> Result<Option<Terms>, Failure> {
     }
     let expires_at = match payment.credit_expires_at {
         Some(expires_at) => expires_at,
-        None => Instant::from(Time::now().plus_a_year()?),
+        None => PgTimestamp::from(WireTime::now().plus_a_year()?),
     };
     let (purpose, expires_at) = (Purpose::Paid, Some(expires_at));
     Ok(Some(Terms { purpose, priority: PRIORITY, effective_at: None, expires_at }))

@@ -13,7 +13,7 @@ use crate::pg::db::{self, DbResult, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Outcome, Refusal, Reply};
 
 /// Which top-up.
@@ -105,7 +105,7 @@ impl Handler for Look {
         let id = Kind::TopUp.parse(&request.top_up_id).ok_or_else(no_top_up)?;
         let payment = row::look(caller, id)?.ok_or_else(no_top_up)?;
         let customer_id = payment.customer_id.ok_or_else(no_top_up)?;
-        let status = payment.status_at(Instant::now());
+        let status = payment.status_at(PgTimestamp::now());
         let data = TopUpState {
             id: payment.text_id(),
             customer_id: Kind::Customer.text(customer_id),

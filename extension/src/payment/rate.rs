@@ -7,7 +7,7 @@ use crate::ledger::asset::{self, is_fiat};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::wallet::asset_rate;
 use crate::wallet::exchange::Rate;
 
@@ -59,7 +59,7 @@ pub fn buy(
     } else {
         let known = match told {
             Some(rate) => Some(rate),
-            None => asset_rate::at(book, code, currency, Time::now())?,
+            None => asset_rate::at(book, code, currency, WireTime::now())?,
         };
         let no_rate = || {
             let message = format!("{code} has no rate in {currency}: tell an exchange_rate.");

@@ -13,7 +13,7 @@ use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -111,16 +111,16 @@ pub struct Payment {
     pub description: Option<String>,
     /// A JSON object.
     pub metadata: Option<String>,
-    pub credit_expires_at: Option<Instant>,
+    pub credit_expires_at: Option<PgTimestamp>,
     pub return_url: Option<String>,
     pub failure_url: Option<String>,
     pub provider: Provider,
     pub provider_payment_id: Option<String>,
     pub failure_code: Option<String>,
     pub failure_message: Option<String>,
-    pub created_at: Instant,
+    pub created_at: PgTimestamp,
     /// When its checkout ends.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<PgTimestamp>,
     /// The ledger's transaction that credited it.
     pub transaction_id: Option<Uuid>,
     /// All that the provider has called refunded, in the currency.
@@ -146,7 +146,7 @@ impl Payment {
     }
 
     /// The same as it stands at an instant, whether anybody has swept it or not.
-    pub fn status_at(&self, now: Instant) -> Status {
+    pub fn status_at(&self, now: PgTimestamp) -> Status {
         let is_over = self.expires_at.is_some_and(|expires_at| expires_at <= now);
         if self.status.is_open() && is_over { Status::Expired } else { self.status }
     }
@@ -180,7 +180,7 @@ pub(super) fn read_payment(row: &Row) -> DbResult<Payment> {
     let method: String = row.get(13)?;
     let origin: String = row.get(14)?;
     Ok(Payment {
-        book: Book::read(row)?,
+        book: row.book()?,
         id: row.uuid(4)?,
         customer_id: row.maybe_uuid(5)?,
         account_id: row.uuid(6)?,
@@ -195,15 +195,15 @@ pub(super) fn read_payment(row: &Row) -> DbResult<Payment> {
         status: Status::parse(&row.get::<String>(15)?).ok_or(SpiError::InvalidPosition)?,
         description: row.maybe(16)?,
         metadata: row.maybe(17)?,
-        credit_expires_at: Instant::maybe(row, 18)?,
+        credit_expires_at: row.maybe_timestamp(18)?,
         return_url: row.maybe(19)?,
         failure_url: row.maybe(20)?,
         provider: Provider::parse(&row.get::<String>(21)?).ok_or(SpiError::InvalidPosition)?,
         provider_payment_id: row.maybe(22)?,
         failure_code: row.maybe(23)?,
         failure_message: row.maybe(24)?,
-        created_at: Instant::get(row, 25)?,
-        expires_at: Instant::maybe(row, 26)?,
+        created_at: row.timestamp(25)?,
+        expires_at: row.maybe_timestamp(26)?,
         transaction_id: row.maybe_uuid(27)?,
         refunded_told: row.amount(28)?,
     })

@@ -13,7 +13,7 @@ use crate::pg::settings;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// How long a checkout can be paid: 24 hours.
@@ -41,7 +41,7 @@ pub struct NewPayment<'a> {
     pub description: Option<&'a str>,
     /// A JSON object.
     pub metadata: Option<String>,
-    pub credit_expires_at: Option<Instant>,
+    pub credit_expires_at: Option<PgTimestamp>,
     pub return_url: Option<&'a str>,
     pub failure_url: Option<&'a str>,
 }
@@ -71,7 +71,7 @@ pub fn start(book: &Book, new: &NewPayment) -> Result<Started, Failure> {
     };
     let token = (method == Method::Checkout).then(new_token).transpose()?;
     let token_hash = token.as_deref().map(row::token_hash);
-    let ends_at = Instant::now().plus(Duration::from_secs(CHECKOUT_S));
+    let ends_at = PgTimestamp::now().plus(Duration::from_secs(CHECKOUT_S));
     let ends_at = new.credit_expires_at.map_or(ends_at, |end| end.min(ends_at));
     let arguments = args![
         book.tenant_id,

@@ -16,7 +16,7 @@ use crate::pg::db::{self, DbResult, Row, args, pg_uuid};
 use crate::pg::jsonb::JsonbText;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, or_error};
 
 const CLAIM_MAX: i32 = 1000;
@@ -234,7 +234,7 @@ fn put_off(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
 }
 
 fn give_up(payment: &Payment) -> Result<bool, Failure> {
-    if payment.method == Method::Checkout && payment.status_at(Instant::now()) == Status::Expired {
+    if payment.method == Method::Checkout && payment.status_at(PgTimestamp::now()) == Status::Expired {
         return ending::expire(payment);
     }
     let message = "The payment provider did not tell what became of the charge.";

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
+use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum, TimestampWithTimeZone};
 use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleData};
 use uuid::Uuid;
@@ -13,12 +13,22 @@ use uuid::Uuid;
 use crate::pg::interrupt;
 use crate::pg::planner::Planning;
 use crate::value::amount::Amount;
+use crate::value::book::{Book, Environment};
+use crate::value::pg_timestamp::PgTimestamp;
+use crate::value::reply::Failure;
+use crate::value::wire_time::WireTime;
 
 /// A value on its way into a statement.
 pub type Arg<'a> = DatumWithOid<'a>;
 
 /// What a statement may fail with; always a fault, never a refusal.
 pub type DbResult<T> = Result<T, SpiError>;
+
+impl From<SpiError> for Failure {
+    fn from(error: SpiError) -> Self {
+        Failure::Fault(error.to_string())
+    }
+}
 
 thread_local! {
     static PLANS: RefCell<HashMap<(*const str, bool), Rc<OwnedPreparedStatement>>> = RefCell::default();
@@ -150,6 +160,22 @@ impl Row<'_> {
         text.map(|text| text.parse().map_err(|_| SpiError::InvalidPosition)).transpose()
     }
 
+    /// A time that is never null.
+    pub fn timestamp(&self, column: usize) -> DbResult<PgTimestamp> {
+        self.maybe_timestamp(column)?.ok_or(SpiError::InvalidPosition)
+    }
+
+    /// A time that may be null.
+    pub fn maybe_timestamp(&self, column: usize) -> DbResult<Option<PgTimestamp>> {
+        Ok(self.maybe::<TimestampWithTimeZone>(column)?.map(PgTimestamp::from))
+    }
+
+    /// Tenant, environment and wallet: the first three columns.
+    pub fn book(&self) -> DbResult<Book> {
+        let environment = Environment::parse(&self.get::<String>(2)?).ok_or(SpiError::InvalidPosition)?;
+        Ok(Book { tenant_id: self.uuid(1)?, environment, wallet_id: self.uuid(3)? })
+    }
+
     /// An id that is never null.
     pub fn uuid(&self, column: usize) -> DbResult<Uuid> {
         self.get::<pgrx::Uuid>(column).map(from_pg)
@@ -193,7 +219,7 @@ macro_rules! plain_args {
         }
     )* };
 }
-plain_args!(bool, i16, i32, i64, &'a str, &'a [u8], String, pgrx::datum::TimestampWithTimeZone, pgrx::Inet);
+plain_args!(bool, i16, i32, i64, &'a str, &'a [u8], String, TimestampWithTimeZone, pgrx::Inet);
 plain_args!(Vec<String>, Vec<i32>, Vec<i64>, Vec<Option<String>>, Vec<pgrx::Uuid>);
 
 impl<'a> IntoArg<'a> for Uuid {
@@ -211,5 +237,29 @@ impl<'a> IntoArg<'a> for Option<Uuid> {
 impl<'a> IntoArg<'a> for &[Uuid] {
     fn into_arg(self) -> Arg<'a> {
         self.iter().copied().map(pg_uuid).collect::<Vec<_>>().into()
+    }
+}
+
+impl<'a> IntoArg<'a> for PgTimestamp {
+    fn into_arg(self) -> Arg<'a> {
+        self.datum().into()
+    }
+}
+
+impl<'a> IntoArg<'a> for Option<PgTimestamp> {
+    fn into_arg(self) -> Arg<'a> {
+        self.map(PgTimestamp::datum).into()
+    }
+}
+
+impl<'a> IntoArg<'a> for WireTime {
+    fn into_arg(self) -> Arg<'a> {
+        PgTimestamp::from(self).into_arg()
+    }
+}
+
+impl<'a> IntoArg<'a> for Option<WireTime> {
+    fn into_arg(self) -> Arg<'a> {
+        self.map(PgTimestamp::from).into_arg()
     }
 }

@@ -8,6 +8,7 @@ use super::session::{self, Session};
 use super::typed;
 use crate::ledger::account::customer_account_id;
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::operation::request;
 use crate::payment::auto::change::{self, AccountRequest, SetRequest};
 use crate::payment::card;
@@ -16,7 +17,6 @@ use crate::pg::jsonb::JsonbText;
 use crate::pg::settings;
 use crate::top_up::redeem::{Redeem, RedeemRequest};
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply, or_error};
-use crate::wallet::context::Nothing;
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

@@ -12,7 +12,6 @@ use crate::operation::request;
 use crate::pg::db::{self, Row, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{self, Failure, or_error};
 use crate::wallet::account;
 use crate::wallet::statement::{StatementCsv, StatementRequest};
@@ -88,7 +87,7 @@ fn lines(session: &Session, name: &str, asset: &str, before: Option<i64>) -> Res
     let mut lines = db::write(LINES, arguments, |row: &Row| {
         Ok(Line {
             number: row.get(1)?,
-            at: Instant::get(row, 2)?.rfc3339(),
+            at: row.timestamp(2)?.rfc3339(),
             kind: row.get(3)?,
             reason: row.maybe(4)?,
             description: row.maybe(5)?,

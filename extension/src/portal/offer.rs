@@ -8,7 +8,7 @@ use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::Failure;
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::wallet::asset_rate;
 use crate::wallet::movement::NAME_DEFAULT;
 
@@ -67,7 +67,8 @@ fn of_account(book: &Book, name: &str, code: &str) -> Result<Vec<Offer>, Failure
     let Some(asset) = asset::find(book, code)? else { return Ok(Vec::new()) };
     let mut offers = Vec::new();
     for source in sources(book, code)? {
-        let rate = asset_rate::at(book, &asset.code, &source, Time::now())?.and_then(|rate| rate.inverse());
+        let rate =
+            asset_rate::at(book, &asset.code, &source, WireTime::now())?.and_then(|rate| rate.inverse());
         offers.extend(rate.map(|rate| offer(name, code, &source, Some(rate))));
     }
     Ok(offers)

@@ -11,7 +11,7 @@ use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// How long a link is good.
@@ -28,7 +28,7 @@ const PURGE_MAX: i32 = 100;
 /// A link that was made.
 pub struct Link {
     pub token: String,
-    pub expires_at: Instant,
+    pub expires_at: PgTimestamp,
 }
 
 /// A customer in the portal, and the book that it belongs to.
@@ -63,7 +63,7 @@ pub fn make(book: &Book, customer_id: Uuid, return_url: &str, failure_url: &str)
     db::write(PURGE, args![PURGE_MAX], |_| Ok(()))?;
     let token = new_token()?;
     let hash = hash(&token);
-    let created_at = Instant::now();
+    let created_at = PgTimestamp::now();
     let expires_at = created_at.plus(Duration::from_secs(LINK_S));
     let arguments = args![
         book.tenant_id,
@@ -197,7 +197,7 @@ pub fn answer<T>(
 fn find(token: &str) -> Result<Option<Session>, Failure> {
     let hash = hash(token);
     let read = |row: &Row| {
-        let caller = Caller::without_key(Book::read(row)?);
+        let caller = Caller::without_key(row.book()?);
         Ok((Session { caller, customer_id: row.uuid(4)?, return_url: row.get(5)? }, row.get::<bool>(6)?))
     };
     let found = db::write(FIND, args![hash.as_slice(), IDLE_S, TOUCH_S], read)?;

@@ -18,7 +18,6 @@ use crate::payment::row;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, or_error};
 use crate::wallet::position::{self, Standing};
 
@@ -239,7 +238,7 @@ fn payments(session: &Session) -> DbResult<Vec<PaymentView>> {
             status: row::Status::parse(&status).ok_or(pgrx::spi::SpiError::InvalidPosition)?,
             origin: found.get(7)?,
             failure: found.maybe(8)?,
-            created_at: Instant::get(found, 9)?.rfc3339(),
+            created_at: found.timestamp(9)?.rfc3339(),
             refunded: found.amount(10)?.to_string(),
         })
     })

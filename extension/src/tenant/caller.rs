@@ -283,7 +283,7 @@ pub fn is_admin() -> db::DbResult<bool> {
 
 fn read_caller(row: &Row) -> db::DbResult<(Caller, bool)> {
     let caller = Caller {
-        book: Book::read(row)?,
+        book: row.book()?,
         key: Key {
             id: row.uuid(4)?,
             name: row.get(5)?,

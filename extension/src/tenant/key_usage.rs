@@ -12,7 +12,7 @@ use crate::pg::table::{self, Found, Table, Value, row};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Cents;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Refusal;
 
 /// The key's figures of today's periods.
@@ -110,7 +110,7 @@ const ADD_DAYS: &str = concat!(
 pub struct Days(BTreeMap<i32, (Cents, Cents)>);
 
 impl Days {
-    pub fn add(&mut self, sent_at: Instant, cost: Cents, list: Cents) {
+    pub fn add(&mut self, sent_at: PgTimestamp, cost: Cents, list: Cents) {
         let day = self.0.entry(sent_at.utc_day()).or_default();
         *day = (Cents(day.0.0.saturating_add(cost.0)), Cents(day.1.0.saturating_add(list.0)));
     }

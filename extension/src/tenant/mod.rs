@@ -5,3 +5,4 @@ pub mod customer;
 pub mod key_usage;
 pub mod platform;
 pub mod spending_limit;
+pub mod visible;

@@ -9,7 +9,7 @@ use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Cents;
 use crate::value::book::Book;
 use crate::value::id;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Refusal;
 
 const DAY_MS: i64 = 86_400_000;
@@ -109,7 +109,7 @@ pub fn spent(book: &Book, limit: Option<&SpendingLimit>) -> DbResult<Cents> {
             db::read(SPENT_IN_CALENDAR, args![tenant_id, environment, unit], |row| row.get::<i64>(1))
         }
         Strategy::Sliding => {
-            let since = id::first_since(Instant::now().unix_ms() - days * DAY_MS);
+            let since = id::first_since(PgTimestamp::now().unix_ms() - days * DAY_MS);
             db::read(SPENT_SINCE, args![tenant_id, environment, since], |row| row.get::<i64>(1))
         }
     }?

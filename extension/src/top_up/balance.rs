@@ -2,10 +2,11 @@
 
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::ledger::account::USD;
 use crate::operation::handler::Handler;
+use crate::operation::nothing::NoFields;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::key_usage;
@@ -13,11 +14,6 @@ use crate::value::amount::{Amount, Bps, Cents};
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Reply};
-
-/// A request that says nothing.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
 
 /// The tenant's wallet in this environment and the key that asks.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -63,10 +59,10 @@ pub struct Balance;
 
 impl Handler for Balance {
     const NAME: &'static str = "balance";
-    type Request = Nothing;
+    type Request = NoFields;
     type Data = BalanceData;
 
-    fn handle(caller: &Caller, _: &Nothing) -> Outcome<BalanceData> {
+    fn handle(caller: &Caller, _: &NoFields) -> Outcome<BalanceData> {
         let wallet = wallet(caller)?;
         let usage = key_usage::of_key(caller)?;
         let key = &caller.key;

@@ -17,7 +17,6 @@ use crate::top_up::model::{self, Status, TopUp, TopUpData};
 use crate::top_up::send;
 use crate::top_up::voucher;
 use crate::value::amount::Amount;
-use crate::value::book::Book;
 use crate::value::id;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 
@@ -177,7 +176,7 @@ const FAILING: &str = "
 /// Fails the staging top-up that is longest due; false where none is. One at a time, so that each
 /// transaction holds one wallet only. Where two workers meet, the second finds it ended.
 pub fn fail_due() -> Result<bool, Failure> {
-    let due = db::write(FAILING, args![], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    let due = db::write(FAILING, args![], |row| Ok((row.book()?, row.uuid(4)?)))?;
     let Some((book, transaction_id)) = due.into_iter().next() else { return Ok(false) };
     let wallet = ledger::lock_wallet(&book)?;
     let top_up = model::lock(&book, &id::Kind::Transaction.text(transaction_id))?;

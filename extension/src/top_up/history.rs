@@ -11,7 +11,7 @@ use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::top_up::model::{self, Status as State, TopUp, TopUpData, select_top_up};
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Outcome, Reply};
 
 /// Which transaction.
@@ -84,7 +84,7 @@ impl HistoryItem {
             transaction_id: Kind::Transaction.text(top_up.transaction_id),
             status: top_up.status,
             code: top_up.status.code().number(),
-            created_at: Instant::from(top_up.created_at).rfc3339(),
+            created_at: PgTimestamp::from(top_up.created_at).rfc3339(),
             top_up: top_up.data,
         }
     }

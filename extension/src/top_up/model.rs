@@ -14,7 +14,7 @@ use crate::tenant::key_usage::Days;
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::Book;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Refusal, Reply};
 
 /// Where a top-up stands.
@@ -115,12 +115,12 @@ impl TopUp {
 
     /// The envelope of the top-up as it stands; its code follows its status.
     pub fn reply(&self) -> Reply<TopUpData> {
-        reply(Instant::now(), self.status, self.transaction_id, self.data.clone())
+        reply(PgTimestamp::now(), self.status, self.transaction_id, self.data.clone())
     }
 }
 
 /// The envelope of a top-up at a time; its code follows its status.
-pub fn reply(at: Instant, status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<TopUpData> {
+pub fn reply(at: PgTimestamp, status: Status, transaction_id: Uuid, data: TopUpData) -> Reply<TopUpData> {
     Reply::at(at.rfc3339(), status.code(), transaction_id, Some(status.as_str()), data)
 }
 
@@ -219,9 +219,9 @@ pub struct Unshown<'a> {
     pub metadata: Option<&'a str>,
     /// Whose account the amount goes to.
     pub account_id: Option<Uuid>,
-    pub created_at: Instant,
+    pub created_at: PgTimestamp,
     /// When it fails by itself.
-    pub fails_at: Option<Instant>,
+    pub fails_at: Option<PgTimestamp>,
 }
 
 impl NewTopUps {

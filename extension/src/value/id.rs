@@ -2,11 +2,8 @@
 
 use std::str::FromStr;
 
-use pgrx::prelude::*;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
-
-use crate::pg::db::{from_pg, pg_uuid};
 
 /// What an id names; its prefix is part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,35 +85,18 @@ pub fn first_since(unix_ms: i64) -> Uuid {
     Uuid::from_u128(ms << 80)
 }
 
-fn format(prefix: &str, id: Uuid) -> String {
+/// The id under any prefix.
+pub fn format(prefix: &str, id: Uuid) -> String {
     match DynamicType::new(prefix) {
         Ok(prefix) => TypeSafeId::from_type_and_uuid(prefix, id).to_string(),
         Err(_) => id.to_string(),
     }
 }
 
-fn parse(prefix: &str, text: &str) -> Option<Uuid> {
+/// The id in a text under that prefix.
+pub fn parse(prefix: &str, text: &str) -> Option<Uuid> {
     let id = TypeSafeId::<DynamicType>::from_str(text).ok()?;
     (id.type_prefix() == prefix).then(|| id.uuid())
-}
-
-#[pg_extern(schema = "topup", name = "new_id", volatile, parallel_safe)]
-#[search_path(pg_catalog, pg_temp)]
-fn sql_new_id() -> pgrx::Uuid {
-    pg_uuid(new())
-}
-
-#[pg_extern(schema = "topup", name = "format_id", immutable, parallel_safe)]
-#[search_path(pg_catalog, pg_temp)]
-fn sql_format_id(prefix: &str, id: pgrx::Uuid) -> String {
-    format(prefix, from_pg(id))
-}
-
-/// Null where the text is not an id with that prefix.
-#[pg_extern(schema = "topup", name = "parse_id", immutable, parallel_safe)]
-#[search_path(pg_catalog, pg_temp)]
-fn sql_parse_id(prefix: &str, id: &str) -> Option<pgrx::Uuid> {
-    parse(prefix, id).map(pg_uuid)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use pg_topup_contract::{Code, Envelope, timestamp};
 use pgrx::error;
-use pgrx::spi::SpiError;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -119,12 +118,6 @@ pub enum Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Failure::Refused(refusal)
-    }
-}
-
-impl From<SpiError> for Failure {
-    fn from(error: SpiError) -> Self {
-        Failure::Fault(error.to_string())
     }
 }
 

@@ -14,14 +14,14 @@ use crate::value::reply::Refusal;
 
 /// A point in time, from the year 1 to 9999: what both RFC 3339 and Postgres can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(Timestamp);
+pub struct WireTime(Timestamp);
 
 const YEARS: std::ops::RangeInclusive<i16> = 1..=9999;
 
-impl Time {
+impl WireTime {
     /// This moment by the database's clock.
-    pub fn now() -> Time {
-        Time(Timestamp::now())
+    pub fn now() -> WireTime {
+        WireTime(Timestamp::now())
     }
 
     /// With every digit: for the database, and for comparing requests.
@@ -34,41 +34,41 @@ impl Time {
     }
 
     /// The same day and time of the next year, UTC; the last day of February for the 29th.
-    pub fn plus_a_year(self) -> Result<Time, Refusal> {
+    pub fn plus_a_year(self) -> Result<WireTime, Refusal> {
         let later = self.0.to_zoned(TimeZone::UTC).checked_add(1.year());
-        later.ok().and_then(|later| Time::within_years(later.timestamp())).ok_or_else(|| {
+        later.ok().and_then(|later| WireTime::within_years(later.timestamp())).ok_or_else(|| {
             Refusal::new(Code::InvalidRequest, "The time lies beyond what a calendar here can hold.")
         })
     }
 
-    fn within_years(at: Timestamp) -> Option<Time> {
+    fn within_years(at: Timestamp) -> Option<WireTime> {
         // Postgres knows microseconds: what is less than one apart is one time.
         let at = Timestamp::from_microsecond(at.as_microsecond()).ok()?;
-        YEARS.contains(&at.to_zoned(TimeZone::UTC).year()).then_some(Time(at))
+        YEARS.contains(&at.to_zoned(TimeZone::UTC).year()).then_some(WireTime(at))
     }
 }
 
-impl FromStr for Time {
+impl FromStr for WireTime {
     type Err = ();
-    fn from_str(text: &str) -> Result<Time, ()> {
-        Timestamp::from_str(text).ok().and_then(Time::within_years).ok_or(())
+    fn from_str(text: &str) -> Result<WireTime, ()> {
+        Timestamp::from_str(text).ok().and_then(WireTime::within_years).ok_or(())
     }
 }
 
 /// In UTC with milliseconds and `Z`, as every time on the wire is written.
-impl fmt::Display for Time {
+impl fmt::Display for WireTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", self.0)
     }
 }
 
-impl Serialize for Time {
+impl Serialize for WireTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text())
     }
 }
 
-impl<'de> Deserialize<'de> for Time {
+impl<'de> Deserialize<'de> for WireTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let message = "expected an RFC 3339 time such as 2026-01-01T00:00:00Z";
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Time {
 /// is another one, and so is no part of what tells requests apart: whether it is given is.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(transparent)]
-pub struct ComputedTime(pub Time);
+pub struct ComputedTime(pub WireTime);
 
 /// For the fingerprint of a request alone.
 impl Serialize for ComputedTime {
@@ -91,14 +91,14 @@ impl Serialize for ComputedTime {
 
 impl JsonSchema for ComputedTime {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        Time::schema_name()
+        WireTime::schema_name()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        Time::json_schema(generator)
+        WireTime::json_schema(generator)
     }
 }
 
-impl JsonSchema for Time {
+impl JsonSchema for WireTime {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Time".into()
     }
@@ -111,7 +111,7 @@ impl JsonSchema for Time {
 mod tests {
     use super::*;
 
-    fn time(text: &str) -> Time {
+    fn time(text: &str) -> WireTime {
         text.parse().unwrap()
     }
 
@@ -128,7 +128,7 @@ mod tests {
         for text in
             ["", "2026-01-01", "2026-13-01T00:00:00Z", "-000001-01-01T00:00:00Z", "0000-01-01T00:00:00Z"]
         {
-            assert!(text.parse::<Time>().is_err(), "{text}");
+            assert!(text.parse::<WireTime>().is_err(), "{text}");
         }
     }
 

@@ -17,9 +17,9 @@ use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::book::Environment;
 use crate::value::id;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::value::wire_time::{ComputedTime, Time};
+use crate::value::wire_time::{ComputedTime, WireTime};
 use crate::wallet::movement::{self, Moved};
 
 /// Of credit with an expiry, adjustments burn alike; the purpose and the expiry decide.
@@ -144,8 +144,8 @@ fn detail(request: &AdjustRequest, terms: Option<Terms>) -> Result<String, Failu
         reason: request.reason,
         description: request.description.as_deref(),
         metadata: request.metadata.as_ref(),
-        effective_at: terms.and_then(|terms| terms.effective_at).map(Instant::request_text),
-        expires_at: terms.and_then(|terms| terms.expires_at).map(Instant::request_text),
+        effective_at: terms.and_then(|terms| terms.effective_at).map(PgTimestamp::request_text),
+        expires_at: terms.and_then(|terms| terms.expires_at).map(PgTimestamp::request_text),
     })?)
 }
 
@@ -155,7 +155,7 @@ fn detail(request: &AdjustRequest, terms: Option<Terms>) -> Result<String, Failu
 /// but a gift that takes effect later has to be a grant until then, and so expires a year after that too.
 fn terms(request: &AdjustRequest) -> Result<Option<Terms>, Refusal> {
     let invalid = |field: &str, message: &str| Err(Refusal::of_field(Code::InvalidRequest, field, message));
-    let now = Time::now();
+    let now = WireTime::now();
     let (effective_at, expires_at) = (request.effective_at.map(|at| at.0), request.expires_at.map(|at| at.0));
     let effective_at = effective_at.filter(|effective_at| *effective_at > now);
     if request.amount < Amount::ZERO || request.customer_id.is_none() {
@@ -178,7 +178,7 @@ fn terms(request: &AdjustRequest) -> Result<Option<Terms>, Refusal> {
         Some(expires_at) => expires_at,
         None => begins_at.plus_a_year().map_err(|refusal| refusal.at("effective_at"))?,
     };
-    let (effective_at, expires_at) = (effective_at.map(Instant::from), Some(expires_at.into()));
+    let (effective_at, expires_at) = (effective_at.map(PgTimestamp::from), Some(expires_at.into()));
     Ok(Some(Terms { purpose, priority: PRIORITY, effective_at, expires_at }))
 }
 

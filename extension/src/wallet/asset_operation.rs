@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::account;
 use crate::ledger::asset::{self, Asset};
 use crate::operation::handler::Handler;
+use crate::operation::offset_page::{Page, Range};
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::wallet::asset_rate::{self, NewRate, Rates};
 use crate::wallet::exchange::Rate;
-use crate::wallet::list::{Page, Range};
 
 const PRECISION_DEFAULT: u32 = 2;
 const PRECISION_MAX: u32 = 18;
@@ -127,7 +127,7 @@ fn starting_rates(caller: &Caller, request: &CreateRequest) -> Result<Vec<NewRat
     if rates.len() > RATES_MAX {
         return Err(invalid("rates".to_owned(), "At most 100 rates at once.").into());
     }
-    let valid_from = Time::now();
+    let valid_from = WireTime::now();
     rates
         .iter()
         .enumerate()

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::asset;
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::value::wire_time::Time;
-use crate::wallet::context::Nothing;
+use crate::value::wire_time::WireTime;
 use crate::wallet::exchange::Rate;
 
 /// A look at an asset shows no more rates than this, the latest.
@@ -24,8 +24,8 @@ const SHOWN_MAX: i64 = 1000;
 pub struct NewRate {
     pub source: String,
     pub rate: Rate,
-    pub valid_from: Time,
-    pub valid_to: Option<Time>,
+    pub valid_from: WireTime,
+    pub valid_to: Option<WireTime>,
 }
 
 const INSERT: &str = "
@@ -74,9 +74,9 @@ pub struct AddRequest {
     /// The asset to pay with.
     pub source: String,
     /// Now if not given. Of rates that overlap, the one that begins last counts.
-    pub valid_from: Option<Time>,
+    pub valid_from: Option<WireTime>,
     /// Until another begins if not given.
-    pub valid_to: Option<Time>,
+    pub valid_to: Option<WireTime>,
     /// Units of the source for one unit of the asset.
     pub rate: Amount,
 }
@@ -93,7 +93,7 @@ impl Handler for Add {
         let rate = Rate::Price(request.rate);
         check_rate(rate, "rate")?;
         check_source(caller, &code, &request.source, "source")?;
-        let valid_from = request.valid_from.unwrap_or_else(Time::now);
+        let valid_from = request.valid_from.unwrap_or_else(WireTime::now);
         if request.valid_to.is_some_and(|valid_to| valid_to <= valid_from) {
             let message = "A rate must end after it begins.";
             return Err(Refusal::of_field(Code::InvalidRequest, "valid_to", message).into());
@@ -178,7 +178,7 @@ const AT: &str = "
      order by valid_from desc, rate_id desc limit 1";
 
 /// The rate of an asset in another at a time; nothing where none is valid then.
-pub fn at(book: &Book, code: &str, source: &str, at: Time) -> DbResult<Option<Rate>> {
+pub fn at(book: &Book, code: &str, source: &str, at: WireTime) -> DbResult<Option<Rate>> {
     let arguments = args![book.tenant_id, book.environment.as_str(), code, source, at];
     Ok(db::read(AT, arguments, |row| read_rate(row, 1))?.pop())
 }
@@ -193,7 +193,7 @@ pub struct QuoteRequest {
     /// How much of the source; 0 or more.
     pub amount: Amount,
     /// At the rate of this time; now if not given.
-    pub exchange_at: Option<Time>,
+    pub exchange_at: Option<WireTime>,
 }
 
 /// What the amount would buy.
@@ -231,7 +231,7 @@ impl Handler for Quote {
             return Err(beyond().into());
         }
         check_source(caller, &asset.code, &request.source, "source")?;
-        let exchange_at = request.exchange_at.unwrap_or_else(Time::now);
+        let exchange_at = request.exchange_at.unwrap_or_else(WireTime::now);
         let no_rate = || {
             let message = format!("There is no rate of {} in {} at that time.", asset.code, request.source);
             Refusal::of_field(Code::InvalidRequest, "source", message)

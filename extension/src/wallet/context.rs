@@ -2,18 +2,15 @@
 
 use pg_topup_contract::Code;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::book::Environment;
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Reply};
-
-/// A request or a reply that says nothing.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Nothing {}
 
 /// The tenant and environment of the key.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 
 use crate::billing::customer_subscription::{self, NewSubscription, Subscription, active_subscriptions};
 use crate::operation::handler::Handler;
+use crate::operation::nothing::Nothing;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer::{self, Email, New};
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::wallet::context::Nothing;
 use crate::wallet::metadata::Labels;
 
 const NAME_LENGTH_MAX: usize = 200;

@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use crate::billing::customer_subscription::active_subscriptions;
 use crate::operation::handler::Handler;
+use crate::operation::offset_page::{Page, Range};
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::id::Kind;
 use crate::value::reply::{Outcome, Reply};
-use crate::wallet::list::{Page, Range};
 
 /// Whether a customer has an active subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

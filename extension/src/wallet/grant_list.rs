@@ -10,16 +10,16 @@ use uuid::Uuid;
 use crate::ledger::account::customer_account_id;
 use crate::ledger::grant::Purpose;
 use crate::operation::handler::Handler;
+use crate::operation::offset_page::{Page, Range};
 use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Outcome, Reply};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::wallet::account;
-use crate::wallet::list::{Page, Range};
 
 /// Which grants of which account.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -37,13 +37,13 @@ pub struct GrantListRequest {
     /// Leaves out those that have expired.
     pub exclude_expired: Option<bool>,
     /// Only those that take effect from this time on. RFC 3339.
-    pub effective_from: Option<Time>,
+    pub effective_from: Option<WireTime>,
     /// Only those that take effect before this time. RFC 3339.
-    pub effective_to: Option<Time>,
+    pub effective_to: Option<WireTime>,
     /// Only those that expire from this time on. RFC 3339.
-    pub expired_from: Option<Time>,
+    pub expired_from: Option<WireTime>,
     /// Only those that expire before this time. RFC 3339.
-    pub expired_to: Option<Time>,
+    pub expired_to: Option<WireTime>,
 }
 
 /// Credit that expires, or begins later.
@@ -102,7 +102,7 @@ impl Handler for GrantList {
         let in_effect: BTreeMap<Uuid, Amount> =
             grants.filter(|grant| !grant.pending).map(|grant| (grant.id, grant.remaining)).collect();
         let available = |id: Uuid| in_effect.get(&id).copied().unwrap_or_default();
-        let at = |time: &Option<Time>| time.map(Instant::from);
+        let at = |time: &Option<WireTime>| time.map(PgTimestamp::from);
         let purpose = request.purpose.map(Purpose::as_str);
         let exclude_expired = request.exclude_expired.unwrap_or(false);
         let (effective_from, effective_to) = (at(&request.effective_from), at(&request.effective_to));
@@ -112,7 +112,7 @@ impl Handler for GrantList {
             account_id,
             purpose,
             exclude_expired,
-            Instant::now(),
+            PgTimestamp::now(),
             effective_from,
             effective_to,
             expired_from,
@@ -128,9 +128,9 @@ impl Handler for GrantList {
                 purpose: Purpose::parse(&row.get::<String>(3)?)
                     .ok_or(pgrx::spi::SpiError::InvalidPosition)?,
                 priority: row.get(4)?,
-                effective_at: Instant::get(row, 5)?.rfc3339(),
-                expires_at: Instant::maybe(row, 6)?.map(Instant::rfc3339),
-                created_at: Instant::get(row, 7)?.rfc3339(),
+                effective_at: row.timestamp(5)?.rfc3339(),
+                expires_at: row.maybe_timestamp(6)?.map(PgTimestamp::rfc3339),
+                created_at: row.timestamp(7)?.rfc3339(),
             };
             Ok((item, row.get::<i64>(8)?))
         })?;

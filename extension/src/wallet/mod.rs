@@ -11,7 +11,6 @@ pub mod customer_list;
 pub mod exchange;
 pub mod grant_list;
 pub mod hold;
-pub mod list;
 pub mod metadata;
 pub mod movement;
 pub mod position;

@@ -4,13 +4,13 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::admin::admin;
 use crate::ledger::credit::{Account, Change};
 use crate::ledger::grant::{self, View, grant_columns};
 use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
+use crate::tenant::visible;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, or_error};
 
 /// An account at an instant, swept or not.
@@ -52,13 +52,13 @@ const OF_CUSTOMER: &str = concat!(
 
 /// The accounts of a customer as they stand now, oldest first, or the one of them. Takes no locks.
 pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result<Vec<Standing>, Failure> {
-    let now = Instant::now();
+    let now = PgTimestamp::now();
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, only];
     let rows = db::read(OF_CUSTOMER, arguments, |row| {
         let account = (row.uuid(3)?, row.get::<String>(1)?, row.get::<String>(2)?);
         let credit = Account {
             balance: row.amount(4)?,
-            next_hold_at: Instant::maybe(row, 6)?,
+            next_hold_at: row.maybe_timestamp(6)?,
             held: row.amount(7)?,
             ..Account::default()
         };
@@ -74,7 +74,7 @@ pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result
     }
     let stand = |((account_id, name, asset), mut credit): ((Uuid, String, String), Account)| {
         grant::add_due_holds(book, View::Snapshot, account_id, &mut credit, now)?;
-        credit.play(Instant::BEGINNING, now);
+        credit.play(PgTimestamp::BEGINNING, now);
         let (pending_in, pending_out) = (credit.pending_in(), credit.held);
         Ok(Standing { name, asset, available: credit.balance, pending_in, pending_out, credit })
     };
@@ -85,7 +85,7 @@ pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result
 struct Kept {
     account_id: Uuid,
     balance: Amount,
-    next_due_at: Option<Instant>,
+    next_due_at: Option<PgTimestamp>,
 }
 
 impl Kept {
@@ -93,17 +93,17 @@ impl Kept {
         Ok(Kept {
             account_id: row.uuid(first)?,
             balance: row.amount(first + 1)?,
-            next_due_at: Instant::maybe(row, first + 2)?,
+            next_due_at: row.maybe_timestamp(first + 2)?,
         })
     }
 
     /// The account at an instant, and what time has changed by then that is not booked yet.
-    fn at(&self, book: &Book, at: Instant) -> Result<(Account, Vec<Change>), Failure> {
+    fn at(&self, book: &Book, at: PgTimestamp) -> Result<(Account, Vec<Change>), Failure> {
         if self.next_due_at.is_none() {
             return Ok((Account { balance: self.balance, ..Account::default() }, Vec::new()));
         }
         let mut credit = grant::load(book, View::Snapshot, self.account_id, self.balance, at)?;
-        let changes = credit.play(Instant::BEGINNING, at);
+        let changes = credit.play(PgTimestamp::BEGINNING, at);
         Ok((credit, changes))
     }
 }
@@ -133,7 +133,7 @@ fn due_changes(
         name!(balance, AnyNumeric),
     ),
 > {
-    let until = Instant::from(until).min(Instant::now());
+    let until = PgTimestamp::from(until).min(PgTimestamp::now());
     let rows = or_error(unbooked(from_pg(tenant_id), from_pg(account_id), until));
     TableIterator::new(rows.into_iter().filter_map(|(change, balance)| {
         let (kind, of) = change.cause.kind_and_id();
@@ -143,10 +143,9 @@ fn due_changes(
 }
 
 /// The changes, each with the balance after it.
-fn unbooked(tenant_id: Uuid, account_id: Uuid, until: Instant) -> Result<Vec<(Change, Amount)>, Failure> {
-    let found =
-        db::read(KEPT, args![tenant_id, account_id], |row| Ok((Book::read(row)?, Kept::read(row, 4)?)))?;
-    let visible = admin::visible_books();
+fn unbooked(tenant_id: Uuid, account_id: Uuid, until: PgTimestamp) -> Result<Vec<(Change, Amount)>, Failure> {
+    let found = db::read(KEPT, args![tenant_id, account_id], |row| Ok((row.book()?, Kept::read(row, 4)?)))?;
+    let visible = visible::visible_books();
     let sees = |book: &Book| {
         visible.iter().any(|seen| {
             seen.tenant_id == pg_uuid(book.tenant_id) && seen.environment == book.environment.as_str()

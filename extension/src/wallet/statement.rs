@@ -13,9 +13,9 @@ use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::wallet::account;
 
 /// A statement has no more entries than this; what is longer is asked for in parts.
@@ -31,9 +31,9 @@ pub struct StatementRequest {
     /// `{name}:{asset}`.
     pub account_id: String,
     /// From this time on; from the account's beginning if not given.
-    pub from: Option<Time>,
+    pub from: Option<WireTime>,
     /// Before this time; up to now if not given.
-    pub to: Option<Time>,
+    pub to: Option<WireTime>,
 }
 
 /// What an account had, what moved it, and what it had then.
@@ -90,8 +90,8 @@ const LINES: &str = "
       from topup.account_lines($1, $2, $3, $4, $5) order by line";
 
 /// The lines of a statement, and the end of its period.
-fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Instant), Failure> {
-    let now = Time::now();
+fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, PgTimestamp), Failure> {
+    let now = WireTime::now();
     let customer_id = customer::require(caller, &request.customer_id)?;
     let account_id = account::require(caller, customer_id, &request.account_id)?;
     if request.from.is_some_and(|from| from > request.to.unwrap_or(now)) {
@@ -104,8 +104,8 @@ fn read(caller: &Caller, request: &StatementRequest) -> Result<(Vec<Line>, Insta
     let locked = if only_reads { Vec::new() } else { ledger::lock(caller, &[account_id])? };
     // Where the clock was set back, the last posting is ahead of it, and a statement up to now tells of it all the same.
     let last_posting = locked.first().and_then(Locked::posted_at);
-    let end = last_posting.map(Instant::just_after).max(Some(now.into())).unwrap_or(Instant::NEVER);
-    let end = request.to.map_or(end, Instant::from);
+    let end = last_posting.map(PgTimestamp::just_after).max(Some(now.into())).unwrap_or(PgTimestamp::NEVER);
+    let end = request.to.map_or(end, PgTimestamp::from);
     let one_more = i64::try_from(ENTRIES_MAX + 1).unwrap_or(i64::MAX);
     let arguments = args![caller.tenant_id, account_id, request.from, end, one_more];
     let lines = match only_reads {

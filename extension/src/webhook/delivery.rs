@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::event;
 use crate::event::outbox;
 use crate::event::wake;
 use crate::operation::handler::Handler;
@@ -15,7 +16,7 @@ use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Outcome, Refusal, Reply};
-use crate::value::wire_time::Time;
+use crate::value::wire_time::WireTime;
 use crate::webhook::endpoint;
 
 /// One call replays no more than this.
@@ -279,7 +280,7 @@ impl Handler for Replay {
         let not_found = || Refusal::of_field(Code::WebhookNotFound, "id", "There is no such delivery.");
         let id = Kind::Delivery.parse(&request.id).ok_or_else(not_found)?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        let earliest = id::preceding(id, endpoint::ENDPOINTS_MAX);
+        let earliest = id::preceding(id, event::ENDPOINTS_MAX);
         let found = db::read(FIND, args![tenant_id, environment, id, earliest], |row| {
             Ok((row.uuid(1)?, row.uuid(2)?, row.get::<bool>(3)?))
         })?;
@@ -302,9 +303,9 @@ pub struct ReplayRangeRequest {
     /// The `whk_…` of an endpoint.
     pub id: String,
     /// From this time on. RFC 3339.
-    pub since: Time,
+    pub since: WireTime,
     /// Before this time; up to now if not given. RFC 3339.
-    pub until: Option<Time>,
+    pub until: Option<WireTime>,
     /// Only deliveries in this state.
     pub status: Option<DeliveryStatus>,
 }

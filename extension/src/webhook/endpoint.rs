@@ -8,16 +8,15 @@ use uuid::Uuid;
 use crate::event;
 use crate::operation::handler::Handler;
 use crate::operation::idempotency::Shares;
+use crate::operation::nothing::NoFields;
 use crate::operation::request;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::settings;
 use crate::tenant::caller::{Caller, Scope};
-use crate::top_up::balance::Nothing;
 use crate::value::id::{self, Kind};
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::webhook::sign;
 
-pub const ENDPOINTS_MAX: u8 = 100;
 pub const ATTEMPTS_MAX: usize = 10;
 /// Names of event types that one endpoint gives: there are fewer.
 pub const EVENTS_MAX: usize = 100;
@@ -106,8 +105,9 @@ impl Handler for Register {
         lock_environment(caller)?;
         let count: i64 =
             db::write(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
-        if count >= i64::from(ENDPOINTS_MAX) {
-            let message = format!("An environment has at most {ENDPOINTS_MAX} webhooks; delete one first.");
+        if count >= i64::from(event::ENDPOINTS_MAX) {
+            let message =
+                format!("An environment has at most {} webhooks; delete one first.", event::ENDPOINTS_MAX);
             return Err(Refusal::new(Code::InvalidRequest, message).into());
         }
         let (endpoint_id, secret) = (id::new(), sign::new_secret()?);
@@ -255,10 +255,10 @@ const LIST: &str = concat!(
 
 impl Handler for List {
     const NAME: &'static str = "webhook_list";
-    type Request = Nothing;
+    type Request = NoFields;
     type Data = ListData;
 
-    fn handle(caller: &Caller, _: &Nothing) -> Outcome<ListData> {
+    fn handle(caller: &Caller, _: &NoFields) -> Outcome<ListData> {
         let arguments = args![caller.tenant_id, caller.environment.as_str()];
         let webhooks = db::read_by_key(LIST, arguments, EndpointData::read)?;
         Ok(Reply::new(Code::Success, ListData { webhooks }))

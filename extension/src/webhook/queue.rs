@@ -1,21 +1,12 @@
-//! What the worker asks for: effects to perform, signed and leased; and what is due inside the database.
-
-use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! The queue of deliveries: what the gateway's worker claims, signed and leased.
 
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use crate::billing::renewal;
 use crate::event::outbox;
-use crate::ledger;
-use crate::operation::idempotency;
-use crate::payment;
 use crate::pg::bound::elements;
-use crate::pg::db::{self, DbResult, args, from_pg, pg_uuid};
-use crate::pg::subtransaction;
-use crate::top_up::fulfil;
+use crate::pg::db::{self, DbResult, args, pg_uuid};
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, or_error};
 use crate::webhook::sign;
@@ -186,101 +177,4 @@ fn headers(effect: &Claimed) -> Result<serde_json::Value, Failure> {
         "webhook-timestamp": effect.now_s.to_string(),
         "webhook-signature": sign::standard(&effect.secrets, &event_id, effect.now_s, &effect.body)?,
     }))
-}
-
-/// What comes due inside the database: its name, and what does some of it and tells how much.
-type DueKind<'a> = (&'a str, &'a dyn Fn() -> Result<i32, Failure>);
-
-/// Whose turn it is to be done first.
-static TURN: AtomicUsize = AtomicUsize::new(0);
-
-/// Does what is due inside the database, one kind in a transaction: call it until it returns 0.
-#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, pg_temp)]
-fn run_due(batch_max: i32) -> i32 {
-    let batch_max = batch_max.clamp(1, CLAIM_MAX);
-    let kinds: [DueKind; 6] = [
-        ("top-ups that are to fail", &|| fulfil::fail_due().map(i32::from)),
-        ("accounts that time has changed", &|| ledger::sweep_due(batch_max)),
-        ("subscriptions", &|| renewal::run_due().map(i32::from)),
-        ("checkouts that are over", &|| payment::expire_due().map(i32::from)),
-        ("auto top-ups", &|| payment::auto::run_due().map(i32::from)),
-        ("old replies", &|| idempotency::purge(batch_max)),
-    ];
-    // They take turns: however much there is of one, the others come.
-    let turn = TURN.fetch_add(1, Ordering::Relaxed);
-    for n in 0..kinds.len() {
-        let (what, kind) = kinds[(turn + n) % kinds.len()];
-        let done = alone(what, kind);
-        if done > 0 {
-            return done;
-        }
-    }
-    0
-}
-
-/// What cannot be done now, such as what would wait for somebody's transaction longer than the function's lock_timeout, is
-/// left for a later turn and keeps nothing else waiting.
-fn alone(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32 {
-    let done = Cell::new(0);
-    let work = || {
-        done.set(or_error(kind()));
-        Ok(())
-    };
-    let is_done = subtransaction::attempt(&format!("{what} cannot be seen to now"), work).is_some();
-    if is_done { done.get() } else { 0 }
-}
-
-const NEXT_DUE: &str = "
-    with recursive lane (lane, due_at) as (
-        (select lane, due_at from topup.effect order by lane, due_at limit 1)
-        union all
-        select next.* from lane
-         cross join lateral (
-               select e.lane, e.due_at from topup.effect e
-                where e.lane > lane.lane order by e.lane, e.due_at limit 1) next)
-    select greatest(0, extract(epoch from due.at - clock_timestamp()))::double precision
-      from (select least(
-               (select created_at from topup.outbox order by tenant_id, environment, event_id limit 1),
-               (select min(due_at) from lane),
-               (select fails_at from topup.top_up where fails_at is not null and status = 'pending'
-                 order by fails_at limit 1),
-               (select next_due_at from topup.balance where next_due_at < 'infinity'
-                 order by next_due_at limit 1),
-               (select due_at from topup.subscription where due_at is not null order by due_at limit 1),
-               (select expires_at from topup.payment
-                 where status in ('initiated', 'pending') and due_at is null order by expires_at limit 1),
-               (select due_at from topup.auto_top_up where due_at is not null order by due_at limit 1)) as at) due
-     where due.at is not null";
-
-/// Seconds until something is due; null where nothing is open.
-#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, pg_temp)]
-fn next_due() -> Option<f64> {
-    or_error(db::read_by_key(NEXT_DUE, args![], |row| row.maybe(1)).map_err(Failure::from))
-        .into_iter()
-        .next()
-        .flatten()
-}
-
-const SLEEP: &str = "
-    insert into topup.sleeper (worker_id, sleeps_until) values ($1, clock_timestamp() + make_interval(secs => $2))
-    on conflict (worker_id) do update set sleeps_until = excluded.sleeps_until";
-
-/// From the commit of this on, transactions with events notify channel topup_effects.
-#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, pg_temp)]
-fn worker_sleep(worker: pgrx::Uuid, seconds: i32) {
-    or_error(
-        db::execute(SLEEP, args![from_pg(worker), seconds.clamp(1, LEASE_S_MAX)]).map_err(Failure::from),
-    );
-}
-
-/// Also clears away workers that never came back.
-const WAKE: &str = "delete from topup.sleeper where worker_id = $1 or sleeps_until < now()";
-
-#[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, pg_temp)]
-fn worker_wake(worker: pgrx::Uuid) {
-    or_error(db::execute(WAKE, args![from_pg(worker)]).map_err(Failure::from));
 }

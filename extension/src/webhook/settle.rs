@@ -7,9 +7,7 @@ use crate::event;
 use crate::event::wake;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::jsonb::JsonbText;
-use crate::value::book::Book;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
 use crate::value::reply::{Failure, or_error};
 
 /// Logs every attempt, once however often it is told. Those that still hold their lease also end the delivery or set its next
@@ -148,7 +146,7 @@ const SWITCH_OFF: &str = "
 
 fn switch_off(tenant_id: Uuid, environment: &str, endpoint_id: Uuid) -> Result<(), Failure> {
     let switched = db::write(SWITCH_OFF, args![tenant_id, environment, endpoint_id], |row| {
-        Ok((Book::read(row)?, row.get::<String>(4)?, Instant::get(row, 5)?, row.get::<String>(6)?))
+        Ok((row.book()?, row.get::<String>(4)?, row.timestamp(5)?, row.get::<String>(6)?))
     })?;
     match switched.into_iter().next() {
         Some((book, url, at, reason)) => event::webhook_disabled(&book, endpoint_id, &url, at, &reason),

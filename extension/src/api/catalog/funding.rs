@@ -6,7 +6,7 @@ use crate::funding::{
 use crate::operation::definition::{Example, Operation, of};
 use crate::operation::handler::Terms;
 use crate::operation::idempotency::Keeps;
-use crate::operation::response_format::Surface;
+use crate::operation::response_format::ResponseFormat;
 use crate::tenant::caller::Scope;
 
 const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };
@@ -22,7 +22,7 @@ macro_rules! billing {
 pub static OPERATIONS: &[Operation] = &[
     Operation {
         http: Some(("POST", billing!("/topup"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING_KEYED,
         summary: "Top up the wallet",
         description: "Charges the saved card; where there is none, or only its holder can use it again, opens a checkout, \
@@ -39,7 +39,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", billing!("/topup/status"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "Look up a top-up of the wallet",
         description: "pending or completed; one that failed is a refusal that says why.",
         refuses: &[402, 404],
@@ -53,7 +53,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/topup/config"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "Look up the wallet's auto top-up",
         description: "Null where none is set.",
         refuses: &[404],
@@ -66,7 +66,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", billing!("/topup/config"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING,
         summary: "Set the wallet's auto top-up",
         description: "Charges the saved card when the balance falls below the threshold. Arms it anew after declines.",
@@ -80,7 +80,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("DELETE", billing!("/topup/config"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING,
         summary: "Remove the wallet's auto top-up",
         description: "Twice is fine.",
@@ -93,7 +93,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/credit-balance"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "The wallet's balance",
         description: "With the saved card and the auto top-up.",
         refuses: &[404],
@@ -107,7 +107,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/payment-methods"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "List saved payment methods",
         description: "The card that top-ups and the auto top-up charge, if one is saved.",
         refuses: &[404],
@@ -121,7 +121,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", billing!("/payment-methods"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING_KEYED,
         summary: "Replace the saved payment method",
         description: "Opens a checkout of a top-up. The card that is saved there takes the place of the one before.",
@@ -137,7 +137,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("DELETE", billing!("/payment-methods/{payment_method_id}"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING,
         summary: "Remove a saved payment method",
         description: "Neither top-ups nor the auto top-up charge it any more; a charge under way goes on. Twice is fine.",
@@ -150,7 +150,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/invoice-history"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "List invoices",
         description: "Top-ups of the wallet, newest first.",
         refuses: &[404],
@@ -165,7 +165,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/invoice-preview"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "Preview this month's invoice",
         description: "What the sends of this month have cost, a line for each platform; all of it is paid from the balance.",
         refuses: &[404],
@@ -182,7 +182,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/usage-history"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "Usage over time",
         description: "What sends have cost in each day or hour (UTC), at most 1,000 windows.",
         refuses: &[404],
@@ -196,7 +196,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", billing!("/spending-limit"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         summary: "Look up the spending limit",
         description: "Null where none is set.",
         refuses: &[404],
@@ -209,7 +209,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", billing!("/spending-limit"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING,
         summary: "Set the spending limit",
         description: "What all keys of this environment together may spend on sends; beyond it they are refused with 2007.",
@@ -224,7 +224,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("DELETE", billing!("/spending-limit"))),
-        surface: Surface::Cloudflare,
+        surface: ResponseFormat::Cloudflare,
         terms: FUNDING,
         summary: "Remove the spending limit",
         description: "Twice is fine.",

@@ -19,13 +19,13 @@ use pgrx::prelude::*;
 use crate::operation::definition::Operation;
 use crate::operation::handler::Terms;
 use crate::operation::idempotency::Keeps;
-use crate::operation::response_format::Surface;
+use crate::operation::response_format::ResponseFormat;
 use crate::tenant::caller::Scope;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
-const OK: Surface = Surface::Credyt { success_status: 200 };
-const CREATED: Surface = Surface::Credyt { success_status: 201 };
-const NO_CONTENT: Surface = Surface::Credyt { success_status: 204 };
+const OK: ResponseFormat = ResponseFormat::Credyt { success_status: 200 };
+const CREATED: ResponseFormat = ResponseFormat::Credyt { success_status: 201 };
+const NO_CONTENT: ResponseFormat = ResponseFormat::Credyt { success_status: 204 };
 
 const WALLETS: Terms = Terms { scope: Scope::Wallets, keeps: Keeps::Nothing };
 /// For what has no id of the caller's own by which a repetition would be known.
@@ -92,7 +92,7 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 
 /// The text of an example, with a time where it wants one.
 fn example(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.replace("{soon}", &Instant::now().plus(SOON).rfc3339()))
+    (!text.is_empty()).then(|| text.replace("{soon}", &PgTimestamp::now().plus(SOON).rfc3339()))
 }
 
 /// The operation of that name.

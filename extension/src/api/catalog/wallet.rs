@@ -2,7 +2,7 @@
 
 use super::{CREATED, NO_CONTENT, OK, WALLETS, WALLETS_KEYED};
 use crate::operation::definition::{Example, Operation, of};
-use crate::operation::response_format::Surface;
+use crate::operation::response_format::ResponseFormat;
 use crate::wallet::{
     account, adjust, asset_operation, asset_rate, charge, context, customer, customer_list, refund,
     statement, transaction,
@@ -241,7 +241,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", "/customers/{customer_id}/wallet/{account_id}/statement.csv")),
-        surface: Surface::Document { media_type: "text/csv; charset=utf-8" },
+        surface: ResponseFormat::Document { media_type: "text/csv; charset=utf-8" },
         summary: "Read a statement as CSV",
         description: "The same in lines: the opening balance, the entries, the closing balance.",
         refuses: &[404],

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use super::{Fields, perform};
 use crate::pg::jsonb::JsonbText;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
@@ -94,7 +94,7 @@ fn usage_history(
     start_time: default!(Option<TimestampWithTimeZone>, "NULL"),
     end_time: default!(Option<TimestampWithTimeZone>, "NULL"),
 ) -> JsonbText {
-    let unix_ms = |at: Option<TimestampWithTimeZone>| at.map(|at| Instant::from(at).unix_ms());
+    let unix_ms = |at: Option<TimestampWithTimeZone>| at.map(|at| PgTimestamp::from(at).unix_ms());
     let fields = Fields::default().with("value_grouping_window", value_grouping_window);
     let fields = fields.with("start_time", unix_ms(start_time)).with("end_time", unix_ms(end_time));
     perform("usage_history", fields, None)

@@ -4,6 +4,7 @@
 mod billing;
 mod funding;
 mod hold;
+mod id;
 mod payment;
 mod portal;
 mod top_up;
@@ -22,7 +23,7 @@ use crate::operation::request;
 use crate::pg::bound::REQUEST_BYTES_MAX;
 use crate::pg::jsonb::JsonbText;
 use crate::tenant::caller::Caller;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 /// A request being written: arguments that are null are left out.
 #[derive(Default)]
@@ -88,7 +89,7 @@ fn number(amount: Option<AnyNumeric>) -> Option<JsonbText> {
 
 /// A time as RFC 3339 has it. Infinity is none: as text, it is refused as a time.
 fn time(at: Option<TimestampWithTimeZone>) -> Option<String> {
-    at.map(|at| Instant::from(at).request_text())
+    at.map(|at| PgTimestamp::from(at).request_text())
 }
 
 fn perform(operation: &str, fields: Fields, idempotency_key: Option<&str>) -> JsonbText {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::pg::interrupt;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 pub use order::Purpose;
 
@@ -25,9 +25,9 @@ pub struct Grant {
     pub priority: i32,
     /// What is not used yet; all of it while it is pending.
     pub remaining: Amount,
-    pub effective_at: Instant,
+    pub effective_at: PgTimestamp,
     /// None: it never expires.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<PgTimestamp>,
     /// Its credit is not in the account yet.
     pub pending: bool,
 }
@@ -61,7 +61,7 @@ pub struct Hold {
     /// The ledger transaction that set it aside.
     pub transaction_id: Uuid,
     pub amount: Amount,
-    pub expires_at: Instant,
+    pub expires_at: PgTimestamp,
     pub taken: Taken,
 }
 
@@ -88,7 +88,7 @@ impl Cause {
 /// What time alone changed: `amount` is signed, as it changed the balance.
 #[derive(Clone, Debug)]
 pub struct Change {
-    pub at: Instant,
+    pub at: PgTimestamp,
     pub cause: Cause,
     pub amount: Amount,
     pub uses: Vec<Use>,
@@ -104,7 +104,7 @@ pub struct Account {
     /// Holds that are due to expire.
     pub holds: Vec<Hold>,
     /// When the first of the other open holds expires.
-    pub next_hold_at: Option<Instant>,
+    pub next_hold_at: Option<PgTimestamp>,
     /// What is in the open holds, these and the others.
     pub held: Amount,
 }
@@ -119,7 +119,7 @@ impl Account {
     }
 
     /// When time alone changes the account next; `NEVER` while it has only grants without an end.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub fn next_due(&self) -> Option<PgTimestamp> {
         let grants = self.grants.iter().filter(|grant| grant.remaining > Amount::ZERO).map(Grant::next_due);
         let holds = self.holds.iter().map(|hold| hold.expires_at);
         grants.chain(holds).chain(self.next_hold_at).min()
@@ -182,7 +182,7 @@ impl Account {
 
     /// Lets time pass up to and including an instant: what begins, what expires, and holds that end. What
     /// was overdue at `from` already changes then.
-    pub fn play(&mut self, from: Instant, until: Instant) -> Vec<Change> {
+    pub fn play(&mut self, from: PgTimestamp, until: PgTimestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut clock = from;
         while let Some((due, step)) = self.next_step().filter(|(due, _)| *due <= until) {
@@ -198,7 +198,7 @@ impl Account {
     }
 
     /// The earliest step; of several at one instant an end comes before a beginning.
-    fn next_step(&self) -> Option<(Instant, Step)> {
+    fn next_step(&self) -> Option<(PgTimestamp, Step)> {
         let live = self.grants.iter().enumerate().filter(|(_, grant)| grant.remaining > Amount::ZERO);
         let grants = live.map(|(index, grant)| {
             let step = if grant.pending { Step::Activate(index) } else { Step::Expire(index) };
@@ -206,12 +206,12 @@ impl Account {
         });
         let holds = self.holds.iter().enumerate();
         let holds = holds.map(|(index, hold)| (hold.expires_at, Step::EndHold(index), hold.id));
-        let order = |step: &(Instant, Step, Uuid)| (step.0, step.1.rank(), step.2);
+        let order = |step: &(PgTimestamp, Step, Uuid)| (step.0, step.1.rank(), step.2);
         let first = grants.chain(holds).min_by_key(order)?;
-        (first.0 < Instant::NEVER).then_some((first.0, first.1))
+        (first.0 < PgTimestamp::NEVER).then_some((first.0, first.1))
     }
 
-    fn expire(&mut self, at: Instant, index: usize) -> Change {
+    fn expire(&mut self, at: PgTimestamp, index: usize) -> Change {
         let grant = &mut self.grants[index];
         let amount = std::mem::take(&mut grant.remaining);
         let uses = vec![Use { grant_id: grant.id, used: amount, returned: Amount::ZERO }];
@@ -219,14 +219,14 @@ impl Account {
         Change { at, cause: Cause::Expired(grant.id), amount: -amount, uses }
     }
 
-    fn end_hold(&mut self, at: Instant, index: usize) -> Change {
+    fn end_hold(&mut self, at: PgTimestamp, index: usize) -> Change {
         let hold = self.holds.remove(index);
         self.held = self.held - hold.amount;
         let uses = self.give_back(hold.amount, &hold.taken);
         Change { at, cause: Cause::HoldExpired(hold.id, hold.transaction_id), amount: hold.amount, uses }
     }
 
-    fn activate(&mut self, at: Instant, index: usize) -> Change {
+    fn activate(&mut self, at: PgTimestamp, index: usize) -> Change {
         let grant = &mut self.grants[index];
         grant.pending = false;
         let (id, amount) = (grant.id, grant.remaining);
@@ -251,7 +251,7 @@ impl Account {
         let mut order: Vec<usize> = (0..self.grants.len()).filter(|index| self.burns(*index)).collect();
         let rank = |index: usize| {
             let grant = &self.grants[index];
-            (grant.expires_at.unwrap_or(Instant::NEVER), grant.burn_order())
+            (grant.expires_at.unwrap_or(PgTimestamp::NEVER), grant.burn_order())
         };
         order.sort_by_key(|index| rank(*index));
         self.burn_in(&order, amount)
@@ -296,8 +296,8 @@ impl Step {
 }
 
 impl Grant {
-    fn next_due(&self) -> Instant {
-        if self.pending { self.effective_at } else { self.expires_at.unwrap_or(Instant::NEVER) }
+    fn next_due(&self) -> PgTimestamp {
+        if self.pending { self.effective_at } else { self.expires_at.unwrap_or(PgTimestamp::NEVER) }
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Grant;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 /// What a grant was given for, in the order in which they burn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +37,7 @@ impl Purpose {
 impl Grant {
     /// Promotional before bundled before paid, then lower priority, then earliest expiry, then oldest.
     pub(super) fn burn_order(&self) -> impl Ord + use<> {
-        let expiry = self.expires_at.unwrap_or(Instant::NEVER);
+        let expiry = self.expires_at.unwrap_or(PgTimestamp::NEVER);
         let oldest = self.id;
         (self.purpose, self.priority, expiry, oldest)
     }

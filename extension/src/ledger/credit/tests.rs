@@ -9,8 +9,8 @@ fn amount(units: i64) -> Amount {
     units.to_string().parse().unwrap()
 }
 
-fn at(second: i64) -> Instant {
-    Instant::from(jiff::Timestamp::from_second(1_800_000_000 + second).unwrap())
+fn at(second: i64) -> PgTimestamp {
+    PgTimestamp::from(jiff::Timestamp::from_second(1_800_000_000 + second).unwrap())
 }
 
 fn id(number: usize) -> Uuid {
@@ -84,8 +84,8 @@ fn a_grant_pays_what_is_owed_when_it_begins() {
         (account.balance, account.pending_in(), account.next_due()),
         (amount(-3), amount(10), Some(at(4)))
     );
-    assert!(account.play(Instant::BEGINNING, at(3)).is_empty());
-    let changes = account.play(Instant::BEGINNING, at(9));
+    assert!(account.play(PgTimestamp::BEGINNING, at(3)).is_empty());
+    let changes = account.play(PgTimestamp::BEGINNING, at(9));
     assert_eq!(changes.iter().map(|change| change.amount).collect::<Vec<_>>(), [amount(10), amount(-7)]);
     assert_eq!(used(&changes[0].uses), [(0, 3, 0)]);
     assert_eq!((account.balance, account.next_due()), (Amount::ZERO, None));
@@ -264,7 +264,7 @@ impl Story {
                 }
             });
         }
-        for change in self.real.play(Instant::BEGINNING, now) {
+        for change in self.real.play(PgTimestamp::BEGINNING, now) {
             match change.cause {
                 Cause::Expired(_) => self.expired = self.expired - change.amount,
                 Cause::HoldExpired(hold, _) => self.holds.retain(|each| each.id != hold),

@@ -14,7 +14,7 @@ use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// How long it waits after a decline: 1 hour.
@@ -83,7 +83,7 @@ pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
             payment.id
         ];
         let noted = db::write(DECLINED, arguments, |row| {
-            Ok((row.get::<bool>(1)?, row.amount(2)?, Instant::get(row, 3)?))
+            Ok((row.get::<bool>(1)?, row.amount(2)?, row.timestamp(3)?))
         })?;
         if let Some((true, threshold, last_failed_at)) = noted.into_iter().next() {
             tell_disabled(payment, fault, threshold, last_failed_at)?;
@@ -121,7 +121,7 @@ fn tell_disabled(
     payment: &Payment,
     fault: &Fault,
     threshold: Amount,
-    last_failed_at: Instant,
+    last_failed_at: PgTimestamp,
 ) -> Result<(), Failure> {
     let customer = payment.customer_id;
     let data = Disabled {

@@ -46,7 +46,7 @@ struct Low {
 
 fn read_low(row: &Row) -> DbResult<Low> {
     Ok(Low {
-        book: Book::read(row)?,
+        book: row.book()?,
         customer_id: row.maybe_uuid(4)?,
         name: row.get(5)?,
         asset: row.get(6)?,

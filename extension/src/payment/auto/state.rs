@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 /// An auto top-up as a reply shows it; all null where none is set.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -54,7 +54,7 @@ fn read_row(row: &Row) -> DbResult<AutoTopUp> {
         window_s: row.maybe(5)?,
         disabled_reason: row.maybe(6)?,
         error: row.maybe(7)?,
-        last_failed_at: Instant::maybe(row, 8)?.map(Instant::rfc3339),
-        not_before: Instant::maybe(row, 9)?.map(Instant::rfc3339),
+        last_failed_at: row.maybe_timestamp(8)?.map(PgTimestamp::rfc3339),
+        not_before: row.maybe_timestamp(9)?.map(PgTimestamp::rfc3339),
     })
 }

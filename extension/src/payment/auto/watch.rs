@@ -9,7 +9,7 @@ use crate::payment::card;
 use crate::payment::provider::Provider;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::book::Book;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// How long to wait for a provider that is not configured, or not the one of the card.
@@ -32,25 +32,25 @@ const FACTS: &str = "
 struct Facts {
     customer_id: Option<Uuid>,
     is_disabled: bool,
-    not_before: Option<Instant>,
+    not_before: Option<PgTimestamp>,
     is_under_way: bool,
-    limited_until: Option<Instant>,
+    limited_until: Option<PgTimestamp>,
 }
 
 fn read_facts(row: &Row) -> DbResult<Facts> {
     Ok(Facts {
         customer_id: row.maybe_uuid(1)?,
         is_disabled: row.get(2)?,
-        not_before: Instant::maybe(row, 3)?,
+        not_before: row.maybe_timestamp(3)?,
         is_under_way: row.get(4)?,
-        limited_until: Instant::maybe(row, 5)?,
+        limited_until: row.maybe_timestamp(5)?,
     })
 }
 
 /// What an auto top-up does until something happens.
 enum Next {
     Watch,
-    LookAt(Instant),
+    LookAt(PgTimestamp),
     /// For the end of its charge, for a card, or to be set anew.
     Wait,
 }
@@ -81,7 +81,7 @@ pub fn watch(book: &Book, account_id: Uuid) -> Result<(), Failure> {
 }
 
 fn next(book: &Book, facts: &Facts) -> Result<Next, Failure> {
-    let now = Instant::now();
+    let now = PgTimestamp::now();
     if facts.is_disabled || facts.is_under_way {
         return Ok(Next::Wait);
     }
@@ -109,7 +109,7 @@ const DUE: &str = "
 
 /// Looks at the auto top-up that is longest due; false where none is.
 pub fn run_due() -> Result<bool, Failure> {
-    let due = db::write(DUE, args![], |row| Ok((Book::read(row)?, row.uuid(4)?)))?;
+    let due = db::write(DUE, args![], |row| Ok((row.book()?, row.uuid(4)?)))?;
     let Some((book, account_id)) = due.into_iter().next() else { return Ok(false) };
     watch(&book, account_id)?;
     Ok(true)

@@ -11,7 +11,7 @@ use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
 /// Who wanted a refund.
@@ -61,7 +61,7 @@ pub struct Booked {
     pub credit: Amount,
     /// What of that is taken back.
     pub recovered: Amount,
-    pub created_at: Instant,
+    pub created_at: PgTimestamp,
 }
 
 const INSERT: &str = "
@@ -97,7 +97,7 @@ pub fn write(
         description,
         transaction_id
     ];
-    let created = db::write(INSERT, arguments, |row| Instant::get(row, 1))?;
+    let created = db::write(INSERT, arguments, |row| row.timestamp(1))?;
     let not_written = || Failure::Fault("the refund was not written".to_owned());
     let created_at = created.into_iter().next().ok_or_else(not_written)?;
     if origin == Origin::Api {

@@ -8,7 +8,7 @@ use pgrx::pg_sys::{self, Datum};
 use uuid::Uuid;
 
 use super::Column;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 /// What a row holds in a column.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub enum Value {
     SmallInt(i16),
     BigInt(i64),
     Integer(i32),
-    Time(Instant),
+    Time(PgTimestamp),
     Bytes(Vec<u8>),
     /// Days since 2000.
     Day(i32),
@@ -42,7 +42,7 @@ value_from! {
     Vec<Uuid> => |value| Value::Uuids(value),
     i64 => |value| Value::BigInt(value),
     i32 => |value| Value::Integer(value),
-    Instant => |value| Value::Time(value),
+    PgTimestamp => |value| Value::Time(value),
     [u8; 32] => |value| Value::Bytes(value.to_vec()),
     Vec<u8> => |value| Value::Bytes(value),
     i16 => |value| Value::SmallInt(value),

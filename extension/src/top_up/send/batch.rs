@@ -22,7 +22,7 @@ use crate::top_up::model::{self, NewTopUps, Status, TopUpData, Unshown};
 use crate::top_up::voucher;
 use crate::value::amount::Amount;
 use crate::value::id;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Refusal, Rendered};
 
 /// After that a staging top-up fails that asked to.
@@ -184,7 +184,7 @@ impl<'a> Batch<'a> {
             _ => None,
         };
         self.post(transaction_id, status, account_id, &request, quote)?;
-        let created_at = Instant::now();
+        let created_at = PgTimestamp::now();
         let data = TopUpData {
             voucher_code: (status == Status::Delivered).then(voucher::new_code).transpose()?,
             platform: request.platform,

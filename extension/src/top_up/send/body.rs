@@ -8,7 +8,7 @@ use crate::pg::db::from_pg;
 use crate::top_up::model::{self, Status, TopUpData};
 use crate::value::amount::{Bps, Cents};
 use crate::value::book::Environment;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 
 /// The body of the event.
 #[pg_extern(schema = "topup", immutable, parallel_safe)]
@@ -43,7 +43,7 @@ fn send_body(
         recipient_email,
         failure_reason: None,
     };
-    let created_at = Instant::from(created_at);
+    let created_at = PgTimestamp::from(created_at);
     let reply = model::reply(created_at, status, from_pg(transaction_id), data).render();
     let reply = reply.unwrap_or_else(|failure| error!("{failure:?}"));
     event::body(from_pg(event_id), event_type, created_at, environment, &reply.body)

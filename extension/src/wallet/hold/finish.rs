@@ -15,7 +15,7 @@ use crate::pg::db::{self, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::movement;
 
@@ -134,7 +134,7 @@ impl Handler for Look {
 
     fn handle(caller: &Caller, request: &HoldIdRequest) -> Outcome<HoldData> {
         let hold = find(caller, &request.hold_id, request.customer_id.as_deref(), false)?;
-        Ok(reply(hold.at(Instant::now())))
+        Ok(reply(hold.at(PgTimestamp::now())))
     }
 }
 
@@ -167,7 +167,7 @@ fn finish(
     )?);
     let header = Header { transaction_id, kind, top_up_id: None, reference: None, detail };
     ledger::post_meaning(caller, header, locked, &postings, &[(account_id, meaning)])?;
-    let at = db::write(POSTED_AT, args![caller.tenant_id, transaction_id], |row| Instant::get(row, 1))?;
-    let at = at.into_iter().next().unwrap_or_else(Instant::now);
+    let at = db::write(POSTED_AT, args![caller.tenant_id, transaction_id], |row| row.timestamp(1))?;
+    let at = at.into_iter().next().unwrap_or_else(PgTimestamp::now);
     end(caller, hold.id, status, settled, transaction_id, at)
 }

@@ -13,7 +13,7 @@ use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Refusal};
 
 /// Where a hold stands.
@@ -53,7 +53,7 @@ pub struct Hold {
     pub transaction_id: Uuid,
     pub status: Status,
     pub data: HoldData,
-    expires_at: Instant,
+    expires_at: PgTimestamp,
 }
 
 /// A hold as a reply shows it.
@@ -126,7 +126,7 @@ fn read(row: &Row) -> DbResult<Hold> {
     let amount = |column| row.maybe_amount(column);
     let status = Status::parse(&row.get::<String>(3)?).ok_or(SpiError::InvalidPosition)?;
     let (name, asset): (String, String) = (row.get(5)?, row.get(6)?);
-    let expires_at = Instant::get(row, 11)?;
+    let expires_at = row.timestamp(11)?;
     let data = HoldData {
         id: Kind::Hold.text(row.uuid(14)?),
         customer_id: Kind::Customer.text(row.uuid(4)?),
@@ -138,8 +138,8 @@ fn read(row: &Row) -> DbResult<Hold> {
         transaction_id: row.maybe(9)?,
         description: row.maybe(10)?,
         expires_at: expires_at.rfc3339(),
-        created_at: Instant::get(row, 12)?.rfc3339(),
-        ended_at: Instant::maybe(row, 13)?.map(Instant::rfc3339),
+        created_at: row.timestamp(12)?.rfc3339(),
+        ended_at: row.maybe_timestamp(13)?.map(PgTimestamp::rfc3339),
     };
     let (account_id, transaction_id) = (row.uuid(1)?, row.uuid(2)?);
     Ok(Hold { id: row.uuid(14)?, account_id, transaction_id, status, data, expires_at })
@@ -147,7 +147,7 @@ fn read(row: &Row) -> DbResult<Hold> {
 
 impl Hold {
     /// The same as it stands at an instant, whether anybody has swept it or not.
-    pub fn at(mut self, now: Instant) -> Hold {
+    pub fn at(mut self, now: PgTimestamp) -> Hold {
         if self.status == Status::Open && self.expires_at <= now {
             self.status = Status::Expired;
             self.data.status = Status::Expired;
@@ -169,7 +169,7 @@ fn end(
     status: Status,
     settled: Option<Amount>,
     transaction_id: Uuid,
-    at: Instant,
+    at: PgTimestamp,
 ) -> Result<(), Failure> {
     let settled = settled.map(|amount| amount.to_string());
     let (environment, settled) = (book.environment.as_str(), settled.as_deref());

@@ -19,7 +19,7 @@ use crate::tenant::caller::Caller;
 use crate::tenant::customer;
 use crate::value::amount::Amount;
 use crate::value::id::{self, Kind};
-use crate::value::pg_timestamp::Instant;
+use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::ComputedTime;
 use crate::wallet::movement;
@@ -67,8 +67,8 @@ impl Handler for Reserve {
     }
 
     fn handle(caller: &Caller, request: &HoldRequest) -> Outcome<HoldData> {
-        let expires_at = Instant::from(request.expires_at.0);
-        check_end(expires_at, Instant::now())?;
+        let expires_at = PgTimestamp::from(request.expires_at.0);
+        check_end(expires_at, PgTimestamp::now())?;
         let (customer_id, name) = check(caller, request)?;
         if !account::customer_has(caller, customer_id, name, &request.asset)? {
             return Err(movement::not_covered().into());
@@ -76,7 +76,8 @@ impl Handler for Reserve {
         let account_id = account::customer_account_id(customer_id, name, &request.asset);
         let locked = ledger::lock(caller, &[account_id])?;
         // Waiting for the lock takes time too.
-        let (now, account_time) = (Instant::now(), locked.first().map_or(Instant::NEVER, Locked::as_of));
+        let (now, account_time) =
+            (PgTimestamp::now(), locked.first().map_or(PgTimestamp::NEVER, Locked::as_of));
         check_end(expires_at, now)?;
         // While the clock is behind the account, a hold lasts by the account's time as long as was asked for.
         let expires_at =
@@ -102,7 +103,7 @@ fn check_room(caller: &Caller, account_id: Uuid) -> Result<(), Failure> {
     Err(Refusal::of_field(Code::InvalidRequest, "account_name", message).into())
 }
 
-fn check_end(expires_at: Instant, now: Instant) -> Result<(), Refusal> {
+fn check_end(expires_at: PgTimestamp, now: PgTimestamp) -> Result<(), Refusal> {
     if expires_at > now && expires_at <= now.plus(Duration::from_secs(HOLD_S_MAX)) {
         return Ok(());
     }
@@ -129,7 +130,7 @@ fn write(
     request: &HoldRequest,
     (customer_id, name, account_id): (Uuid, &str, Uuid),
     locked: &[Locked],
-    expires_at: Instant,
+    expires_at: PgTimestamp,
 ) -> Outcome<HoldData> {
     let held = account::system_id(caller.tenant_id, caller.environment, System::Held, &request.asset);
     let postings = [Posting::new(account_id, -request.amount), Posting::new(held, request.amount)];
@@ -151,7 +152,7 @@ fn write(
         request.metadata.as_ref().map(Metadata::as_str),
         expires_at
     ];
-    let created = db::write(INSERT, arguments, |row| Instant::get(row, 1))?;
+    let created = db::write(INSERT, arguments, |row| row.timestamp(1))?;
     let created_at =
         created.into_iter().next().ok_or_else(|| Failure::Fault("the hold was not written".to_owned()))?;
     grant::note_hold(caller, account_id, expires_at)?;
