@@ -2,45 +2,53 @@
 
 use pgrx::prelude::*;
 
-extension_sql_file!("../../sql/role.sql", name = "role", bootstrap);
-extension_sql_file!("../../sql/tenant.sql", name = "tenant", requires = ["role"]);
-extension_sql_file!("../../sql/ledger.sql", name = "ledger", requires = ["tenant"]);
-extension_sql_file!("../../sql/customer.sql", name = "customer", requires = ["ledger"]);
-extension_sql_file!("../../sql/top_up.sql", name = "top_up", requires = ["customer"]);
-extension_sql_file!("../../sql/asset.sql", name = "asset", requires = ["top_up", ledger::asset::is_currency]);
-extension_sql_file!("../../sql/grant.sql", name = "grant", requires = ["ledger"]);
-extension_sql_file!("../../sql/hold.sql", name = "hold", requires = ["grant"]);
-extension_sql_file!("../../sql/product.sql", name = "product", requires = ["asset"]);
-extension_sql_file!("../../sql/subscription.sql", name = "subscription", requires = ["product"]);
-extension_sql_file!("../../sql/usage_event.sql", name = "usage_event", requires = ["subscription"]);
-extension_sql_file!("../../sql/payment.sql", name = "payment", requires = ["grant"]);
-extension_sql_file!("../../sql/portal.sql", name = "portal", requires = ["customer"]);
-extension_sql_file!("../../sql/payment_refund.sql", name = "payment_refund", requires = ["payment"]);
-extension_sql_file!("../../sql/payment_dispute.sql", name = "payment_dispute", requires = ["payment"]);
+extension_sql_file!("../../sql/schema/role.sql", name = "role", bootstrap);
+extension_sql_file!("../../sql/schema/tenant.sql", name = "tenant", requires = ["role"]);
+extension_sql_file!("../../sql/schema/ledger.sql", name = "ledger", requires = ["tenant"]);
+extension_sql_file!("../../sql/schema/customer.sql", name = "customer", requires = ["ledger"]);
+extension_sql_file!("../../sql/schema/top_up.sql", name = "top_up", requires = ["customer"]);
 extension_sql_file!(
-    "../../sql/auto_top_up.sql",
+    "../../sql/schema/asset.sql",
+    name = "asset",
+    requires = ["top_up", ledger::asset::is_currency]
+);
+extension_sql_file!("../../sql/schema/grant.sql", name = "grant", requires = ["ledger"]);
+extension_sql_file!("../../sql/schema/hold.sql", name = "hold", requires = ["grant"]);
+extension_sql_file!("../../sql/schema/product.sql", name = "product", requires = ["asset"]);
+extension_sql_file!("../../sql/schema/subscription.sql", name = "subscription", requires = ["product"]);
+extension_sql_file!("../../sql/schema/usage_event.sql", name = "usage_event", requires = ["subscription"]);
+extension_sql_file!("../../sql/schema/payment.sql", name = "payment", requires = ["grant"]);
+extension_sql_file!("../../sql/schema/portal.sql", name = "portal", requires = ["customer"]);
+extension_sql_file!("../../sql/schema/payment_refund.sql", name = "payment_refund", requires = ["payment"]);
+extension_sql_file!("../../sql/schema/payment_dispute.sql", name = "payment_dispute", requires = ["payment"]);
+extension_sql_file!(
+    "../../sql/schema/auto_top_up.sql",
     name = "auto_top_up",
     requires =
         ["payment", payment::auto::fire::begin_auto_top_up, payment::auto::fire::auto_top_up_not_begun,]
 );
 extension_sql_file!(
-    "../../sql/webhook.sql",
+    "../../sql/schema/webhook.sql",
     name = "webhook",
     requires = ["asset", event::outbox::sql_delivery_ids, top_up::send::body::send_body]
 );
 extension_sql_file!(
-    "../../sql/cache.sql",
+    "../../sql/schema/cache.sql",
     name = "cache",
     requires = ["webhook", pg::cache::invalidate_cached]
 );
 extension_sql_file!(
-    "../../sql/argument.sql",
+    "../../sql/function/argument.sql",
     name = "argument",
     requires = ["tenant", api::sql::id::sql_parse_id]
 );
-extension_sql_file!("../../sql/admin.sql", name = "admin", requires = ["webhook", "cache", "argument"]);
 extension_sql_file!(
-    "../../sql/view.sql",
+    "../../sql/function/admin.sql",
+    name = "admin",
+    requires = ["webhook", "cache", "argument"]
+);
+extension_sql_file!(
+    "../../sql/function/view.sql",
     name = "view",
     requires = [
         "admin",
@@ -51,22 +59,22 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/statement.sql",
+    "../../sql/function/statement.sql",
     name = "statement",
     requires = ["view", api::sql::id::sql_parse_id]
 );
 extension_sql_file!(
-    "../../sql/grant_check.sql",
+    "../../sql/audit/grant.sql",
     name = "grant_check",
     requires = ["hold", "admin", api::sql::id::sql_format_id, admin::account::system_account_id]
 );
 extension_sql_file!(
-    "../../sql/billing_check.sql",
+    "../../sql/audit/billing.sql",
     name = "billing_check",
     requires = ["usage_event", "admin", api::sql::id::sql_format_id]
 );
 extension_sql_file!(
-    "../../sql/payment_check.sql",
+    "../../sql/audit/payment.sql",
     name = "payment_check",
     requires = [
         "payment",
@@ -77,27 +85,27 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/payment_refund_check.sql",
+    "../../sql/audit/payment_refund.sql",
     name = "payment_refund_check",
     requires = ["payment_refund", "payment_check"]
 );
 extension_sql_file!(
-    "../../sql/payment_dispute_check.sql",
+    "../../sql/audit/payment_dispute.sql",
     name = "payment_dispute_check",
     requires = ["payment_dispute", "payment_check"]
 );
 extension_sql_file!(
-    "../../sql/auto_top_up_check.sql",
+    "../../sql/audit/auto_top_up.sql",
     name = "auto_top_up_check",
     requires = ["auto_top_up"]
 );
 extension_sql_file!(
-    "../../sql/restore_check.sql",
+    "../../sql/audit/restore.sql",
     name = "restore_check",
     requires = ["auto_top_up", "cache"]
 );
 extension_sql_file!(
-    "../../sql/check.sql",
+    "../../sql/audit/check.sql",
     name = "check",
     requires = [
         "restore_check",
@@ -114,7 +122,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/wallet_comment.sql",
+    "../../sql/comment/wallet.sql",
     name = "wallet_comment",
     requires = [
         "check",
@@ -139,7 +147,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/hold_comment.sql",
+    "../../sql/comment/hold.sql",
     name = "hold_comment",
     requires = [
         "check",
@@ -152,7 +160,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/billing_comment.sql",
+    "../../sql/comment/billing.sql",
     name = "billing_comment",
     requires = [
         "billing_check",
@@ -176,7 +184,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/payment_comment.sql",
+    "../../sql/comment/payment.sql",
     name = "payment_comment",
     requires = [
         "payment_check",
@@ -191,7 +199,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/portal_comment.sql",
+    "../../sql/comment/portal.sql",
     name = "portal_comment",
     requires = [
         "portal",
@@ -207,7 +215,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/auto_top_up_comment.sql",
+    "../../sql/comment/auto_top_up.sql",
     name = "auto_top_up_comment",
     requires = [
         "auto_top_up_check",
@@ -217,7 +225,7 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/funding_comment.sql",
+    "../../sql/comment/funding.sql",
     name = "funding_comment",
     requires = [
         "check",
@@ -239,12 +247,12 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../../sql/payment_refund_comment.sql",
+    "../../sql/comment/payment_refund.sql",
     name = "payment_refund_comment",
     requires = ["payment_refund_check", api::sql::payment::top_up_refund]
 );
 extension_sql_file!(
-    "../../sql/payment_dispute_comment.sql",
+    "../../sql/comment/payment_dispute.sql",
     name = "payment_dispute_comment",
     requires = ["payment_dispute_check"]
 );

@@ -1,5 +1,5 @@
 //! What nearly every call reads and few change, kept for the session: callers, platforms, and that no worker sleeps. Whoever
-//! changes such a row announces it by Postgres's own invalidation messages (sql/cache.sql), as changes of roles and rights
+//! changes such a row announces it by Postgres's own invalidation messages (sql/schema/cache.sql), as changes of roles and rights
 //! are: a call that begins after the change has committed never sees what was before.
 
 use std::cell::{Cell, RefCell};

@@ -240,12 +240,15 @@ create function topup.check(out invariant text, out holds boolean, out detail te
         union all
         select f.invariant, f.what from topup.auto_top_up_fault f
         union all
-        select f.invariant, f.what from topup.payment_refund_fault f union all select f.invariant, f.what from topup.payment_dispute_fault f
+        select f.invariant, f.what from topup.payment_refund_fault f
+        union all
+        select f.invariant, f.what from topup.payment_dispute_fault f
         union all
         select f.invariant, f.what from topup.restore_fault f)
-    select k.invariant, count(f.what) = 0,
+    -- A fault of an invariant that is not listed above is reported all the same, after the others.
+    select coalesce(k.invariant, f.invariant, 'unnamed'), count(f.what) = 0,
            case when count(f.what) > 0
                 then format('%s at fault: %s', count(f.what), (array_agg(f.what order by f.what))[1]) end
-      from known k left join fault f on f.invariant = k.invariant
-     group by k.position, k.invariant order by k.position
+      from known k full join fault f on f.invariant = k.invariant
+     group by k.position, coalesce(k.invariant, f.invariant, 'unnamed') order by k.position
 $$;

@@ -1,6 +1,6 @@
 //! Usage events: batches whole or not at all, each id once for good, exact fees, and lists.
 
-use crate::subscription::{Plan, customer, unit_price};
+use crate::billing::subscription::{Plan, customer, unit_price};
 use crate::support::{Shop, call};
 use serde_json::{Value, json};
 

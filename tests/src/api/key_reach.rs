@@ -1,7 +1,7 @@
 //! An agent's key is the weakest: of what other keys of its tenant did it sees no voucher code, undoes nothing, and is given
 //! no reply again.
 
-use crate::isolation::operations;
+use crate::api::isolation::operations;
 use crate::support::rpc::Rpc;
 use crate::support::{Answer, Database, Gateway, Hook, Receiver, Shop, call, wait_for_deliveries, wire};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Usage that nothing prices: it is told wherever somebody looks, and refused where that is wanted.
 
-use crate::subscription::{Plan, unit_price};
+use crate::billing::subscription::{Plan, unit_price};
 use crate::support::{Gateway, LIMIT, call, sql_state, wait_until};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What the OpenAPI test calls of products, subscriptions and usage.
 
-use crate::openapi::Recorder;
+use crate::openapi::document::Recorder;
 use crate::support::{LIMIT, wait_until};
 use reqwest::Method;
 use serde_json::{Value, json};

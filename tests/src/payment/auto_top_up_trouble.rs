@@ -1,6 +1,6 @@
 //! Auto top-ups that are declined, or cannot begin: they wait, end, and begin again.
 
-use crate::auto_top_up::{begun, set, settle, shown, spend, with_card};
+use crate::payment::auto_top_up::{begun, set, settle, shown, spend, with_card};
 use crate::support::{Cashier, call};
 use serde_json::{Value, json};
 

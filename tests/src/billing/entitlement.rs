@@ -1,6 +1,6 @@
 //! Entitlements as grants: each period's credit ends with the period, or rolls over into the next.
 
-use crate::subscription::Plan;
+use crate::billing::subscription::Plan;
 use crate::support::call;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Subscriptions where something is in the way: no room, no money, somebody's lock, a version that comes and goes.
 
-use crate::entitlement::age;
-use crate::subscription::Plan;
+use crate::billing::entitlement::age;
+use crate::billing::subscription::Plan;
 use crate::support::call;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ async fn an_account_that_somebody_holds_stops_no_one_elses_renewal() {
     plan.product("pro", &format!("[{MONTHLY}]"), "[]").await;
     plan.credit("c", "50").await;
     plan.subscribe("pro", "").await;
-    let other = crate::subscription::customer(&plan.app, &plan.database, "bob@example.com").await;
+    let other = crate::billing::subscription::customer(&plan.app, &plan.database, "bob@example.com").await;
     let credit = format!("topup.adjust('b', 'USD', 50, 'gift', '{other}')");
     assert_eq!(call(&plan.app, &credit).await["code"], 1000);
     let subscribe = format!(r#"topup.subscription_create('{other}', '[{{"code":"pro"}}]')"#);

@@ -1,6 +1,6 @@
 //! What the OpenAPI test calls of payments.
 
-use crate::openapi::Recorder;
+use crate::openapi::document::Recorder;
 use reqwest::Method;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Products: what is refused and where, versions that stay as they were published, and simulated usage.
 
-use crate::subscription::{Plan, unit_price};
+use crate::billing::subscription::{Plan, unit_price};
 use crate::support::{Shop, call};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What a key may do: what its scopes say, until it is revoked.
 
-use crate::isolation::{SCOPES, key, operations};
+use crate::api::isolation::{SCOPES, key, operations};
 use crate::support::{Database, Gateway, call, wire};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What the OpenAPI test calls of holds and grants.
 
-use crate::openapi::Recorder;
+use crate::openapi::document::Recorder;
 use crate::support::Reply;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use crate::support::{Database, call, python};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-const MODEL: &str = include_str!("../clients/pricing_model.py");
+const MODEL: &str = include_str!("../../clients/pricing_model.py");
 
 /// 1,100 products with 100 events each: 110,000 cases.
 const PRODUCTS: usize = 1100;

@@ -184,7 +184,7 @@ async fn each_wrong_field_of_a_send_has_its_own_code() {
         "@example.com",
         "a b@example.com",
         "ann@exa mple.com",
-        "ann@@example.com",
+        "anncrate::example.com",
         "ann@example.com\r\nBcc: eve@example.com",
         "<ann@example.com>",
         &format!("{}@example.com", "a".repeat(500_000)),

@@ -1,8 +1,8 @@
 //! What a session has set changes nothing: under every setting each operation says the same and writes the same rows. The same
 //! story is played in databases that differ by their settings alone, and what came of it is compared.
 
-use crate::openapi::Recorder;
-use crate::session_compare::differences;
+use crate::api::session_compare::differences;
+use crate::openapi::document::Recorder;
 use crate::support::{Database, Gateway, Receiver, wait_until};
 use reqwest::Method;
 use serde_json::{Value, json};

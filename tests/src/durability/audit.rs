@@ -237,6 +237,24 @@ async fn every_corruption_is_named_and_a_sound_ledger_is_not() {
     assert!(untried.is_empty(), "never seen broken: {untried:?}");
 }
 
+/// As when somebody adds a fault to a view and forgets the list, or leaves its invariant null.
+#[tokio::test]
+async fn a_fault_of_an_invariant_that_is_not_listed_is_reported() {
+    let database = Database::new().await;
+    let mut admin = database.admin().await;
+    for (invariant, reported) in [("'nobody lists this'", "nobody lists this"), ("null::text", "unnamed")] {
+        let transaction = admin.transaction().await.unwrap();
+        let view = format!(
+            "create or replace view topup.restore_fault as select {invariant} as invariant, 'what is wrong' as what"
+        );
+        transaction.batch_execute(&view).await.unwrap();
+        let query = "select invariant, detail from topup.check() where not holds";
+        let faults = transaction.query(query, &[]).await.unwrap();
+        let faults: Vec<(String, String)> = faults.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(faults, [(reported.to_owned(), "1 at fault: what is wrong".to_owned())]);
+    }
+}
+
 /// A little of everything: an adjustment, a top-up in every state, a webhook with something to deliver, claimed and not.
 async fn trade(database: &Database) {
     let tenant = database.tenant("Acme").await;

@@ -1,7 +1,7 @@
 //! Requests of every operation in which one value is far too large, too long or too deep: each is answered soon, and none ends
 //! the server. Made from the catalog, as hostile_arguments is from the functions.
 
-use crate::bad_fields::good_value;
+use crate::api::bad_fields::good_value;
 use crate::support::{Cluster, Database, wire};
 use serde_json::{Value, json};
 use tokio_postgres::Client;

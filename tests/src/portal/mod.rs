@@ -1,0 +1,5 @@
+//! The billing portal.
+
+mod access;
+mod browser;
+mod page;
