@@ -1,46 +1,55 @@
 //! pg_topup: prepaid AI credit inside Postgres. This file is the map.
 //!
 //! ```text
-//! face, call ─► catalog ─► send, cancel, … ─► ledger ─► entries and balances
-//!      │                          └──► event ──► outbox ──► effects ◄─ effect ◄─ the gateway's worker
-//!      └─ caller, request, idempotency, reply
+//! apps ─ typed SQL functions ─┐
+//! gateway ─ topup.call ───────┴► api ─► a handler in top_up, wallet, billing, … ─► ledger ─► entries and balances
+//!                                │         └─► event ─► outbox ─► webhook (queue) ◄─ the gateway's worker
+//!                                └─ operation, tenant: who calls, what the request says, whether it came before
 //! ```
 //!
-//! All reach the database through `db`, by statements; what every send finds and writes, through `table`, without.
+//! A module depends on those below it in this list, and on none above it.
 
-// How an operation comes in and goes out.
-mod operation;
+/// The SQL files of the schema, and their order.
 mod schema;
 
-// The operations.
-mod webhook;
+/// How calls come in: the catalog, `topup.call`, the typed SQL functions, and what the worker has done when it is due.
+mod api;
 
-// The wallets of customers.
-mod billing;
+// What the operations decide, a module a subject.
+mod admin;
 mod funding;
-mod wallet;
-
-// What is paid for, and where customers see it.
-mod payment;
 mod portal;
 
-// Who else calls: administrators, the gateway's worker, and Postgres before a drop.
-mod admin;
+mod payment;
 
-// What they stand on.
-mod event;
-mod ledger;
+mod wallet;
 
-mod api;
-mod pg;
-mod tenant;
+mod billing;
 mod top_up;
+mod webhook;
+
+/// What an operation is: its definition, handler, request, repetition and response format.
+mod operation;
+
+/// The only writer of balances and entries.
+mod ledger;
+/// Who calls, and what they may.
+mod tenant;
+
+/// What happened, and who is told.
+mod event;
+
+/// The only module that knows Postgres's insides.
+mod pg;
+
+/// Amounts, ids, times, replies. Knows no statements.
 mod value;
+
 use pgrx::prelude::*;
 
 ::pgrx::pg_module_magic!();
 
-/// Tells pgrx of the schema that role.sql makes, so that functions can be put into it by name.
+/// Tells pgrx of the schema that `sql/schema/role.sql` makes, so that functions can be put into it by name.
 #[pg_schema]
 mod topup {}
 
