@@ -245,7 +245,7 @@ async fn a_fault_of_an_invariant_that_is_not_listed_is_reported() {
     for (invariant, reported) in [("'nobody lists this'", "nobody lists this"), ("null::text", "unnamed")] {
         let transaction = admin.transaction().await.unwrap();
         let view = format!(
-            "create or replace view topup.restore_fault as select {invariant} as invariant, 'what is wrong' as what"
+            "create or replace view topup.restore_fault as select {invariant} as invariant, 'what is wrong' collate \"C\" as what"
         );
         transaction.batch_execute(&view).await.unwrap();
         let query = "select invariant, detail from topup.check() where not holds";
