@@ -125,7 +125,7 @@ SEND_CALL = accepted("topup.send('claude', 100)")
 SEND = f"select {SEND_CALL};\n"
 # As a random one of the wallets, said in the statement that sends.
 SEND_BY_MANY = f"""\\set n random(1, {WALLETS})
-select set_config('topup.api_key', 'ak_staging_bench' || :n::text, false), {SEND_CALL};
+select set_config('topup.api_key', 'ak_staging_000000000000000000000000000bench' || :n::text, false), {SEND_CALL};
 """
 # The first wallet's.
-KEY = "ak_staging_bench1"
+KEY = "ak_staging_000000000000000000000000000bench1"

@@ -13,7 +13,7 @@ select ledger.transfer('acc_' || lpad(:a::text, 26, '0'), 'acc_' || lpad(:b::tex
 TO_CUSTOMER = f"""\\set n random(1, {WALLETS})
 \\set c random(1, 10)
 \\set k random(1, 1000000000000)
-select set_config('topup.api_key', 'ak_staging_bench' || :n::text, false),
+select set_config('topup.api_key', 'ak_staging_000000000000000000000000000bench' || :n::text, false),
        {accepted("topup.send('claude', 100, 'c' || :c::text || '@example.com', :k::text)")};
 """
 
