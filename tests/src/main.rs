@@ -5,6 +5,7 @@ mod support;
 
 mod api;
 mod billing;
+mod docs;
 mod durability;
 mod gateway;
 mod mcp;
@@ -12,7 +13,6 @@ mod openapi;
 mod payment;
 mod pg;
 mod portal;
-mod readme;
 mod tenant;
 mod top_up;
 mod wallet;

@@ -226,9 +226,9 @@ async fn a_fault_takes_no_money_and_tells_nothing_but_its_request_id() {
 }
 
 #[tokio::test]
-async fn the_readme_shows_the_same_table() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
+async fn the_page_on_the_api_shows_the_same_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
+    let page = std::fs::read_to_string(page).unwrap();
     let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
     let row = |line: &str| match cells(line).as_slice() {
         [_, code, meaning, http_status, _] => {
@@ -236,7 +236,7 @@ async fn the_readme_shows_the_same_table() {
         }
         _ => None,
     };
-    let shown: BTreeMap<i64, (String, u16)> = readme.lines().filter_map(row).collect();
+    let shown: BTreeMap<i64, (String, u16)> = page.lines().filter_map(row).collect();
     let shop = Shop::open().await;
     let table = table(&shop).await.into_iter().map(|(code, (meaning, status, _))| (code, (meaning, status)));
     assert_eq!(shown, table.collect());

@@ -131,9 +131,9 @@ async fn help_explains_every_flag_and_its_environment_variable() {
 }
 
 #[tokio::test]
-async fn the_readme_lists_the_same_settings() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
+async fn the_page_on_operating_lists_the_same_settings() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
+    let page = std::fs::read_to_string(page).unwrap();
     let cell = |text: &str| text.trim().trim_matches('`').to_owned();
     let row = |line: &str| match line.split('|').collect::<Vec<_>>().as_slice() {
         [_, flag, variable, default, _] if flag.trim().starts_with("`--") => {
@@ -141,7 +141,7 @@ async fn the_readme_lists_the_same_settings() {
         }
         _ => None,
     };
-    let shown: BTreeMap<String, (String, String)> = readme.lines().filter_map(row).collect();
+    let shown: BTreeMap<String, (String, String)> = page.lines().filter_map(row).collect();
     let mut wanted: BTreeMap<String, (String, String)> = settings()
         .await
         .into_iter()
