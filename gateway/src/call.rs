@@ -8,9 +8,11 @@ use tokio::sync::Semaphore;
 use crate::app::App;
 use crate::credentials::Credentials;
 use crate::database::{Call, Fault};
+use crate::guard;
 use crate::operation::{Operation, RESOLVED_FIELD};
 use crate::reply::{Answer, Refusal};
-use crate::{guard, request, request_id};
+use crate::request;
+use crate::request_id;
 
 const LOOKUPS_MAX: usize = 32;
 /// Of these, for the webhooks of one tenant.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use metrics::gauge;
 
 use crate::database::{Database, Fault};
-use crate::openapi;
+use crate::docs::openapi;
 use crate::routes::Routes;
 use crate::tool::Tools;
 

@@ -9,7 +9,9 @@ use axum::http::{Method, Response, StatusCode};
 use axum::middleware::Next;
 
 use crate::app::App;
-use crate::{body, client_address, portal};
+use crate::body;
+use crate::client_address;
+use crate::portal;
 
 /// The paths that end in a secret: of a payment, and of a link that works once.
 const CHECKOUT: &str = "/checkout/";

@@ -16,11 +16,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::App;
+use crate::body;
+use crate::call;
+use crate::client_address;
 use crate::credentials::{self, Credentials};
+use crate::ignored;
+use crate::limit;
+use crate::mcp;
 use crate::operation::{Operation, RETRY_FIELD, Surface};
+use crate::pages;
 use crate::reply::{self, Refusal, Subject};
+use crate::request;
+use crate::request_id;
 use crate::routes::Found;
-use crate::{body, call, client_address, ignored, limit, mcp, pages, request, request_id};
 
 /// Clients of Cloudflare's repeat a failed POST, with no key by which that would be known, unless this is false.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

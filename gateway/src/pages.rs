@@ -14,8 +14,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::app::App;
 use crate::catalog::Catalog;
 use crate::database::Database;
+use crate::docs::reference;
+use crate::guess;
+use crate::observe;
+use crate::payment;
+use crate::portal;
 use crate::reply::Refusal;
-use crate::{docs, guess, observe, payment, portal};
 
 /// The pages beside the API.
 pub fn router(app: Arc<App>) -> Router<Arc<App>> {
@@ -24,7 +28,7 @@ pub fn router(app: Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/", get(async || Redirect::to("/docs")))
         .route("/docs", get(docs_page))
-        .route("/docs/reference.js", get(docs::script))
+        .route("/docs/reference.js", get(reference::script))
         .route("/openapi.json", get(openapi))
         .route("/health/live", get(async || health(StatusCode::OK, r#"{"status":"live"}"#)))
         .route("/health/ready", get(ready))
@@ -43,7 +47,7 @@ pub fn metrics_router(handle: PrometheusHandle, database: Database) -> Router {
 
 /// The page itself needs no catalog, but has nothing to show without one.
 async fn docs_page(State(app): State<Arc<App>>) -> Response<Body> {
-    with_catalog(&app, |_| docs::page())
+    with_catalog(&app, |_| reference::page())
 }
 
 async fn openapi(State(app): State<Arc<App>>) -> Response<Body> {

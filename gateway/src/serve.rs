@@ -14,16 +14,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::catalog;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::deliver::Deliverer;
 use crate::http;
 use crate::lanes::Lanes;
 use crate::limit::Limiter;
+use crate::observe;
+use crate::pages;
 use crate::payment::{self, Providers};
+use crate::server;
 use crate::target::{Session, Target};
+use crate::wake;
 use crate::wake::Heard;
-use crate::{catalog, observe, pages, server, wake, worker};
+use crate::worker;
 
 /// How much of the grace after SIGTERM requests may take; the rest is the worker's.
 const REQUESTS_SHARE: f64 = 0.8;

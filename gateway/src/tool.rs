@@ -7,9 +7,12 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::docs::openapi;
+use crate::docs::reply_schema;
 use crate::operation::Operation;
 use crate::reply::Refusal;
-use crate::{openapi, reply_schema, request, schema};
+use crate::request;
+use crate::schema;
 
 /// The argument that stands for the call's Idempotency-Key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency_key";

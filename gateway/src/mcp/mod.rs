@@ -27,10 +27,12 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::body;
+use crate::client_address;
 use crate::credentials::{self, Credentials};
 use crate::held::Held;
+use crate::limit;
 use crate::reply::Subject;
-use crate::{body, client_address, limit};
 use rejection::Rejection;
 use server::Server;
 use session::Sessions;

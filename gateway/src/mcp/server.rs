@@ -21,10 +21,12 @@ use rmcp::{RoleServer, ServerHandler};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::call;
 use crate::credentials::Credentials;
+use crate::limit;
 use crate::reply::{self, Answer, Refusal};
+use crate::request_id;
 use crate::tool::{Entry, NAME_SHOWN_MAX};
-use crate::{call, limit, request_id};
 
 const INSTRUCTIONS: &str = "\
 Prepaid AI credit. Amounts are whole US cents. Every answer has the same six fields; code says what happened, success whether \

@@ -15,8 +15,10 @@ use super::test_card::{Decline, REFUSED, TestCard};
 use super::view::View;
 use super::{Step, page};
 use crate::app::App;
+use crate::body;
+use crate::client_address;
 use crate::database::Fault;
-use crate::{body, client_address, request_id};
+use crate::request_id;
 
 const TOKEN_LENGTH_MAX: usize = 64;
 const FORM_BYTES_MAX: usize = 16 * 1024;

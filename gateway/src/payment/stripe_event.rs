@@ -19,8 +19,10 @@ use super::outcome::Report;
 use super::stripe::Stripe;
 use super::stripe_api::Trouble;
 use crate::app::App;
+use crate::body;
+use crate::call;
+use crate::client_address;
 use crate::reply::{self, Refusal, Subject};
-use crate::{body, call, client_address};
 
 /// How old, or how early, an event may be.
 const TOLERANCE: Duration = Duration::from_secs(300);

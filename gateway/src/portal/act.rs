@@ -12,8 +12,9 @@ use super::door;
 use super::form::Form;
 use super::page::{self, Notice};
 use crate::app::App;
+use crate::body;
+use crate::client_address;
 use crate::database::Fault;
-use crate::{body, client_address};
 
 const FORM_BYTES_MAX: usize = 16 * 1024;
 

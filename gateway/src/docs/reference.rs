@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// What makes the reference do with a strict policy; the reference; what starts it.
-const BEFORE: &str = include_str!("../templates/docs_before.js");
+const BEFORE: &str = include_str!("../../templates/docs_before.js");
 const REFERENCE: &str = "scalar.js";
-const AFTER: &str = include_str!("../templates/docs_after.js");
+const AFTER: &str = include_str!("../../templates/docs_after.js");
 
 #[derive(Template)]
 #[template(path = "docs.html")]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_topup_contract::{PROBLEM_JSON, Problem, enclosed_status};
 use serde_json::{Value, json};
 
-use crate::openapi_components::Components;
+use crate::docs::components::Components;
+use crate::docs::reply_schema::{enclosed_schema, envelope_schema, fault_schema, problem_schema};
 use crate::operation::{CodeRow, Surface};
-use crate::reply_schema::{enclosed_schema, envelope_schema, fault_schema, problem_schema};
 
 /// HTTP statuses that every operation may answer with; its own are in the catalog.
 pub const COMMON_REFUSALS: [i16; 6] = [400, 401, 403, 429, 500, 503];

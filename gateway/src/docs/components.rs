@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::docs::reply_schema::{enclosed_schema, envelope_schema};
 use crate::operation::{Operation, Surface};
-use crate::reply_schema::{enclosed_schema, envelope_schema};
 
 /// The schemas by name, and the names of the refusals that operations refer to.
 #[derive(Default)]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::openapi_components::{Components, pascal};
+use crate::docs::components::{Components, pascal};
+use crate::docs::reply_schema::envelope_schema;
 use crate::operation::EventRow;
-use crate::reply_schema::envelope_schema;
 
 const TAG: &str = "Events";
-const TAG_SAYS: &str = include_str!("../templates/events.md");
+const TAG_SAYS: &str = include_str!("../../templates/events.md");
 
 /// The group of all events, and how they are sent.
 pub fn tag() -> Value {

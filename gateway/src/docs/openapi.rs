@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::openapi_components::{Components, pascal};
-use crate::openapi_refusal::{self, COMMON_REFUSALS, POST_REFUSALS};
-use crate::openapi_webhook;
+use crate::docs::components::{Components, pascal};
+use crate::docs::refusal::{self, COMMON_REFUSALS, POST_REFUSALS};
+use crate::docs::webhook;
 use crate::operation::{CodeRow, EventRow, Operation, Surface};
 use crate::schema;
 
 const NO_CONTENT: u16 = 204;
 const ACCEPTED: u16 = 202;
-const INTRODUCTION: &str = include_str!("../templates/introduction.md");
+const INTRODUCTION: &str = include_str!("../../templates/introduction.md");
 
 /// The document for these operations.
 pub fn document(
@@ -29,8 +29,8 @@ pub fn document(
         let methods = paths.entry(path.as_str()).or_insert_with(|| json!({}));
         methods[method.as_str().to_ascii_lowercase()] = described;
     }
-    let webhooks = openapi_webhook::webhooks(events, &mut components);
-    openapi_refusal::add_schemas(&mut components);
+    let webhooks = webhook::webhooks(events, &mut components);
+    refusal::add_schemas(&mut components);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -47,7 +47,7 @@ pub fn document(
         "webhooks": webhooks,
         "components": {
             "schemas": components.schemas,
-            "responses": openapi_refusal::responses(codes, &components.refusals),
+            "responses": refusal::responses(codes, &components.refusals),
             "parameters": {"IdempotencyKey": idempotency_key()},
             "headers": headers(),
             "securitySchemes": {
@@ -68,7 +68,7 @@ fn tags(operations: &[Arc<Operation>], events: &[EventRow]) -> Vec<Value> {
         }
     }
     if !events.is_empty() {
-        tags.push(openapi_webhook::tag());
+        tags.push(webhook::tag());
     }
     tags
 }
