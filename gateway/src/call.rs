@@ -8,11 +8,11 @@ use tokio::sync::Semaphore;
 use crate::app::App;
 use crate::credentials::Credentials;
 use crate::database::{Call, Fault};
-use crate::guard;
 use crate::operation::{Operation, RESOLVED_FIELD};
 use crate::reply::{Answer, Refusal};
 use crate::request;
 use crate::request_id;
+use crate::webhook::resolver;
 
 const LOOKUPS_MAX: usize = 32;
 /// Of these, for the webhooks of one tenant.
@@ -73,7 +73,7 @@ async fn resolved(app: &App, credentials: &Credentials, url: Option<String>) -> 
     let (key, tenant) = app.database.parties(&credentials.api_key, credentials.client_ip).await?;
     let _place = app.lookups.enter(key, tenant).await?;
     let _turn = LOOKUPS.acquire().await;
-    Ok(guard::addresses(name).await)
+    Ok(resolver::addresses(name).await)
 }
 
 fn literal_address(url: &WebhookUrl) -> Option<IpAddr> {

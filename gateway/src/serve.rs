@@ -17,9 +17,7 @@ use crate::app::App;
 use crate::catalog;
 use crate::config::Settings;
 use crate::database::Database;
-use crate::deliver::Deliverer;
 use crate::http;
-use crate::lanes::Lanes;
 use crate::limit::Limiter;
 use crate::observe;
 use crate::pages;
@@ -28,7 +26,9 @@ use crate::server;
 use crate::target::{Session, Target};
 use crate::wake;
 use crate::wake::Heard;
-use crate::worker;
+use crate::webhook::concurrency::Lanes;
+use crate::webhook::deliver::Deliverer;
+use crate::webhook::worker;
 
 /// How much of the grace after SIGTERM requests may take; the rest is the worker's.
 const REQUESTS_SHARE: f64 = 0.8;

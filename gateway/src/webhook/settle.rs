@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::effects::Outcome;
+use crate::webhook::effects::Outcome;
 
 const BATCH_MAX: usize = 100;
 /// After a batch, the next is gathered for so long: under load there are then fewer transactions, and the first outcome

@@ -9,7 +9,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::database::{Database, Fault, one, query};
-use crate::lanes::Room;
+use crate::webhook::concurrency::Room;
 
 /// One webhook to send, signed and complete, ours until its lease ends.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::database::{Database, Fault};
-use crate::deliver::Deliverer;
-use crate::effects::Effect;
-use crate::lanes::Lanes;
-use crate::settle::{self, Settlement};
+use crate::webhook::concurrency::Lanes;
+use crate::webhook::deliver::Deliverer;
+use crate::webhook::effects::Effect;
+use crate::webhook::settle::{self, Settlement};
 
 /// An attempt takes 10 s at most; the rest is for recording it while Postgres is away.
 const LEASE_S: u64 = 30;

@@ -8,9 +8,9 @@ use pg_topup_contract::{WebhookUrl, timestamp};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, StatusCode, redirect};
 
-use crate::effects::{Effect, Outcome};
-use crate::guard::{self, Guard};
 use crate::tls;
+use crate::webhook::effects::{Effect, Outcome};
+use crate::webhook::resolver::{self, Guard};
 
 /// A receiver must answer within this time, name lookup and connection included.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ fn in_words(error: &reqwest::Error) -> String {
     let mut last = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(refused) = inner.downcast_ref::<guard::Refused>() {
+        if let Some(refused) = inner.downcast_ref::<resolver::Refused>() {
             return refused.to_string();
         }
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
