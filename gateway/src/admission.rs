@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 
 use crate::call;
 use crate::credentials::Credentials;
-use crate::database::{Database, Fault, POOL_WAIT};
 use crate::limit::{self, KeyHash};
+use crate::postgres::database::{Database, Fault, POOL_WAIT};
 use crate::reply::Refusal;
 
 const KNOWN_FOR: Duration = Duration::from_secs(3600);

@@ -9,13 +9,13 @@ use crate::call;
 use crate::catalog::CatalogCell;
 use crate::completion::Completions;
 use crate::config::Settings;
-use crate::database::{Database, POOL_WAIT};
 use crate::held::Bodies;
 use crate::limit::{Concurrency, Limiter};
 use crate::payment::Providers;
-use crate::readiness::Readiness;
+use crate::postgres::database::{Database, POOL_WAIT};
+use crate::postgres::readiness::Readiness;
+use crate::postgres::shares::Shares;
 use crate::sends::Sends;
-use crate::shares::Shares;
 
 /// What every request needs.
 pub struct App {

@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::credentials::Credentials;
-use crate::database::{Call, Fault};
 use crate::operation::{Operation, RESOLVED_FIELD};
+use crate::postgres::database::{Call, Fault};
 use crate::reply::{Answer, Refusal};
 use crate::request;
 use crate::request_id;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use metrics::gauge;
 
-use crate::database::{Database, Fault};
 use crate::docs::openapi;
+use crate::postgres::database::{Database, Fault};
 use crate::routes::Routes;
 use crate::tool::Tools;
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use crate::config::Settings;
-use crate::database::{OTHER_CONNECTIONS, in_words};
 use crate::hypertext;
 use crate::payment;
+use crate::postgres::database::{OTHER_CONNECTIONS, in_words};
+use crate::postgres::target::{CONNECT_TIMEOUT, Target};
 use crate::serve::target;
-use crate::target::{CONNECT_TIMEOUT, Target};
 
 const EXTENSION: &str = "pg_topup";
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::database::{Call, Database, Fault};
 use crate::limit::{Concurrency, UnderWay};
+use crate::postgres::database::{Call, Database, Fault};
 use crate::reply::{Answer, Refusal};
 
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::allowed::{AllowedHost, AllowedOrigin};
-use crate::database::Connections;
+use crate::postgres::database::Connections;
 
 /// The HTTP gateway of pg_topup. Without a command it serves, and delivers webhooks.
 #[derive(Debug, Parser)]
@@ -262,7 +262,7 @@ pub enum LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::OTHER_CONNECTIONS;
+    use crate::postgres::database::OTHER_CONNECTIONS;
     use clap::CommandFactory;
 
     #[test]

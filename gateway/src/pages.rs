@@ -13,12 +13,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::App;
 use crate::catalog::Catalog;
-use crate::database::Database;
 use crate::docs::reference;
 use crate::guess;
 use crate::observe;
 use crate::payment;
 use crate::portal;
+use crate::postgres::database::Database;
 use crate::reply::Refusal;
 
 /// The pages beside the API.

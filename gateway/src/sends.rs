@@ -16,8 +16,8 @@ use metrics::histogram;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::database::{ANSWER_TIMEOUT, Call, Database, Fault, POOL_WAIT};
 use crate::limit::{self, KeyHash};
+use crate::postgres::database::{ANSWER_TIMEOUT, Call, Database, Fault, POOL_WAIT};
 use crate::reply::Answer;
 
 /// Calls in one transaction, at most: whoever else wants the wallet waits for all of them.

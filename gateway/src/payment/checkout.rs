@@ -17,7 +17,7 @@ use super::{Step, page};
 use crate::app::App;
 use crate::body;
 use crate::client_address;
-use crate::database::Fault;
+use crate::postgres::database::Fault;
 use crate::request_id;
 
 const TOKEN_LENGTH_MAX: usize = 64;

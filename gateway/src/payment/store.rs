@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::outcome::{Order, Report, Settlement};
 use super::view::View;
-use crate::database::{Database, Fault, Parameter, one, query};
+use crate::postgres::database::{Database, Fault, Parameter, one, query};
 
 /// An order that is ours until its lease ends.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::outcome::{Action, Order, Outcome, Settlement, Verdict};
 use super::store::Claim;
 use super::{PaymentProvider, Providers};
-use crate::database::{Database, Fault};
+use crate::postgres::database::{Database, Fault};
 
 /// A provider is given up after 60 s; the rest is for recording the outcome while Postgres is away.
 const LEASE_S: u64 = 90;

@@ -14,7 +14,7 @@ use super::page::{self, Notice};
 use crate::app::App;
 use crate::body;
 use crate::client_address;
-use crate::database::Fault;
+use crate::postgres::database::Fault;
 
 const FORM_BYTES_MAX: usize = 16 * 1024;
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Response};
 use super::store::Link;
 use super::{act, door, page};
 use crate::app::App;
-use crate::database::Fault;
+use crate::postgres::database::Fault;
 
 /// GET: whose credit the link opens, and a button.
 pub async fn show(

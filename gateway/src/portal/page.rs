@@ -12,9 +12,9 @@ use super::store::Link;
 use super::view::{AccountLines, Names, Payment, View};
 use super::{PATH, door};
 use crate::app::App;
-use crate::database::Fault;
 use crate::hypertext::{self, Pages};
 use crate::payment::view::Status;
+use crate::postgres::database::Fault;
 use crate::request_id;
 
 const STYLE: &str =

@@ -12,7 +12,7 @@ use super::page::{self, Notice};
 use super::store::Csv;
 use super::view;
 use crate::app::App;
-use crate::database::Fault;
+use crate::postgres::database::Fault;
 
 /// The session that the browser is in, and what the address asks for.
 pub struct Visit {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::types::{Json, Type};
 
 use super::view::{History, View};
-use crate::database::{Database, Fault, Parameter, one};
+use crate::postgres::database::{Database, Fault, Parameter, one};
 
 /// A link that is known, before anybody uses it.
 #[derive(Deserialize)]

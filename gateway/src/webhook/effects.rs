@@ -8,7 +8,7 @@ use tokio_postgres::types::{Json, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use crate::database::{Database, Fault, one, query};
+use crate::postgres::database::{Database, Fault, one, query};
 use crate::webhook::concurrency::Room;
 
 /// One webhook to send, signed and complete, ours until its lease ends.

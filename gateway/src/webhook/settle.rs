@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::postgres::database::Database;
 use crate::webhook::effects::Outcome;
 
 const BATCH_MAX: usize = 100;

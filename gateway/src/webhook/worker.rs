@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::database::{Database, Fault};
+use crate::postgres::database::{Database, Fault};
 use crate::webhook::concurrency::Lanes;
 use crate::webhook::deliver::Deliverer;
 use crate::webhook::effects::Effect;

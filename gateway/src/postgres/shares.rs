@@ -10,8 +10,8 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::fault::Fault;
 use crate::limit::{self, KeyHash};
+use crate::postgres::fault::Fault;
 
 /// Calls that wait for the share of one key, at most.
 const KEY_WAITING_MAX: usize = 500;

@@ -13,14 +13,14 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::credentials::Credentials;
-use crate::fault::Reason;
 use crate::limit::{self, KeyHash};
 use crate::operation::{CodeRow, EventRow, Operation, Surface};
+use crate::postgres::fault::Reason;
+use crate::postgres::shares::{self, Owners, Place, Shares};
+use crate::postgres::target::{CONNECT_TIMEOUT, Connector, Target};
 use crate::reply::Answer;
-use crate::shares::{self, Owners, Place, Shares};
-use crate::target::{CONNECT_TIMEOUT, Connector, Target};
 
-pub use crate::fault::{Fault, in_words};
+pub use crate::postgres::fault::{Fault, in_words};
 
 /// For a connection, and before that for a place in the share of whoever calls.
 pub const POOL_WAIT: Duration = Duration::from_secs(3);

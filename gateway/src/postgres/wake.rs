@@ -10,8 +10,8 @@ use tokio_postgres::{AsyncMessage, Notification};
 use tokio_util::sync::CancellationToken;
 
 use crate::completion::Completions;
-use crate::database::in_words;
-use crate::target::{CONNECT_TIMEOUT, Target};
+use crate::postgres::database::in_words;
+use crate::postgres::target::{CONNECT_TIMEOUT, Target};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);

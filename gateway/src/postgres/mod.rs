@@ -1,0 +1,8 @@
+//! The way to Postgres: where it is, its pools and their shares, what its faults mean, and its wake-up calls.
+
+pub mod database;
+pub mod fault;
+pub mod readiness;
+pub mod shares;
+pub mod target;
+pub mod wake;
