@@ -15,7 +15,7 @@ use crate::payment::Providers;
 use crate::postgres::database::{Database, POOL_WAIT};
 use crate::postgres::readiness::Readiness;
 use crate::postgres::shares::Shares;
-use crate::sends::Sends;
+use crate::send_batcher::Sends;
 
 /// What every request needs.
 pub struct App {

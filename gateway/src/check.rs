@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use crate::config::Settings;
-use crate::hypertext;
+use crate::html;
 use crate::payment;
 use crate::postgres::database::{OTHER_CONNECTIONS, in_words};
 use crate::postgres::target::{CONNECT_TIMEOUT, Target};
@@ -263,7 +263,7 @@ async fn look_at_payments(
 
 /// Payers are led to pages that begin with it, and their cookie is for those.
 fn look_at_public_url(public_url: &str, is_live: bool, findings: &mut Findings) {
-    let url = hypertext::way(public_url).filter(|url| url.path() == "/" && url.query().is_none());
+    let url = html::way(public_url).filter(|url| url.path() == "/" && url.query().is_none());
     let Some(url) = url else {
         findings.wrong(format!(
             "topup.public_url is '{public_url}': it must be http or https, a host, perhaps a port, and nothing more"

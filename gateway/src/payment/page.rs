@@ -10,13 +10,13 @@ use super::card::{Expiry, Mistakes};
 use super::form::Form;
 use super::test_card::{CARDS, TestCard};
 use super::view::{Status, View};
-use crate::hypertext::{self, Pages};
+use crate::html::{self, Pages};
 
 const STYLE: &str = include_str!("../../templates/checkout.css");
 
 /// Its forms lead back here.
 static PAGES: Pages =
-    Pages { operation: "checkout", policy: LazyLock::new(|| hypertext::policy(STYLE, "form-action 'self'")) };
+    Pages { operation: "checkout", policy: LazyLock::new(|| html::policy(STYLE, "form-action 'self'")) };
 
 /// The form that takes a card.
 #[derive(Template)]
@@ -136,7 +136,7 @@ fn notice(title: &str, message: String) -> NoticePage<'_> {
 
 /// The payer's way back, with the id of the top-up.
 fn way_back(url: &str, payment_id: &str) -> Option<String> {
-    let mut url = hypertext::way(url)?;
+    let mut url = html::way(url)?;
     url.query_pairs_mut().append_pair("top_up", payment_id);
     Some(url.into())
 }

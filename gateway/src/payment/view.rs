@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::wording;
+use crate::format;
 
 /// One payment that somebody has come to make.
 #[derive(Clone, Debug, Deserialize)]
@@ -70,26 +70,26 @@ impl View {
 
     /// What is paid, such as `25.50 USD`.
     pub fn price(&self) -> String {
-        wording::money(self.amount.get(), self.decimals, &self.currency)
+        format::money(self.amount.get(), self.decimals, &self.currency)
     }
 
     /// What is bought, such as `2,550,000 TOK`.
     pub fn purchase(&self) -> String {
         let credit = self.credit.get();
         let same = self.asset == self.currency && credit == self.amount.get();
-        if same { self.price() } else { wording::money(credit, 0, &self.asset) }
+        if same { self.price() } else { format::money(credit, 0, &self.asset) }
     }
 
     /// Until when it can be paid, to the minute.
     pub fn deadline(&self) -> String {
-        self.expires_at.as_deref().map(wording::minute).unwrap_or_default()
+        self.expires_at.as_deref().map(format::minute).unwrap_or_default()
     }
 }
 
 impl SavedCard {
     /// Such as `Visa ending in 4242, expires 12/34`.
     pub fn in_words(&self) -> String {
-        wording::card(self.brand.as_deref(), self.last4.as_deref(), self.expiry())
+        format::card(self.brand.as_deref(), self.last4.as_deref(), self.expiry())
     }
 
     /// Month and year, where the provider told them.

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 
-use super::door;
+use super::auth;
 use super::form::Form;
 use super::page::{self, Notice};
 use crate::app::App;
@@ -62,7 +62,7 @@ pub async fn leave(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     let left = async {
         let public_url = app.database.public_url().await?;
         let return_url = app.database.portal_leave(&session).await?;
-        Ok(page::left(return_url.as_deref(), door::cookie(None, &public_url)))
+        Ok(page::left(return_url.as_deref(), auth::cookie(None, &public_url)))
     };
     page::or_failed(left.await)
 }
@@ -116,10 +116,10 @@ async fn received(app: &App, request: Request) -> Result<(String, Form), Box<Res
 }
 
 async fn is_ours(app: &App, head: &Parts, session: &str, form: &Form) -> Result<bool, Fault> {
-    if !door::is_form_token(session, form.get("csrf")) {
+    if !auth::is_form_token(session, form.get("csrf")) {
         return Ok(false);
     }
-    Ok(door::is_own(&head.headers, &app.database.public_url().await?))
+    Ok(auth::is_own(&head.headers, &app.database.public_url().await?))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Response};
 
 use super::store::Link;
-use super::{act, door, page};
+use super::{act, auth, page};
 use crate::app::App;
 use crate::postgres::database::Fault;
 
@@ -18,7 +18,7 @@ pub async fn show(
     Path(token): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    page::or_failed(shown(&app, &token, door::session(&headers).as_deref()).await)
+    page::or_failed(shown(&app, &token, auth::session(&headers).as_deref()).await)
 }
 
 /// POST: the button. Of another site it is none, and another customer's session is closed only for whoever was asked.
@@ -32,10 +32,10 @@ pub async fn submit(
         Ok(form) => form,
         Err(response) => return *response,
     };
-    let session = door::session(&head.headers);
-    let was_asked = session.as_deref().is_some_and(|it| door::is_form_token(it, form.get("instead_of")));
+    let session = auth::session(&head.headers);
+    let was_asked = session.as_deref().is_some_and(|it| auth::is_form_token(it, form.get("instead_of")));
     let entered = async {
-        if !door::is_own(&head.headers, &app.database.public_url().await?) {
+        if !auth::is_own(&head.headers, &app.database.public_url().await?) {
             return Ok(page::not_ours());
         }
         entered(&app, &token, session.as_deref(), was_asked).await
@@ -69,7 +69,7 @@ async fn entered(
         app.database.portal_leave(before).await?;
     }
     let public_url = app.database.public_url().await?;
-    Ok(page::inside(door::cookie(Some(&begun), &public_url)))
+    Ok(page::inside(auth::cookie(Some(&begun), &public_url)))
 }
 
 /// The link while it lets in; else the page that says that it does not.
@@ -79,7 +79,7 @@ async fn look(
     session: Option<&str>,
 ) -> Result<Result<Link, Box<Response<Body>>>, Fault> {
     let over = |failure_url: Option<&str>| Err(Box::new(page::link_over(failure_url)));
-    if !door::is_token(token) {
+    if !auth::is_token(token) {
         return Ok(over(None));
     }
     Ok(match app.database.portal_link(token, session).await? {

@@ -2,8 +2,8 @@
 //! keeps it in; everything else is in Postgres.
 
 mod act;
+mod auth;
 mod chart;
-mod door;
 mod enter;
 mod form;
 mod page;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-pub use door::session;
+pub use auth::session;
 pub use page::too_often;
 
 use crate::app::App;

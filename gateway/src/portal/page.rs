@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use super::form::Form;
 use super::store::Link;
 use super::view::{AccountLines, Names, Payment, View};
-use super::{PATH, door};
+use super::{PATH, auth};
 use crate::app::App;
-use crate::hypertext::{self, Pages};
+use crate::html::{self, Pages};
 use crate::payment::view::Status;
 use crate::postgres::database::Fault;
 use crate::request_id;
@@ -24,7 +24,7 @@ const STYLE: &str =
 /// redirect after a form would have to be allowed here, with all that a provider redirects to.
 static PAGES: Pages = Pages {
     operation: "portal",
-    policy: LazyLock::new(|| hypertext::policy(STYLE, "form-action 'self'; img-src data:")),
+    policy: LazyLock::new(|| html::policy(STYLE, "form-action 'self'; img-src data:")),
 };
 
 /// Something to say first.
@@ -129,7 +129,7 @@ struct NoticePage<'a> {
 
 /// The session that the browser says it is in; else the page that says why it does not get further.
 pub fn admitted(app: &App, headers: &HeaderMap) -> Result<String, Box<Response<Body>>> {
-    let session = door::session(headers).ok_or_else(|| Box::new(session_over()))?;
+    let session = auth::session(headers).ok_or_else(|| Box::new(session_over()))?;
     match app.limiter.as_ref().map(|limiter| limiter.admit(&session)) {
         Some(Err(wait)) => Err(Box::new(too_often(wait))),
         _ => Ok(session),
@@ -138,7 +138,7 @@ pub fn admitted(app: &App, headers: &HeaderMap) -> Result<String, Box<Response<B
 
 /// Everything, with what was typed before and what was wrong with it.
 pub fn overview(view: &View, session: &str, notice: Option<&Notice>, typed: &Form) -> Response<Body> {
-    let csrf = door::form_token(session);
+    let csrf = auth::form_token(session);
     PAGES.html(StatusCode::OK, Overview { style: STYLE, view, names: &view.names, csrf, notice, typed })
 }
 
@@ -181,7 +181,7 @@ pub fn file(account_id: &str, text: &str) -> Response<Body> {
 
 /// Whose credit a link opens, and a button that does.
 pub fn enter(link: &Link, session: Option<&str>) -> Response<Body> {
-    let instead_of = session.filter(|_| link.instead_of.is_some()).map(door::form_token).unwrap_or_default();
+    let instead_of = session.filter(|_| link.instead_of.is_some()).map(auth::form_token).unwrap_or_default();
     PAGES.html(StatusCode::OK, EnterPage { style: STYLE, link, instead_of })
 }
 
@@ -207,16 +207,15 @@ pub fn onward(url: &str) -> Response<Body> {
 
 /// Out, and back to the shop.
 pub fn left(return_url: Option<&str>, cookie: HeaderValue) -> Response<Body> {
-    let link = return_url
-        .filter(|url| hypertext::way(url).is_some())
-        .map(|url| (url, "Back to where you came from"));
+    let link =
+        return_url.filter(|url| html::way(url).is_some()).map(|url| (url, "Back to where you came from"));
     let page = leading("You have left", "Nobody can see your credit in this browser any more.", link);
     with_cookie(PAGES.html(StatusCode::OK, page), cookie)
 }
 
 /// A link that is unknown, used or over: which of them is not told.
 pub fn link_over(failure_url: Option<&str>) -> Response<Body> {
-    let link = failure_url.filter(|url| hypertext::way(url).is_some()).map(|url| (url, "Go back"));
+    let link = failure_url.filter(|url| html::way(url).is_some()).map(|url| (url, "Go back"));
     let message = "Each link works once, for 10 minutes. Ask for a new one where you got this one.";
     PAGES.html(StatusCode::GONE, notice("This link no longer works", message, link))
 }

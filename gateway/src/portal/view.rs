@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::chart::Chart;
+use crate::format::{self, minute, money, number, titled};
 use crate::payment::view::Status;
-use crate::wording::{self, minute, money, number, titled};
 
 /// All of a customer that its page shows.
 #[derive(Deserialize)]
@@ -267,7 +267,7 @@ impl Offer {
 impl Card {
     /// Such as `Visa ending in 4242, expires 12/34`.
     pub fn in_words(&self) -> String {
-        wording::card(self.brand.as_deref(), self.last4.as_deref(), self.exp_month.zip(self.exp_year))
+        format::card(self.brand.as_deref(), self.last4.as_deref(), self.exp_month.zip(self.exp_year))
     }
 }
 
