@@ -15,14 +15,14 @@ use crate::payment::Providers;
 use crate::postgres::database::{Database, POOL_WAIT};
 use crate::postgres::readiness::Readiness;
 use crate::postgres::shares::Shares;
-use crate::send_batcher::Sends;
+use crate::send_batcher::SendBatcher;
 
 /// What every request needs.
 pub struct App {
     pub catalog: CatalogCell,
     pub database: Database,
     /// Where sends wait for each other.
-    pub sends: Arc<Sends>,
+    pub sends: Arc<SendBatcher>,
     /// Where calls wait that are done elsewhere.
     pub completions: Arc<Completions>,
     pub settings: Settings,
@@ -50,7 +50,7 @@ impl App {
         let messages = |calls: u32| calls.saturating_mul(MESSAGES_PER_CALL);
         App {
             catalog: CatalogCell::default(),
-            sends: Sends::new(database.clone()),
+            sends: SendBatcher::new(database.clone()),
             completions: Completions::new(),
             database,
             limiter: Limiter::new(rate, burst),

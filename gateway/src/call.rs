@@ -40,7 +40,7 @@ pub async fn perform(
         idempotency_key,
         client_ip: credentials.client_ip,
     };
-    let first = match operation.is_send() {
+    let first = match operation.batched {
         true => app.sends.call(&call).await,
         false => app.database.call(&call).await,
     };

@@ -8,7 +8,8 @@ use arc_swap::ArcSwapOption;
 use metrics::gauge;
 
 use crate::docs::openapi;
-use crate::postgres::database::{Database, Fault};
+use crate::postgres::catalog_row::CatalogFault;
+use crate::postgres::database::Database;
 use crate::routes::Routes;
 use crate::tool::Tools;
 
@@ -28,14 +29,19 @@ pub struct Catalog {
 /// The catalog of the moment; empty until Postgres has answered once.
 pub type CatalogCell = Arc<ArcSwapOption<Catalog>>;
 
-/// Reads the catalog before anybody asks for it. Where Postgres is slow or away, serving does not wait.
-pub async fn load_early(database: &Database, cell: &CatalogCell) {
-    if let Ok(Err(fault)) = tokio::time::timeout(EARLY_LOAD_TIMEOUT, refresh(database, cell)).await {
-        tracing::debug!(%fault, "the catalog is not read yet");
+/// Reads the catalog before anybody asks for it. Where Postgres is slow or away, serving does not wait. A catalog that
+/// this gateway does not understand is an error.
+pub async fn load_early(database: &Database, cell: &CatalogCell) -> Result<(), String> {
+    match tokio::time::timeout(EARLY_LOAD_TIMEOUT, refresh(database, cell)).await {
+        Ok(Err(CatalogFault::Unknown(what))) => return Err(what),
+        Ok(Err(fault)) => tracing::debug!(%fault, "the catalog is not read yet"),
+        _ => {}
     }
+    Ok(())
 }
 
-/// Keeps the cell up to date for as long as the process lives.
+/// Keeps the cell up to date for as long as the process lives. Where a new version of the extension has a catalog that this
+/// gateway does not understand, the one before it goes on being served, and the log says why.
 pub async fn watch(database: Database, cell: CatalogCell) {
     let mut was_up = None;
     loop {
@@ -54,7 +60,7 @@ pub async fn watch(database: Database, cell: CatalogCell) {
     }
 }
 
-async fn refresh(database: &Database, cell: &CatalogCell) -> Result<(), Fault> {
+async fn refresh(database: &Database, cell: &CatalogCell) -> Result<(), CatalogFault> {
     let version = database.extension_version().await?;
     if cell.load().as_ref().is_some_and(|known| known.version == version) {
         return Ok(());
@@ -64,8 +70,8 @@ async fn refresh(database: &Database, cell: &CatalogCell) -> Result<(), Fault> {
     let events = database.event_types().await?;
     tracing::info!(version, operations = operations.len(), "catalog loaded");
     let catalog = Catalog {
-        routes: Routes::new(&operations),
-        tools: Tools::new(&operations),
+        routes: Routes::new(&operations)?,
+        tools: Tools::new(&operations)?,
         openapi: openapi::document(&version, &operations, &codes, &events).to_string(),
         version,
     };

@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use crate::config::Settings;
 use crate::html;
 use crate::payment;
+use crate::postgres::catalog_row;
 use crate::postgres::database::{OTHER_CONNECTIONS, in_words};
 use crate::postgres::target::{CONNECT_TIMEOUT, Target};
 use crate::serve::target;
@@ -135,14 +136,22 @@ async fn look_inside(
     judge_version(&row.try_get::<_, String>(0)?, findings);
     look_at_sessions(settings, client, findings).await?;
     if look_at_rights(settings, client, &role, findings).await? {
-        let row = client.query_typed_one("select count(*) from topup.operations()", &[]).await?;
-        match row.try_get::<_, i64>(0)? {
-            0 => findings.wrong("the extension publishes no operations".to_owned()),
-            count => findings.ok(format!("{count} operations are published")),
-        }
+        look_at_catalog(client, findings).await?;
         look_at_payments(settings, client, findings).await?;
     }
     look_at_tables(client, &role, findings).await
+}
+
+/// Whether operations are published, and whether this gateway knows what they say.
+async fn look_at_catalog(client: &Client, findings: &mut Findings) -> Result<(), tokio_postgres::Error> {
+    let rows = client.query_typed(catalog_row::OPERATIONS, &[]).await?;
+    let unknown = rows.iter().find_map(|row| catalog_row::operation(row).err());
+    match (rows.len(), unknown) {
+        (0, _) => findings.wrong("the extension publishes no operations".to_owned()),
+        (_, Some(fault)) => findings.wrong(fault.to_string()),
+        (count, None) => findings.ok(format!("{count} operations are published")),
+    }
+    Ok(())
 }
 
 /// Whether there is room for the gateway's connections, and whether they have the limits that keep one from holding all.

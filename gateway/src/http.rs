@@ -23,11 +23,12 @@ use crate::credentials::{self, Credentials};
 use crate::ignored;
 use crate::limit;
 use crate::mcp;
-use crate::operation::{Operation, RETRY_FIELD, Surface};
+use crate::operation::{Operation, RETRY_FIELD};
 use crate::pages;
 use crate::reply::{self, Refusal, Subject};
 use crate::request;
 use crate::request_id;
+use crate::response_format::ResponseFormat;
 use crate::routes::Found;
 
 /// Clients of Cloudflare's repeat a failed POST, with no key by which that would be known, unless this is false.
@@ -105,20 +106,20 @@ async fn api(
             let name = operation.name.clone();
             let is_post = request.method() == Method::POST;
             let answer = answer(&app, peer, &operation, path, request).await;
-            let mut response = answer.unwrap_or_else(|refusal| refusal.on(operation.surface));
-            forbid_repeating(&mut response, operation.surface, is_post);
+            let mut response = answer.unwrap_or_else(|refusal| refusal.on(operation.format));
+            forbid_repeating(&mut response, operation.format, is_post);
             if let Some(subject) = response.extensions_mut().get_mut::<Subject>() {
                 subject.operation = name;
             }
             return response;
         }
-        Found::OtherMethods(allow, surface) => {
+        Found::OtherMethods(allow, format) => {
             let message = format!("This endpoint takes {allow}.");
-            let mut refusal = Refusal::new(Code::MethodNotAllowed, message).on(surface);
+            let mut refusal = Refusal::new(Code::MethodNotAllowed, message).on(format);
             if let Ok(allow) = HeaderValue::from_str(&allow) {
                 refusal.headers_mut().insert(header::ALLOW, allow);
             }
-            forbid_repeating(&mut refusal, surface, request.method() == Method::POST);
+            forbid_repeating(&mut refusal, format, request.method() == Method::POST);
             refusal
         }
         Found::NotText => Refusal::new(Code::InvalidRequest, "The path is not UTF-8.").into_response(),
@@ -128,8 +129,8 @@ async fn api(
     refusal
 }
 
-fn forbid_repeating(response: &mut Response<Body>, surface: Surface, is_post: bool) {
-    if surface == Surface::Enclosed && is_post && !response.status().is_success() {
+fn forbid_repeating(response: &mut Response<Body>, format: ResponseFormat, is_post: bool) {
+    if format == ResponseFormat::Cloudflare && is_post && !response.status().is_success() {
         response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
 }
@@ -162,7 +163,7 @@ async fn answer(
     };
     let idempotency_key = idempotency_key(operation, &head.headers)?;
     let mut path = path;
-    if operation.surface == Surface::Enclosed && operation.kinds(RETRY_FIELD).is_some() {
+    if operation.format == ResponseFormat::Cloudflare && operation.kinds(RETRY_FIELD).is_some() {
         path.push((RETRY_FIELD.to_owned(), retry_count(&head.headers).to_string()));
     }
     let query = head.uri.query().unwrap_or("");

@@ -9,7 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::operation::{Operation, Surface};
+use crate::operation::Operation;
+use crate::response_format::ResponseFormat;
 use crate::schema;
 
 /// Fields that are named; of the others the number is told.
@@ -76,7 +77,7 @@ impl Shape {
 
 /// The header that names what the operation ignores of this request; nothing where it ignores nothing, or refuses it.
 pub fn warning(operation: &Operation, query: &str, body: &str) -> Option<HeaderValue> {
-    if operation.surface == Surface::Envelope {
+    if operation.format == ResponseFormat::Envelope {
         return None;
     }
     let mut found = Found::default();
@@ -258,7 +259,8 @@ mod tests {
             },
         });
         let route = Operation::for_route("adjust", method, "/adjust");
-        let operation = Operation { surface: Surface::Plain, request_schema: schema, ..route }.with_kinds();
+        let operation =
+            Operation { format: ResponseFormat::Credyt, request_schema: schema, ..route }.with_kinds();
         warning(&operation, query, body).map(|header| header.to_str().unwrap().to_owned())
     }
 

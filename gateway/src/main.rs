@@ -28,6 +28,7 @@ mod portal;
 mod reply;
 mod request;
 mod request_id;
+mod response_format;
 mod routes;
 mod schema;
 mod send_batcher;

@@ -6,24 +6,13 @@ use axum::http::Method;
 use serde_json::Value;
 
 use crate::ignored::Shape;
+use crate::response_format::ResponseFormat;
 use crate::schema::{self, Kinds};
 
 /// The field that the gateway itself adds where an operation `resolves` a URL's host.
 pub const RESOLVED_FIELD: &str = "resolved_addresses";
 /// The field that the gateway adds from a header: how often the client sent the request before.
 pub const RETRY_FIELD: &str = "retry_count";
-
-/// The shape in which an operation answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Surface {
-    /// Six fields, always all six.
-    #[default]
-    Envelope,
-    /// The data alone; refusals as RFC 7807 problems.
-    Plain,
-    /// A result enclosed with success, errors and messages.
-    Enclosed,
-}
 
 /// One operation as `topup.operations()` describes it.
 #[derive(Debug, Default)]
@@ -32,7 +21,7 @@ pub struct Operation {
     /// None where HTTP cannot reach the operation.
     pub method: Option<Method>,
     pub path: Option<String>,
-    pub surface: Surface,
+    pub format: ResponseFormat,
     /// The HTTP status of a success; in the envelope a code may have another.
     pub success_status: u16,
     /// What the body of a success is.
@@ -43,6 +32,8 @@ pub struct Operation {
     pub resolves: Option<String>,
     /// The operation to repeat while the reply is 202.
     pub completes_with: Option<String>,
+    /// Whether calls of one key that wait for one another share a transaction.
+    pub batched: bool,
     /// How agents see the operation, where they may call it.
     pub mcp_tool: Option<Value>,
     pub summary: String,
@@ -82,26 +73,10 @@ pub struct EventRow {
     pub example: Value,
 }
 
-impl Surface {
-    /// The surface of that name in the catalog.
-    pub fn of(name: &str) -> Self {
-        match name {
-            "envelope" => Surface::Envelope,
-            "cloudflare" => Surface::Enclosed,
-            _ => Surface::Plain,
-        }
-    }
-}
-
 impl Operation {
     /// Whether the request travels in a body; otherwise it stands in the path and the query.
     pub fn takes_body(&self) -> bool {
         matches!(self.method, Some(Method::POST | Method::PATCH | Method::PUT))
-    }
-
-    /// Whether this spends the key's own wallet, once for each idempotency key.
-    pub fn is_send(&self) -> bool {
-        self.idempotent && self.scope.as_deref() == Some("send")
     }
 
     /// What a field of the request may be; nothing for a field that the schema does not know.

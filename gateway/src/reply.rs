@@ -8,8 +8,9 @@ use axum::response::IntoResponse;
 use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem, enclose_refusal, enclosed_status};
 use serde::Deserialize;
 
-use crate::operation::{Operation, Surface};
+use crate::operation::Operation;
 use crate::request_id;
+use crate::response_format::ResponseFormat;
 
 /// What the operation answered: a finished body with its HTTP status.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub fn json(status: u16, body: String) -> Response<Body> {
 /// A finished body of an operation in the shape of its surface.
 pub fn of(operation: &Operation, status: u16, body: String) -> Response<Body> {
     let mut response = json(status, body);
-    if operation.surface == Surface::Plain {
+    if operation.format.has_problems() {
         set_content_type(&mut response, if status >= 400 { PROBLEM_JSON } else { &operation.media_type });
     }
     response
@@ -142,18 +143,18 @@ impl Refusal {
     }
 
     /// In the shape of a surface.
-    pub fn on(self, surface: Surface) -> Response<Body> {
+    pub fn on(self, format: ResponseFormat) -> Response<Body> {
         let (status, code) = (self.code.http_status(), self.code.number());
-        match surface {
-            Surface::Envelope => return self.into_response(),
-            Surface::Enclosed => {
+        match format {
+            ResponseFormat::Envelope => return self.into_response(),
+            ResponseFormat::Cloudflare => {
                 let body = enclose_refusal(code, &self.message, self.field.as_deref()).unwrap_or_default();
                 let mut response = self.respond(body);
                 let status = StatusCode::from_u16(enclosed_status(status));
                 *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 return response;
             }
-            Surface::Plain => {}
+            ResponseFormat::Credyt | ResponseFormat::Document => {}
         }
         let problem = Problem::new(status, code, &self.message, self.field.as_deref());
         let mut response = self.respond(problem.to_json().unwrap_or_default());

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::operation::{Operation, Surface};
+use crate::operation::Operation;
+use crate::postgres::catalog_row::CatalogFault;
+use crate::response_format::ResponseFormat;
 
 /// The routes of one catalog.
 #[derive(Default)]
@@ -25,33 +27,30 @@ pub enum Found {
     /// The operation, with the decoded parts of the path.
     Operation(Arc<Operation>, Vec<(String, String)>),
     /// The path exists for other methods; these, on this surface.
-    OtherMethods(String, Surface),
+    OtherMethods(String, ResponseFormat),
     /// A part of the path is not UTF-8 once decoded.
     NotText,
     Nothing,
 }
 
 impl Routes {
-    /// Routes for all operations that HTTP can reach. A path that is no path is left out with a log line,
-    /// so that one bad row does not take the others away.
-    pub fn new(operations: &[Arc<Operation>]) -> Self {
+    /// Routes for all operations that HTTP can reach; an error where a path is none, or stands in another's way.
+    pub fn new(operations: &[Arc<Operation>]) -> Result<Self, CatalogFault> {
         let mut paths: BTreeMap<String, Vec<Route>> = BTreeMap::new();
         for operation in operations {
             let (Some(_), Some(path)) = (&operation.method, &operation.path) else { continue };
-            match pattern(path) {
-                Some((pattern, fields)) => {
-                    paths.entry(pattern).or_default().push(Route { operation: operation.clone(), fields })
-                }
-                None => tracing::error!(operation = operation.name, "this operation's path is no path"),
-            }
+            let (pattern, fields) =
+                pattern(path).ok_or_else(|| CatalogFault::unknown(&operation.name, "the path", path))?;
+            paths.entry(pattern).or_default().push(Route { operation: operation.clone(), fields });
         }
         let mut router = matchit::Router::new();
         for (pattern, routes) in paths {
-            if let Err(error) = router.insert(pattern, routes) {
-                tracing::error!(%error, "a path of the catalog cannot be served");
-            }
+            let name = routes.first().map(|route| route.operation.name.clone()).unwrap_or_default();
+            let inserted = router.insert(&pattern, routes);
+            inserted
+                .map_err(|error| CatalogFault::unknown(&name, &format!("({error}) the path"), &pattern))?;
         }
-        Routes { router }
+        Ok(Routes { router })
     }
 
     /// HEAD is answered like GET.
@@ -60,8 +59,8 @@ impl Routes {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let Some(route) = found.value.iter().find(|route| route.operation.method.as_ref() == Some(wanted))
         else {
-            let surface = found.value.first().map(|route| route.operation.surface).unwrap_or_default();
-            return Found::OtherMethods(allow(found.value), surface);
+            let format = found.value.first().map(|route| route.operation.format).unwrap_or_default();
+            return Found::OtherMethods(allow(found.value), format);
         };
         let mut parts = Vec::with_capacity(route.fields.len());
         for (field, (_, encoded)) in route.fields.iter().zip(found.params.iter()) {
@@ -114,12 +113,11 @@ mod tests {
             ("delete", Method::DELETE, "/v1/hooks/{id}"),
             ("test", Method::POST, "/v1/hooks/{hook}/test"),
             ("log", Method::GET, "/v1/hooks/deliveries"),
-            ("broken", Method::GET, "v1/{"),
         ]
         .into_iter()
         .map(|(name, method, path)| Arc::new(Operation::for_route(name, method, path)))
         .collect();
-        Routes::new(&operations)
+        Routes::new(&operations).unwrap()
     }
 
     fn find(method: Method, path: &str) -> String {
@@ -141,6 +139,15 @@ mod tests {
         assert_eq!(find(Method::DELETE, "/v1/hooks/whk_1"), "delete id=whk_1");
         assert_eq!(find(Method::POST, "/v1/hooks/a%2Fb%20c/test"), "test hook=a/b c");
         assert_eq!(find(Method::GET, "/v1/hooks/deliveries"), "log");
+    }
+
+    #[test]
+    fn a_path_that_is_none_is_refused() {
+        for path in ["v1/{", "/a/{}", "/{*rest}", ""] {
+            let operation = Arc::new(Operation::for_route("broken", Method::GET, path));
+            let Err(CatalogFault::Unknown(message)) = Routes::new(&[operation]) else { panic!("{path}") };
+            assert!(message.contains("broken"), "{message}");
+        }
     }
 
     #[test]

@@ -31,14 +31,14 @@ const WAITING_MAX: usize = 1000;
 const REPEATS_AT_ONCE: usize = 4;
 
 /// The sends under way, and those that wait for their turn, by key.
-pub struct Sends {
+pub struct SendBatcher {
     database: Database,
-    lines: Mutex<HashMap<KeyHash, Line>>,
+    queues: Mutex<HashMap<KeyHash, Queue>>,
 }
 
-/// Who waits while a transaction of this key is under way. There is no line while there is none.
+/// Who waits while a transaction of this key is under way. There is no queue while there is none.
 #[derive(Default)]
-struct Line {
+struct Queue {
     waiting: VecDeque<Waiting>,
     last_number: u64,
 }
@@ -59,20 +59,20 @@ struct OwnedCall {
 }
 
 /// The right to have a transaction of this key under way. Whatever ends it, the next batch begins.
-struct Turn {
-    sends: Arc<Sends>,
+struct BatchTurn {
+    sends: Arc<SendBatcher>,
     key: KeyHash,
 }
 
 enum Entered {
-    Turn(Turn),
+    Turn(BatchTurn),
     Waiting(u64, oneshot::Receiver<Result<Answer, Fault>>),
     Full,
 }
 
-impl Sends {
+impl SendBatcher {
     pub fn new(database: Database) -> Arc<Self> {
-        Arc::new(Sends { database, lines: Mutex::default() })
+        Arc::new(SendBatcher { database, queues: Mutex::default() })
     }
 
     /// Calls at once and alone where no other send of the key is under way, else with those that wait too.
@@ -91,18 +91,18 @@ impl Sends {
     }
 
     fn enter(self: &Arc<Self>, key: KeyHash, call: &Call<'_>) -> Entered {
-        match self.lines().entry(key) {
+        match self.queues().entry(key) {
             Entry::Vacant(place) => {
-                place.insert(Line::default());
-                Entered::Turn(Turn { sends: self.clone(), key })
+                place.insert(Queue::default());
+                Entered::Turn(BatchTurn { sends: self.clone(), key })
             }
-            Entry::Occupied(line) if line.get().waiting.len() >= WAITING_MAX => Entered::Full,
-            Entry::Occupied(mut line) => {
-                let line = line.get_mut();
-                line.last_number += 1;
+            Entry::Occupied(queue) if queue.get().waiting.len() >= WAITING_MAX => Entered::Full,
+            Entry::Occupied(mut queue) => {
+                let queue = queue.get_mut();
+                queue.last_number += 1;
                 let (answer, receiver) = oneshot::channel();
-                let number = line.last_number;
-                line.waiting.push_back(Waiting { number, call: OwnedCall::of(call), answer });
+                let number = queue.last_number;
+                queue.waiting.push_back(Waiting { number, call: OwnedCall::of(call), answer });
                 Entered::Waiting(number, receiver)
             }
         }
@@ -123,19 +123,19 @@ impl Sends {
         answered.unwrap_or_else(|_| Err(Fault::Unavailable("the batch ended without an answer".to_owned())))
     }
 
-    /// Takes a call out of its line, unless it is under way.
+    /// Takes a call out of its queue, unless it is under way.
     fn leave(&self, key: KeyHash, number: u64) -> bool {
-        let mut lines = self.lines();
-        let Some(line) = lines.get_mut(&key) else { return false };
-        let place = line.waiting.iter().position(|waiting| waiting.number == number);
-        place.and_then(|place| line.waiting.remove(place)).is_some()
+        let mut queues = self.queues();
+        let Some(queue) = queues.get_mut(&key) else { return false };
+        let place = queue.waiting.iter().position(|waiting| waiting.number == number);
+        place.and_then(|place| queue.waiting.remove(place)).is_some()
     }
 
-    /// The next of the line, without those whose clients are gone; no line is left where nobody waits.
+    /// The next of the queue, without those whose clients are gone; no queue is left where nobody waits.
     fn next_batch(&self, key: KeyHash) -> Vec<Waiting> {
-        let mut lines = self.lines();
-        let Entry::Occupied(mut line) = lines.entry(key) else { return Vec::new() };
-        let waiting = &mut line.get_mut().waiting;
+        let mut queues = self.queues();
+        let Entry::Occupied(mut queue) = queues.entry(key) else { return Vec::new() };
+        let waiting = &mut queue.get_mut().waiting;
         waiting.retain(|waiting| !waiting.answer.is_closed());
         let mut bytes = 0;
         let is_small = |waiting: &&Waiting| {
@@ -146,13 +146,13 @@ impl Sends {
         // However large it is, the first has its turn.
         let batch: Vec<_> = waiting.drain(..count.max(1).min(waiting.len())).collect();
         if batch.is_empty() {
-            line.remove();
+            queue.remove();
         }
         batch
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<KeyHash, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, HashMap<KeyHash, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each call of a batch of which Postgres has said that nothing was done, by the rules of a single call: the fault of
@@ -170,7 +170,7 @@ impl Sends {
     }
 }
 
-impl Turn {
+impl BatchTurn {
     /// Calls for all of a batch. It goes on whoever of its clients leaves.
     async fn carry_out(self, batch: Vec<Waiting>) {
         count(batch.len());
@@ -196,14 +196,14 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for BatchTurn {
     fn drop(&mut self) {
         let batch = self.sends.next_batch(self.key);
         // Without a runtime the process is ending, and nobody waits any more.
         if !batch.is_empty()
             && let Ok(runtime) = Handle::try_current()
         {
-            let turn = Turn { sends: self.sends.clone(), key: self.key };
+            let turn = BatchTurn { sends: self.sends.clone(), key: self.key };
             runtime.spawn(turn.carry_out(batch));
         }
     }

@@ -65,7 +65,7 @@ async fn serve(
             start_workers(&settings, target, database.clone(), (payments, heard), worker_stop.clone())?
         }
     };
-    catalog::load_early(&database, &app.catalog).await;
+    catalog::load_early(&database, &app.catalog).await?;
     announce(&api, &metrics)?;
     start_upkeep(&app, recorder, metrics);
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::docs::openapi;
 use crate::docs::reply_schema;
 use crate::operation::Operation;
+use crate::postgres::catalog_row::CatalogFault;
 use crate::reply::Refusal;
 use crate::request;
 use crate::schema;
@@ -50,20 +51,21 @@ struct Presented {
 }
 
 impl Tools {
-    /// Tools for all operations that are presented as one. A row that cannot be read is left out with
-    /// a log line, so that it does not take the others away.
-    pub fn new(operations: &[Arc<Operation>]) -> Self {
-        let entries = operations.iter().filter_map(|operation| {
-            let presented = operation.mcp_tool.as_ref()?;
-            match Presented::deserialize(presented) {
-                Ok(presented) => Some(Entry { tool: tool(presented, operation), operation: operation.clone() }),
-                Err(error) => {
-                    tracing::error!(operation = operation.name, %error, "the catalog describes no MCP tool here");
-                    None
-                }
-            }
-        });
-        Tools { entries: entries.collect() }
+    /// Tools for all operations that are presented as one; an error where that cannot be read.
+    pub fn new(operations: &[Arc<Operation>]) -> Result<Self, CatalogFault> {
+        let mut entries = Vec::new();
+        for operation in operations {
+            let Some(presented) = &operation.mcp_tool else { continue };
+            let presented = Presented::deserialize(presented).map_err(|error| {
+                CatalogFault::unknown(
+                    &operation.name,
+                    &format!("({error}) the MCP tool"),
+                    &presented.to_string(),
+                )
+            })?;
+            entries.push(Entry { tool: tool(presented, operation), operation: operation.clone() });
+        }
+        Ok(Tools { entries })
     }
 
     pub fn find(&self, name: &str) -> Option<&Entry> {
@@ -165,7 +167,7 @@ mod tests {
             "name": "send", "title": "Send", "description": "Sends.", "annotations": {"readOnlyHint": false},
             "arguments": ["amount_cents", "email", "idempotency_key"],
         }));
-        let tools = Tools::new(&[Arc::new(operation)]);
+        let tools = Tools::new(&[Arc::new(operation)]).unwrap();
         let entry = tools.find("send").unwrap();
         let input = serde_json::to_value(&entry.tool.input_schema).unwrap();
         assert_eq!(
@@ -186,7 +188,7 @@ mod tests {
             "name": "send", "title": "Send", "description": "Sends.", "annotations": {"readOnlyHint": false},
             "arguments": ["amount_cents", "action", "idempotency_key"],
         }));
-        Tools::new(&[Arc::new(operation)])
+        Tools::new(&[Arc::new(operation)]).unwrap()
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Operation {
     pub resolves: Option<&'static str>,
     /// The operation that tells the result of one that is answered with 202 first.
     pub completes_with: Option<&'static str>,
+    /// Whether the gateway may put calls of one key that wait for one another into one transaction, by `call_many`: each must
+    /// take the key's own wallet before anything else, so that no order of them can lock up.
+    pub batched: bool,
     pub mcp_tool: Option<&'static Tool>,
     pub summary: &'static str,
     pub description: &'static str,
@@ -60,6 +63,7 @@ pub const fn shaped<Q: JsonSchema, D: JsonSchema>(name: &'static str, run: Run) 
         terms: Terms { scope: Scope::Read, keeps: Keeps::Nothing },
         resolves: None,
         completes_with: None,
+        batched: false,
         mcp_tool: None,
         summary: "",
         description: "",

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::docs::reply_schema::{enclosed_schema, envelope_schema};
-use crate::operation::{Operation, Surface};
+use crate::operation::Operation;
+use crate::response_format::ResponseFormat;
 
 /// The schemas by name, and the names of the refusals that operations refer to.
 #[derive(Default)]
@@ -46,10 +47,10 @@ impl Components {
         if let Some(object) = reply.as_object_mut() {
             object.entry("description").or_insert_with(|| json!(operation.summary));
         }
-        match operation.surface {
-            Surface::Plain => self.add(&format!("{name}Reply"), reply),
-            Surface::Envelope => self.wrapped(&name, reply, envelope_schema),
-            Surface::Enclosed => self.wrapped(&name, reply, enclosed_schema),
+        match operation.format {
+            ResponseFormat::Credyt | ResponseFormat::Document => self.add(&format!("{name}Reply"), reply),
+            ResponseFormat::Envelope => self.wrapped(&name, reply, envelope_schema),
+            ResponseFormat::Cloudflare => self.wrapped(&name, reply, enclosed_schema),
         }
     }
 

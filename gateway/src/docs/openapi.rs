@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::docs::components::{Components, pascal};
 use crate::docs::refusal::{self, COMMON_REFUSALS, POST_REFUSALS};
 use crate::docs::webhook;
-use crate::operation::{CodeRow, EventRow, Operation, Surface};
+use crate::operation::{CodeRow, EventRow, Operation};
+use crate::response_format::ResponseFormat;
 use crate::schema;
 
 const NO_CONTENT: u16 = 204;
@@ -142,7 +143,7 @@ fn responses(operation: &Operation, components: &mut Components) -> Value {
     if operation.idempotent {
         headers["Idempotent-Replayed"] = json!({"$ref": "#/components/headers/IdempotentReplayed"});
     }
-    if operation.surface != Surface::Envelope {
+    if operation.format != ResponseFormat::Envelope {
         headers["Warning"] = json!({"$ref": "#/components/headers/Warning"});
     }
     let mut success = json!({"description": operation.summary, "headers": headers});
@@ -156,7 +157,7 @@ fn responses(operation: &Operation, components: &mut Components) -> Value {
     let mut responses = Map::new();
     responses.insert(operation.success_status.to_string(), success.clone());
     // What goes on elsewhere is only accepted for now.
-    if operation.is_send() || operation.completes_with.is_some() {
+    if operation.batched || operation.completes_with.is_some() {
         success["description"] = json!("Accepted: it is pending.");
         if let Some(content) = success["content"][&operation.media_type].as_object_mut() {
             content.remove("example");
@@ -165,7 +166,7 @@ fn responses(operation: &Operation, components: &mut Components) -> Value {
     }
     let of_body: &[i16] = if operation.takes_body() { &POST_REFUSALS } else { &[] };
     for status in COMMON_REFUSALS.iter().chain(of_body).chain(&operation.refusal_statuses) {
-        responses.insert(status.to_string(), components.refusal(operation.surface, *status));
+        responses.insert(status.to_string(), components.refusal(operation.format, *status));
     }
     Value::Object(responses)
 }

@@ -5,16 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::Method;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Status};
-use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::credentials::Credentials;
 use crate::limit::{self, KeyHash};
-use crate::operation::{CodeRow, EventRow, Operation, Surface};
+use crate::operation::{CodeRow, EventRow, Operation};
+use crate::postgres::catalog_row::{self, CatalogFault};
 use crate::postgres::fault::Reason;
 use crate::postgres::shares::{self, Owners, Place, Shares};
 use crate::postgres::target::{CONNECT_TIMEOUT, Connector, Target};
@@ -246,25 +245,17 @@ impl Database {
         Ok(one(query(&self.upkeep, "select topup.version()", &[]).await?)?.try_get(0)?)
     }
 
-    pub async fn operations(&self) -> Result<Vec<Operation>, Fault> {
-        let sql = "select name, method, path, scope, idempotent, resolves, completes_with, summary, description, \
-                   request_schema, reply_schema, mcp_tool, surface, success_status, media_type, section, \
-                   section_description, refusal_statuses, request_example, reply_example from topup.operations()";
-        query(&self.upkeep, sql, &[]).await?.iter().map(|row| Ok(operation(row)?)).collect()
+    /// The operations that the extension publishes; an error where one of them has a value that this gateway does not know.
+    pub async fn operations(&self) -> Result<Vec<Operation>, CatalogFault> {
+        query(&self.upkeep, catalog_row::OPERATIONS, &[]).await?.iter().map(catalog_row::operation).collect()
     }
 
     pub async fn codes(&self) -> Result<Vec<CodeRow>, Fault> {
-        let sql = "select code, meaning, http_status, success from topup.codes() order by code";
-        let rows = query(&self.upkeep, sql, &[]).await?;
-        let code = |row: &Row| -> Result<CodeRow, Error> {
-            Ok(CodeRow {
-                code: row.try_get(0)?,
-                meaning: row.try_get(1)?,
-                http_status: row.try_get(2)?,
-                success: row.try_get(3)?,
-            })
-        };
-        rows.iter().map(|row| Ok(code(row)?)).collect()
+        query(&self.upkeep, catalog_row::CODES, &[])
+            .await?
+            .iter()
+            .map(|row| Ok(catalog_row::code(row)?))
+            .collect()
     }
 
     /// How many usage events that nothing prices were recorded within the last hour, through whatever door.
@@ -273,17 +264,11 @@ impl Database {
     }
 
     pub async fn event_types(&self) -> Result<Vec<EventRow>, Fault> {
-        let sql = "select name, meaning, data_schema, example from topup.event_types()";
-        let rows = query(&self.upkeep, sql, &[]).await?;
-        let event = |row: &Row| -> Result<EventRow, Error> {
-            Ok(EventRow {
-                name: row.try_get(0)?,
-                meaning: row.try_get(1)?,
-                data_schema: row.try_get(2)?,
-                example: example(row.try_get(3)?),
-            })
-        };
-        rows.iter().map(|row| Ok(event(row)?)).collect()
+        query(&self.upkeep, catalog_row::EVENTS, &[])
+            .await?
+            .iter()
+            .map(|row| Ok(catalog_row::event(row)?))
+            .collect()
     }
 
     /// Whether Postgres answers within `limit`.
@@ -353,37 +338,4 @@ pub async fn query(pool: &Pool, sql: &str, parameters: &[Parameter<'_>]) -> Resu
 /// The only row of a result.
 pub fn one(rows: Vec<Row>) -> Result<Row, Fault> {
     rows.into_iter().next().ok_or_else(|| Fault::internal("no row came back".to_owned()))
-}
-
-fn operation(row: &Row) -> Result<Operation, Error> {
-    let method: Option<String> = row.try_get(1)?;
-    let operation = Operation {
-        name: row.try_get(0)?,
-        method: method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()),
-        path: row.try_get(2)?,
-        scope: row.try_get(3)?,
-        idempotent: row.try_get(4)?,
-        resolves: row.try_get(5)?,
-        completes_with: row.try_get(6)?,
-        summary: row.try_get::<_, Option<String>>(7)?.unwrap_or_default(),
-        description: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
-        request_schema: row.try_get::<_, Option<_>>(9)?.unwrap_or_default(),
-        reply_schema: row.try_get::<_, Option<_>>(10)?.unwrap_or_default(),
-        mcp_tool: row.try_get(11)?,
-        surface: Surface::of(row.try_get(12)?),
-        success_status: u16::try_from(row.try_get::<_, i16>(13)?).unwrap_or(200),
-        media_type: row.try_get(14)?,
-        section: row.try_get(15)?,
-        section_description: row.try_get(16)?,
-        refusal_statuses: row.try_get(17)?,
-        request_example: example(row.try_get(18)?),
-        reply_example: example(row.try_get(19)?),
-        ..Operation::default()
-    };
-    Ok(operation.with_kinds())
-}
-
-/// An example as the catalog has it: JSON, or a text that is none.
-fn example(text: Option<&str>) -> Value {
-    text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
 }

@@ -126,6 +126,7 @@ fn operations() -> TableIterator<
         name!(refusal_statuses, Vec<i16>),
         name!(request_example, Option<String>),
         name!(reply_example, Option<String>),
+        name!(batched, bool),
     ),
 > {
     let rows = SECTIONS.iter().flat_map(|section| section.operations.iter().map(move |row| (section, row)));
@@ -152,6 +153,7 @@ fn operations() -> TableIterator<
             operation.refusal_statuses(),
             example(operation.example.request),
             example(operation.example.reply),
+            operation.batched,
         )
     }))
 }

@@ -18,6 +18,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/topup/send")),
         terms: Terms { scope: Scope::Send, keeps: Keeps::ForGood },
+        batched: true,
         mcp_tool: Some(&tool::SEND_TOPUP),
         summary: "Send a top-up",
         description: "Debits the wallet at the key's wholesale price and delivers AI credit: to a recipient's wallet, or as a \
