@@ -13,10 +13,10 @@ use metrics::counter;
 use pg_topup_contract::{Code, WRONG_API_KEY, is_api_key};
 use tokio::sync::Semaphore;
 
-use crate::call;
 use crate::credentials::Credentials;
 use crate::limit::{self, KeyHash};
 use crate::postgres::database::{Database, Fault, POOL_WAIT};
+use crate::postgres::fault;
 use crate::reply::Refusal;
 
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
@@ -163,7 +163,7 @@ impl Admission {
 }
 
 fn failed(fault: &Fault) -> Refusal {
-    call::failed("authenticate", fault)
+    fault::refusal("authenticate", fault)
 }
 
 fn refusal(status: u16, body: &str) -> Result<(), Refusal> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
-use crate::call;
 use crate::catalog::CatalogCell;
 use crate::completion::Completions;
 use crate::config::Settings;
@@ -63,13 +62,16 @@ impl App {
             ),
             readiness: Readiness::default(),
             calls: Concurrency::new(settings.mcp.calls_per_key_max as usize),
-            lookups: Shares::new(call::LOOKUPS_OF_TENANT_MAX, call::LOOKUPS_OF_TENANT_MAX, POOL_WAIT),
+            lookups: Shares::new(LOOKUPS_OF_TENANT_MAX, LOOKUPS_OF_TENANT_MAX, POOL_WAIT),
             settings,
             payments,
             stop: CancellationToken::new(),
         }
     }
 }
+
+/// Names of webhooks of one tenant that are being looked up at one time.
+const LOOKUPS_OF_TENANT_MAX: usize = 8;
 
 /// A client that opens, greets, lists the tools and calls one sends about five messages.
 const MESSAGES_PER_CALL: u32 = 10;

@@ -2,21 +2,19 @@
 
 use std::net::IpAddr;
 
-use pg_topup_contract::{Code, WebhookUrl};
+use pg_topup_contract::WebhookUrl;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::credentials::Credentials;
 use crate::operation::{Operation, RESOLVED_FIELD};
 use crate::postgres::database::{Call, Fault};
+use crate::postgres::fault;
 use crate::reply::{Answer, Refusal};
 use crate::request;
-use crate::request_id;
 use crate::webhook::resolver;
 
 const LOOKUPS_MAX: usize = 32;
-/// Of these, for the webhooks of one tenant.
-pub const LOOKUPS_OF_TENANT_MAX: usize = 8;
 
 /// Names being looked up at one time: each holds a thread.
 static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
@@ -31,7 +29,7 @@ pub async fn perform(
 ) -> Result<Answer, Refusal> {
     let completes_with = operation.completes_with.as_deref();
     let _under_way = completes_with.map(|_| app.completions.admit(&credentials.api_key)).transpose()?;
-    let failed = |fault: Fault| failed(&operation.name, &fault);
+    let failed = |fault: Fault| fault::refusal(&operation.name, &fault);
     let request = with_addresses(app, operation, credentials, request).await.map_err(failed)?;
     let call = Call {
         api_key: &credentials.api_key,
@@ -81,20 +79,5 @@ fn literal_address(url: &WebhookUrl) -> Option<IpAddr> {
         url::Host::Ipv4(address) => Some(address.into()),
         url::Host::Ipv6(address) => Some(address.into()),
         url::Host::Domain(_) => None,
-    }
-}
-
-/// What a client hears of a fault. What happened goes to the log.
-pub fn failed(operation: &str, fault: &Fault) -> Refusal {
-    let request_id = request_id::current();
-    match fault {
-        Fault::Internal { sqlstate, message } => {
-            tracing::error!(request_id, operation, sqlstate, message, "the call failed");
-            Refusal::internal()
-        }
-        _ => {
-            tracing::warn!(request_id, operation, message = %fault, "postgres cannot answer now");
-            Refusal::new(Code::ServiceUnavailable, fault.told())
-        }
     }
 }

@@ -34,6 +34,7 @@ mod schema;
 mod send_batcher;
 mod serve;
 mod server;
+mod shape;
 mod tls;
 mod tool;
 

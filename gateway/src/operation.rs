@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use axum::http::Method;
 use serde_json::Value;
 
-use crate::ignored::Shape;
 use crate::response_format::ResponseFormat;
 use crate::schema::{self, Kinds};
+use crate::shape::Shape;
 
 /// The field that the gateway itself adds where an operation `resolves` a URL's host.
 pub const RESOLVED_FIELD: &str = "resolved_addresses";

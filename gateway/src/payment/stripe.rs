@@ -6,8 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::outcome::{CardFacts, Order, Outcome, Report, Told, Verdict};
-use super::stripe_api::{Api, Field, Trouble, code_of};
-use super::stripe_checkout::GONE;
+use super::stripe_api::{Api, Field, GONE, Trouble, code_of};
 use super::view::View;
 use super::{PaymentProvider, Step};
 

@@ -16,6 +16,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// `adaptive_pricing`.
 const VERSION: &str = "2024-11-20.acacia";
 
+/// What Stripe calls an object that it does not have, or no longer.
+pub const GONE: &str = "resource_missing";
+
 /// One account's API, in one of its modes.
 pub struct Api {
     client: Client,

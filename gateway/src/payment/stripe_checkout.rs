@@ -10,13 +10,11 @@ use sha2::{Digest, Sha256};
 use super::Step;
 use super::outcome::{Report, Told};
 use super::stripe::{Stripe, card_of, is_consented, text};
-use super::stripe_api::{Field, Trouble};
+use super::stripe_api::{Field, GONE, Trouble};
 use super::view::View;
 
 /// Stripe lets a session live for at least half an hour; a minute more for clocks that differ.
 const SESSION_S_MIN: u64 = 31 * 60;
-/// What Stripe calls an object that it does not have, or no longer.
-pub const GONE: &str = "resource_missing";
 /// What Stripe calls an address that it does not take.
 const EMAIL_REFUSED: &[&str] =
     &["email_invalid", "parameter_invalid_string_blank", "parameter_invalid_empty"];

@@ -20,8 +20,8 @@ use super::stripe::Stripe;
 use super::stripe_api::Trouble;
 use crate::app::App;
 use crate::body;
-use crate::call;
 use crate::client_address;
+use crate::postgres::fault;
 use crate::reply::{self, Refusal, Subject};
 
 /// How old, or how early, an event may be.
@@ -80,7 +80,7 @@ async fn received(app: &App, request: Request) -> Result<(), Refusal> {
     })?;
     for report in reports.into_iter().flatten() {
         let told = app.database.report_payment(&report).await;
-        if told.map_err(|fault| call::failed(OPERATION, &fault))?.is_none() {
+        if told.map_err(|fault| fault::refusal(OPERATION, &fault))?.is_none() {
             tracing::info!(event_id = event.id, "an event about a payment that is not ours");
         }
     }

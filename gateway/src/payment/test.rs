@@ -1,15 +1,13 @@
 //! The provider `test`: Stripe's test cards and no money. Each answer follows from the card, the amount and the
 //! payment alone, so that the same question always has the same answer, from whichever gateway.
 
-use data_encoding::HEXLOWER;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use sha2::{Digest, Sha256};
 
 use super::card::Card;
 use super::outcome::{Order, Outcome, Verdict};
 use super::test_card::{
-    Behaviour, CARDS, Decline, NO_SUCH_METHOD, NO_TEST_CARD, NOT_CONFIRMED, TOO_LARGE, TestCard,
+    Behaviour, CARDS, Decline, NO_SUCH_METHOD, NO_TEST_CARD, NOT_CONFIRMED, TOO_LARGE, TestCard, digest,
 };
 use super::view::View;
 use super::{PaymentProvider, Step};
@@ -111,12 +109,6 @@ fn is_too_large(amount_minor: i64, currency: &str) -> bool {
 
 fn payment_id(key: &str, method: &str, amount_minor: i64) -> String {
     format!("pi_test_{}", digest(&[key, method, &amount_minor.to_string()]))
-}
-
-/// A few characters that stand for all of these.
-pub fn digest(parts: &[&str]) -> String {
-    const BYTES: usize = 12;
-    HEXLOWER.encode(&Sha256::digest(parts.join("\n").as_bytes())[..BYTES])
 }
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 use std::fmt;
 
 use deadpool_postgres::PoolError;
+use pg_topup_contract::Code;
 use tokio_postgres::Error;
 use tokio_postgres::error::Severity;
+
+use crate::reply::Refusal;
+use crate::request_id;
 
 /// Why there is no answer.
 #[derive(Clone, Debug)]
@@ -170,6 +174,21 @@ pub fn in_words(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+/// What a client hears of a fault. What happened goes to the log.
+pub fn refusal(operation: &str, fault: &Fault) -> Refusal {
+    let request_id = request_id::current();
+    match fault {
+        Fault::Internal { sqlstate, message } => {
+            tracing::error!(request_id, operation, sqlstate, message, "the call failed");
+            Refusal::internal()
+        }
+        _ => {
+            tracing::warn!(request_id, operation, message = %fault, "postgres cannot answer now");
+            Refusal::new(Code::ServiceUnavailable, fault.told())
+        }
     }
 }
 
