@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::App;
 use crate::catalog::Catalog;
-use crate::docs::reference;
+use crate::docs::{guide, reference};
 use crate::guess;
 use crate::observe;
 use crate::payment;
@@ -29,6 +29,7 @@ pub fn router(app: Arc<App>) -> Router<Arc<App>> {
         .route("/", get(async || Redirect::to("/docs")))
         .route("/docs", get(docs_page))
         .route("/docs/reference.js", get(reference::script))
+        .merge(guide::router())
         .route("/openapi.json", get(openapi))
         .route("/health/live", get(async || health(StatusCode::OK, r#"{"status":"live"}"#)))
         .route("/health/ready", get(ready))

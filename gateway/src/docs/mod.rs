@@ -1,6 +1,7 @@
 //! The documents that the gateway serves: the API reference and the OpenAPI document, both made from the catalog.
 
 pub mod components;
+pub mod guide;
 pub mod openapi;
 pub mod reference;
 pub mod refusal;

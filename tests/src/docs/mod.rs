@@ -2,6 +2,7 @@
 //! somewhere.
 
 mod examples;
+mod guide;
 mod page;
 mod style;
 mod tables;

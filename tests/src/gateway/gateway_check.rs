@@ -75,6 +75,52 @@ async fn check_says_that_the_extension_is_missing_or_too_old() {
     assert!(content && printed.contains("newer"), "{printed}");
 }
 
+/// Each value of the catalog that a gateway acts upon, as a newer extension might have it.
+#[tokio::test]
+async fn a_catalog_with_a_value_that_the_gateway_does_not_know_is_an_error_at_start_and_in_check() {
+    let database = Database::new().await;
+    let admin = database.admin().await;
+    let columns: Vec<String> = admin
+        .query("select name from unnest((select proargnames from pg_proc where oid = 'topup.operations'::regproc)) name", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    admin.batch_execute("alter function topup.operations() rename to operations_before").await.unwrap();
+    for (column, value) in [
+        ("surface", "'hologram'"),
+        ("method", "'BREW'"),
+        ("path", "'v1/{'"),
+        ("success_status", "404::smallint"),
+        ("mcp_tool", "'{\"name\": 1}'::jsonb"),
+    ] {
+        let shown: Vec<String> = columns
+            .iter()
+            .map(|name| match name == column {
+                true => format!("case name when 'send' then {value} else {name} end as {name}"),
+                false => name.clone(),
+            })
+            .collect();
+        let changed = format!(
+            "drop view if exists topup.operations_changed cascade;
+             create view topup.operations_changed as select {} from topup.operations_before();
+             create or replace function topup.operations() returns setof topup.operations_changed language sql
+                 security definer as 'select * from topup.operations_changed';
+             grant execute on function topup.operations() to topup_gateway",
+            shown.join(", ")
+        );
+        admin.batch_execute(&changed).await.unwrap();
+        let (content, printed) = run(&database.gateway_url(), &[]).await;
+        assert!(!content, "{column}: {printed}");
+        assert!(printed.contains("operation send of the extension has"), "{column}: {printed}");
+        assert!(printed.contains("which this gateway does not know"), "{column}: {printed}");
+        if !["path", "mcp_tool"].contains(&column) {
+            finds(&database.gateway_url(), &["which this gateway does not know"]).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn check_says_which_rights_are_missing_and_which_are_too_many() {
     let database = Database::new().await;

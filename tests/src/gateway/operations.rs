@@ -241,10 +241,10 @@ async fn another_version_of_the_extension_brings_its_routes_without_a_restart() 
         create function topup.operations() returns table (name text, surface text, success_status smallint, media_type text, method text, path text, scope text,
             idempotent boolean, resolves text, completes_with text, mcp_tool jsonb, summary text, description text,
             request_schema jsonb, reply_schema jsonb, section text, section_description text, refusal_statuses smallint[],
-            request_example text, reply_example text) language sql as
+            request_example text, reply_example text, batched boolean) language sql as
         $$select name, surface, success_status, media_type, method, replace(path, '/topup/history', '/topup/past'), scope, idempotent, resolves,
                  completes_with, mcp_tool, summary, description, request_schema, reply_schema, section, section_description,
-                 refusal_statuses, request_example, reply_example
+                 refusal_statuses, request_example, reply_example, batched
             from topup.operations_before()$$;
         grant execute on function topup.operations() to topup_gateway;
         create or replace function topup.version() returns text language sql as $$select '99.0.0'$$;";
