@@ -29,3 +29,5 @@ create view topup.auto_top_up_fault as
             and a.environment = c.environment and a.customer_id is not distinct from c.customer_id
             and a.kind in ('wallet', 'customer')
      where a.account_id is null;
+
+comment on view topup.auto_top_up_fault is 'What is wrong with auto top-ups; read by topup.check().';

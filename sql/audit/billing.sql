@@ -69,3 +69,5 @@ create view topup.billing_fault as
         on t.tenant_id = s.tenant_id and t.environment = s.environment
        and t.subscription = topup.format_id('sub', s.subscription_id)
      where coalesce(s.moves, -1) <> coalesce(t.count, 0);
+
+comment on view topup.billing_fault is 'What is wrong with usage, fees, meters and subscriptions; read by topup.check().';

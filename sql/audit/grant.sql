@@ -112,3 +112,6 @@ create view topup.hold_fault as
       left join topup.hold h on h.tenant_id = t.tenant_id and h.environment = t.environment
             and case t.kind when 'hold' then h.transaction_id else h.end_transaction_id end = t.transaction_id
      where t.kind in ('hold', 'settle', 'release') and h.hold_id is null;
+
+comment on view topup.grant_fault is 'What is wrong with credit grants; read by topup.check().';
+comment on view topup.hold_fault is 'What is wrong with holds; read by topup.check().';

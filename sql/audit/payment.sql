@@ -49,3 +49,5 @@ create view topup.payment_fault as
                 select from topup.payment_method o
                  where o.tenant_id = m.tenant_id and o.environment = m.environment and o.method_id <> m.method_id
                    and o.customer_id is not distinct from m.customer_id and o.replaced_at is null));
+
+comment on view topup.payment_fault is 'What is wrong with payments and saved cards; read by topup.check().';

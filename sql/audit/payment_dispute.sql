@@ -20,3 +20,5 @@ create view topup.payment_dispute_fault as
         or d.amount > p.amount
         or d.taken - d.returned > p.credit
         or (d.status = 'inquiry' and d.taken > 0);
+
+comment on view topup.payment_dispute_fault is 'What is wrong with disputes of payments; read by topup.check().';

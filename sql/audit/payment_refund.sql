@@ -32,3 +32,5 @@ create view topup.payment_refund_fault as
      where r.id is null
         or t.taken is distinct from case when r.recovered > 0 then -r.recovered end
         or t.returned is distinct from case when r.recovered > 0 and r.status = 'failed' then r.recovered end;
+
+comment on view topup.payment_refund_fault is 'What is wrong with refunds of payments; read by topup.check().';

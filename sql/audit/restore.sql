@@ -78,3 +78,9 @@ create view topup.restore_fault as
     select 'triggers guard the ledger', format('%s of %s; run topup.enable_guards()', g.trigger, g.relation)
       from topup.guard g
      where g.enabled <> g.wanted and g.wanted <> 'D';
+
+comment on view topup.restore_fault is 'What a restore or a replica left out or switched off; read by topup.check().';
+comment on view topup.guard is 'The triggers of the extension: when each fires, and when it has to.';
+comment on function topup.missing_references is 'Rows whose foreign key leads nowhere, of all foreign keys of the extension.';
+comment on function topup.enable_guards is
+    'Has every trigger of the extension fire when it has to, for a superuser to run after pg_restore --disable-triggers; changes nothing else.';

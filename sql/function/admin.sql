@@ -202,3 +202,20 @@ begin
     end if;
 end
 $$;
+
+comment on function topup.create_tenant is 'Makes a tenant with a staging and a live environment; returns its id (acct_…).';
+comment on function topup.mint_key is
+    'Makes an API key for staging or live and shows it this once. tier: standard, silver, gold, platinum; cap_cents for each day, month or total; scopes: if null, all but funding and fulfil; allowed_ips: from anywhere if null. The first staging key of a tenant finds play money (setting topup.staging_credit_cents).';
+comment on function topup.revoke_key is 'Ends a key (key_…) for good: no call that begins afterwards is let in.';
+comment on function topup.bind_role is
+    'Lets a database role speak for a key when it calls the SQL functions, and makes it a member of topup_app; a null key_id unbinds it. The binding goes by the role''s name and outranks the key''s allowed addresses.';
+comment on function topup.set_tier is 'Sets a key''s tier; with contract true, review_tiers() leaves it alone.';
+comment on function topup.review_tiers is
+    'Moves keys to the tier that their list-price volume of the last full month (UTC) earned; returns those it moved.';
+comment on function topup.set_platform is
+    'Makes or changes a platform: limits in US cents; delivery instant or deferred.';
+comment on function topup.set_low_balance is 'Sets the balance, in US cents, below which a wallet sends balance.low.';
+comment on function topup.set_unpriced_usage is
+    'What becomes of usage that nothing prices, in an environment (staging or live) of a tenant (acct_…): accept keeps it for free, as without a call; refuse refuses its batch (2000) and names the nearest types that are priced.';
+comment on function topup.version is 'The installed version of the extension.';
+comment on function topup.rfc3339 is 'A time as clients read it: RFC 3339, UTC, milliseconds.';

@@ -158,3 +158,14 @@ create view topup.time_fault as
              group by tenant_id, account_id) e using (tenant_id, account_id)
      where e.falls or b.posted_at is null or b.posted_at < e.last_at;
 comment on view topup.time_fault is 'Accounts whose entries are not in the order of time; read by topup.check().';
+comment on function topup.statement_lines is
+    'The same as rows, without limit: line 0 opens, the last one closes. Amounts in major units. No rows where the session sees no such account. What has expired and is not booked yet has no transaction_id.';
+comment on function topup.balance_at is
+    'The balance of an account ({name}:{asset}) in major units as it was at a time; null where the session sees no such account.';
+comment on function topup.version_before is 'The number of the account''s last entry from before a time; 0 if there is none.';
+comment on function topup.after_last_entry is 'Just after now, or after the account''s last entry where that is ahead of the clock.';
+comment on function topup.balance_at_version is 'The balance after the account''s entry of that number, in major units.';
+comment on function topup.balance_before is
+    'The balance of an account before a time, in major units; version is the number of its last entry from before then.';
+comment on function topup.account_lines is 'The lines of a statement: opening balance, entries (at most entries_max), closing balance.';
+comment on function topup.visible_account is 'The account of that customer and id, where topup.visible() shows it.';

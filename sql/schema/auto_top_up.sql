@@ -69,3 +69,5 @@ create constraint trigger auto_top_up_when_low after insert on topup.low_account
     deferrable initially deferred for each row execute function topup.auto_top_up_when_low();
 
 select pg_extension_config_dump('topup.auto_top_up', '');
+
+comment on function topup.auto_top_up_when_low is 'Has an account that fell below its threshold looked at when the transaction ends.';

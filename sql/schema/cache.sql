@@ -25,3 +25,5 @@ begin
     end loop;
 end
 $$;
+
+comment on function topup.forget_cached is 'Announces a change of what sessions keep.';

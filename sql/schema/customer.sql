@@ -55,3 +55,5 @@ end
 $$;
 
 select pg_extension_config_dump('topup.customer', '');
+
+comment on function topup.change_customer is 'Changes a customer, and clears the fields of cleared; gives the name of the unique index where a value is taken.';

@@ -102,3 +102,5 @@ select pg_extension_config_dump('topup.account', '');
 select pg_extension_config_dump('topup.balance', '');
 select pg_extension_config_dump('topup.transaction', '');
 select pg_extension_config_dump('topup.entry', '');
+
+comment on function topup.refuse_change is 'Keeps the ledger append-only.';

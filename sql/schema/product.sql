@@ -49,3 +49,5 @@ create trigger keep_published_version before update on topup.product_version
 
 select pg_extension_config_dump('topup.product', '');
 select pg_extension_config_dump('topup.product_version', '');
+
+comment on function topup.keep_published_version is 'Keeps what was published from being changed.';

@@ -105,3 +105,5 @@ $$;
 select pg_extension_config_dump('topup.subscription', '');
 select pg_extension_config_dump('topup.subscription_product', '');
 select pg_extension_config_dump('topup.subscription_item', '');
+
+comment on function topup.renew_due is 'Does for one subscription what is due; false where nothing is.';

@@ -128,3 +128,5 @@ select pg_extension_config_dump('topup.key_usage', '');
 select pg_extension_config_dump('topup.role_binding', '');
 select pg_extension_config_dump('topup.platform', '');
 select pg_extension_config_dump('topup.tier', '');
+
+comment on function topup.replace_row is 'Lets a platform or tier that a dump or a replica brings take the place of the one that CREATE EXTENSION made.';

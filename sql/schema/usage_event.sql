@@ -88,3 +88,6 @@ $$;
 select pg_extension_config_dump('topup.usage_event', '');
 select pg_extension_config_dump('topup.usage_fee', '');
 select pg_extension_config_dump('topup.usage_meter', '');
+
+comment on function topup.unpriced_last_hour is
+    'For the gateway''s metrics: how many events that nothing prices were recorded within the last hour, by all; at most 100,000 are counted.';

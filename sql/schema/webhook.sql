@@ -222,3 +222,9 @@ select pg_extension_config_dump('topup.event', '');
 select pg_extension_config_dump('topup.delivery', '');
 select pg_extension_config_dump('topup.attempt', '');
 select pg_extension_config_dump('topup.effect', '');
+
+comment on function topup.webhooks_of is 'The endpoints of an environment, as it keeps them.';
+comment on function topup.body_of is 'What endpoints are told of an event of the outbox.';
+comment on function topup.body_for is 'What one endpoint is told of an event: the body, without a voucher code that is not for it.';
+comment on function topup.deliveries_of is 'The deliveries of an event of the outbox, as they will be.';
+comment on function topup.keep_webhooks is 'Keeps with an environment which endpoints it has, and since when they are off.';

@@ -27,6 +27,8 @@ pub struct Operation {
     /// take the key's own wallet before anything else, so that no order of them can lock up.
     pub batched: bool,
     pub mcp_tool: Option<&'static Tool>,
+    /// What the typed SQL function is for, as its COMMENT says: shapes, units, refusals.
+    pub comment: &'static str,
     pub summary: &'static str,
     pub description: &'static str,
     /// The HTTP statuses of its own refusals, as the envelope tells them, beside those that every operation may give.
@@ -65,6 +67,7 @@ pub const fn shaped<Q: JsonSchema, D: JsonSchema>(name: &'static str, run: Run) 
         completes_with: None,
         batched: false,
         mcp_tool: None,
+        comment: "",
         summary: "",
         description: "",
         refuses: &[],

@@ -11,6 +11,9 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS_KEYED,
         summary: "Create a product",
         description: "Makes a product with its first version, a draft unless publish is true.",
+        comment: "Makes a product with its first version, a draft unless publish is true. prices and \
+                  entitlements are JSON arrays in the shapes of the API, amounts in major units of their \
+                  asset. 2000 names what is wrong by its path, or the code if another product has it.",
         refuses: &[409],
         example: Example {
             request: r#"{"name":"Chat","code":"chat","prices":[{"name":"Tokens","type":"usage_based","billing_model":{
@@ -28,6 +31,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "List products",
         description: "Newest first.",
+        comment: "Products, newest first: code, page_offset, page_size 1 to 100 (20).",
         example: Example {
             request: r#"{"limit":20}"#,
             reply: r#"{"items":[{"id":"prod_01kaj6s0hmfnttn2awnn5jfzw1","code":"chat","name":"Chat"},{
@@ -41,6 +45,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a product",
         description: "With its versions, and the prices of the default one.",
+        comment: "A product (prod_…) with its versions, and the prices of the default one.",
         refuses: &[404],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1"}"#,
@@ -60,6 +65,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Delete a product",
         description: "Refused with 409 while customers are subscribed to it.",
+        comment: "Deletes a product; refused while customers are subscribed to it.",
         refuses: &[404, 409],
         example: Example { request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw3"}"#, reply: "" },
         ..of::<product::DeleteProduct>()
@@ -70,6 +76,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS_KEYED,
         summary: "Create a version",
         description: "Makes the next version of a product. A price with the id of an earlier one goes on as the same price.",
+        comment: "Makes the next version of a product. A price that has the id of an earlier one goes on as \
+                  the same price: its tiers and renewals are not begun anew.",
         refuses: &[404],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1","prices":[{"name":"Tokens",
@@ -86,6 +94,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a version",
         description: "A version of a product with its prices and entitlements.",
+        comment: "A version of a product with its prices and entitlements.",
         refuses: &[404],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1","version":1}"#,
@@ -104,6 +113,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Publish a version, or make it the default",
         description: "The first version that is published becomes the default; a later one when make_default is true.",
+        comment: "Publishes a draft, or makes a published version the default. The first one published becomes \
+                  it by itself.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1","version":1,"make_default":true}"#,
@@ -117,6 +128,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Archive a version",
         description: "It can no longer be subscribed to; who is subscribed stays so. The default version is refused with 409.",
+        comment: "Archives a version: it can no longer be subscribed to. The default version is refused.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1","version":2}"#,
@@ -129,6 +141,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Simulate usage",
         description: "What events would cost a customer that has used nothing yet, by the very code that bills. Writes nothing.",
+        comment: "What events (a JSON array, 1 to 1,000) would cost a customer that has used nothing yet: fees \
+                  in major units, and warnings for what nothing prices. Writes nothing.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1","version":1,"events":[{"id":"call-1",
@@ -145,6 +159,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "List the subscribers of a product",
         description: "Newest first.",
+        comment: "Who is subscribed to a product, newest first.",
         refuses: &[404],
         example: Example {
             request: r#"{"product_id":"prod_01kaj6s0hmfnttn2awnn5jfzw1"}"#,
@@ -163,6 +178,9 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Subscribe a customer",
         description: "To versions of products, now or from a later time on. Fixed prices are collected from the balance; \
                       where it does not cover them, the status is action_required until it does.",
+        comment: "Subscribes a customer to products, a JSON array of {id or code, version}, from starts_at on \
+                  (now if null). Fixed prices are collected from the balance at once and at each renewal; not \
+                  covered, the status is action_required until they are.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","products":[{"code":"chat"}],
@@ -179,6 +197,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "End or resume a subscription",
         description: "inactive ends it now; active resumes it, or tries at once to collect what is owed.",
+        comment: "inactive ends a subscription (sub_…) now; active resumes it, or tries at once to collect \
+                  what is owed.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
@@ -196,6 +216,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Change the version of a product",
         description: "From now on; what occurred before is priced as it was.",
+        comment: "Changes the version of a product in a subscription from now on; the default version if null.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
@@ -212,6 +233,11 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Record usage",
         description: "A batch of events of one customer, taken whole or not at all, each id once for good. Priced by what the \
                       customer was subscribed to at occurred_at, and always booked; what nothing prices is kept and free.",
+        comment: "Records usage events of a customer (a JSON array, 1 to 1,000) in the caller's own \
+                  transaction: whole or not at all, each id once for good. Priced by what the customer was \
+                  subscribed to at occurred_at; an account may fall below zero. Returns how many were new, how \
+                  many repeated, how many of the new nothing priced, and the fees in major units of each \
+                  asset. 2000 names events[i].field; 2006 an id used for other content.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","events":[{"id":"call-1","event_type":"chat",
@@ -225,6 +251,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "List usage events",
         description: "Newest first.",
+        comment: "Usage events, newest first: of a customer, an id, a subject, days (UTC), types with commas \
+                  between them, with or without fees; page_offset, page_size 1 to 100 (20).",
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","limit":20}"#,
             reply: r#"{"items":[{"id":"call-1","customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7",
@@ -239,6 +267,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a usage event",
         description: "With its fees.",
+        comment: "A usage event by your own id of it, with its fees.",
         refuses: &[404],
         example: Example {
             request: r#"{"event_id":"call-1"}"#,

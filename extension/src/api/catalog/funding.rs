@@ -27,6 +27,9 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Top up the wallet",
         description: "Charges the saved card; where there is none, or only its holder can use it again, opens a checkout, \
                       which can save one. Credited when the provider says paid, once.",
+        comment: "Fills the wallet with amount_cents (1,000 to 99,999,999 US cents): charges the saved card, \
+                  or opens a checkout (checkout_url) where there is none or only its holder can use it again. \
+                  Returns the envelope with payment_intent_id (in_…). Credited when the provider says paid.",
         refuses: &[404, 422],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2500}"#,
@@ -42,6 +45,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "Look up a top-up of the wallet",
         description: "pending or completed; one that failed is a refusal that says why.",
+        comment: "Whether a top-up of the wallet (in_…) is pending or completed; 2000 with the reason if it \
+                  failed.",
         refuses: &[402, 404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1",
@@ -56,6 +61,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "Look up the wallet's auto top-up",
         description: "Null where none is set.",
+        comment: "The wallet's auto top-up in US cents, all null where none is set.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
@@ -70,6 +76,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Set the wallet's auto top-up",
         description: "Charges the saved card when the balance falls below the threshold. Arms it anew after declines.",
+        comment: "Has the saved card charged amount_cents (at least 1,000) when the wallet is below \
+                  threshold_cents (at least 500). Arms it anew.",
         refuses: &[404, 409, 422],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2500,"threshold":500}"#,
@@ -84,6 +92,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Remove the wallet's auto top-up",
         description: "Twice is fine.",
+        comment: "Ends the wallet's auto top-up; twice is fine.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
@@ -96,6 +105,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "The wallet's balance",
         description: "With the saved card and the auto top-up.",
+        comment: "The wallet in US cents, with the saved card and the auto top-up.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
@@ -110,6 +120,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "List saved payment methods",
         description: "The card that top-ups and the auto top-up charge, if one is saved.",
+        comment: "The saved card that top-ups of the wallet and its auto top-up charge, by the provider's id; \
+                  none or one.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
@@ -125,6 +137,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING_KEYED,
         summary: "Replace the saved payment method",
         description: "Opens a checkout of a top-up. The card that is saved there takes the place of the one before.",
+        comment: "Opens a checkout for amount_cents (checkout_url); the card that is saved there takes the \
+                  place of the saved one. Returns the envelope as funding_top_up.",
         refuses: &[404, 422],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":2000}"#,
@@ -141,6 +155,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Remove a saved payment method",
         description: "Neither top-ups nor the auto top-up charge it any more; a charge under way goes on. Twice is fine.",
+        comment: "Forgets the saved card of that id (payment_method_id of the list); twice is fine. A charge \
+                  under way goes on.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","payment_method_id":"pm_card_visa"}"#,
@@ -153,6 +169,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "List invoices",
         description: "Top-ups of the wallet, newest first.",
+        comment: "Top-ups of the wallet as invoices, newest first: invoice_type auto, manual or all; per_page \
+                  1 to 100 (20). US cents.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","type":"all","per_page":20}"#,
@@ -168,6 +186,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "Preview this month's invoice",
         description: "What the sends of this month have cost, a line for each platform; all of it is paid from the balance.",
+        comment: "What the sends of this month (UTC) have cost, a line for each platform, in US cents.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
@@ -185,6 +204,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "Usage over time",
         description: "What sends have cost in each day or hour (UTC), at most 1,000 windows.",
+        comment: "What sends have cost in each window (day or hour, UTC) from start_time until end_time (now), \
+                  in US cents; at most 1,000 windows.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","value_grouping_window":"day",
@@ -199,6 +220,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Cloudflare,
         summary: "Look up the spending limit",
         description: "Null where none is set.",
+        comment: "What all keys of the environment together may spend on sends in a time; null where there is \
+                  no limit.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,
@@ -213,6 +236,9 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Set the spending limit",
         description: "What all keys of this environment together may spend on sends; beyond it they are refused with 2007.",
+        comment: "Limits what all keys of the environment together spend on sends to amount_cents (at least \
+                  100): duration daily, weekly or monthly; strategy fixed (by the UTC calendar) or sliding. \
+                  Beyond it a send is 2007.",
         refuses: &[404, 422],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","amount":1000000,"duration":"monthly",
@@ -228,6 +254,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Remove the spending limit",
         description: "Twice is fine.",
+        comment: "Ends the spending limit; twice is fine.",
         refuses: &[404],
         example: Example {
             request: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1"}"#,

@@ -127,6 +127,7 @@ fn operations() -> TableIterator<
         name!(request_example, Option<String>),
         name!(reply_example, Option<String>),
         name!(batched, bool),
+        name!(comment, String),
     ),
 > {
     let rows = SECTIONS.iter().flat_map(|section| section.operations.iter().map(move |row| (section, row)));
@@ -154,6 +155,7 @@ fn operations() -> TableIterator<
             example(operation.example.request),
             example(operation.example.reply),
             operation.batched,
+            own(operation.comment),
         )
     }))
 }

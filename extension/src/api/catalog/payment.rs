@@ -23,6 +23,9 @@ pub static OPERATIONS: &[Operation] = &[
         description: "Gives the address of a checkout at which the customer pays within 24 hours. The credit is there \
                       when the payment provider says that it is paid, and once; wallet.topup.succeeded or \
                       wallet.topup.failed tells the end.",
+        comment: "Begins a top-up (top_…) that a customer pays for: amount in major units of currency, \
+                  destination {account_name, asset, exchange_rate}. Returns the envelope with redirect_url, \
+                  the checkout. Nothing is credited before the payment provider says paid.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","amount":25.5,"currency":"USD",
@@ -39,6 +42,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a top-up",
         description: "The top-up as it stands: initiated, pending, succeeded, failed or expired.",
+        comment: "A customer's top-up (top_…) as it stands: initiated, pending, succeeded, failed or expired.",
         refuses: &[404],
         example: Example {
             request: r#"{"top_up_id":"top_01kaj6s0hmfnttn2awnn5jfzv6"}"#,
@@ -56,6 +60,10 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Refund a top-up",
         description: "Takes back what is left of the credit that the top-up bought, never other credit, and has the \
                       payment provider send the money back; if that refuses, the credit is given back.",
+        comment: "Refunds a top-up (top_…): amount in major units of its currency, all that is left of it if \
+                  null. Takes back what is left of the credit that it bought, never other credit, and has the \
+                  provider send the money back. Returns the envelope with refunded_credit and not_recovered, \
+                  in major units of the asset.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"top_up_id":"top_01kaj6s0hmfnttn2awnn5jfzw5","amount":5.5}"#,
@@ -69,17 +77,24 @@ pub static OPERATIONS: &[Operation] = &[
         terms: FUNDING,
         summary: "Set an auto top-up",
         description: "Fills an account from the payer's saved card when its balance falls below a threshold.",
+        comment: "Fills an account by itself: when its balance is below threshold (major units of asset) as a \
+                  transaction commits, the payer's saved card is charged amount (major units of currency). \
+                  customer_id null: your own wallet. At most max_purchases in any window_s seconds. Setting it \
+                  again arms it again. Returns the envelope.",
         ..of::<change::Set>()
     },
     Operation {
         terms: FUNDING,
         summary: "Remove an auto top-up",
         description: "Ends it. Twice is fine.",
+        comment: "Ends the auto top-up of an account; twice is fine. A charge under way goes on.",
         ..of::<change::Remove>()
     },
     Operation {
         summary: "Look up an auto top-up",
         description: "The auto top-up of an account as it stands; all null where none is set.",
+        comment: "The auto top-up of an account as it stands, all null where none is set: disabled_reason, \
+                  error and last_failed_at tell of declines.",
         ..of::<change::Show>()
     },
 ];

@@ -23,6 +23,9 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Send a top-up",
         description: "Debits the wallet at the key's wholesale price and delivers AI credit: to a recipient's wallet, or as a \
                       voucher where no recipient is named. A platform with deferred delivery answers 1002 (pending).",
+        comment: "Sends a top-up: amount_cents is list price in US cents, the wallet pays the tier's price. \
+                  Returns the envelope (1001 delivered, 1002 pending, or a refusal, which writes nothing). The \
+                  same idempotency_key is the same top-up, for good.",
         refuses: &[402, 422],
         example: Example {
             request: r#"{"platform":"claude","amount_cents":1000,"recipient_email":"user@example.com"}"#,
@@ -38,6 +41,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Send, keeps: Keeps::Nothing },
         summary: "Dry-run a payload",
         description: "Answers what send would: the price and the balance after it, or the very refusal. Writes nothing.",
+        comment: "Answers what send would: 1000 with the price and the balance after it in US cents, or the \
+                  very refusal. Writes nothing.",
         refuses: &[402, 422],
         example: Example {
             request: r#"{"platform":"claude","amount_cents":1000,"recipient_email":"user@example.com"}"#,
@@ -54,6 +59,8 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Cancel a pending top-up",
         description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine. What another key \
                       sent takes the scope cancel_any.",
+        comment: "Cancels a pending top-up (txn_…): 3001 with refunded_cents and new_balance_cents, 3002 if \
+                  delivered, 3004 if failed, 3003 if unknown. Cancelling twice is 3001.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzva"}"#,
@@ -68,6 +75,7 @@ pub static OPERATIONS: &[Operation] = &[
         mcp_tool: Some(&tool::GET_STATUS),
         summary: "Look up a top-up",
         description: "The top-up as it stands now; its code follows its status.",
+        comment: "The envelope of a top-up (txn_…) as it stands now; 3003 if unknown.",
         refuses: &[404],
         example: Example {
             request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4"}"#,
@@ -83,6 +91,7 @@ pub static OPERATIONS: &[Operation] = &[
         mcp_tool: Some(&tool::CHECK_BALANCE),
         summary: "Wallet and key cap snapshot",
         description: "The wallet's balance, the key's tier and what is left of its cap in the current period.",
+        comment: "The wallet in US cents, and the key's tier, cap, use and margin.",
         example: Example {
             request: r#"{}"#,
             reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
@@ -98,6 +107,8 @@ pub static OPERATIONS: &[Operation] = &[
         http: Some(("GET", "/api/public/v1/topup/history")),
         summary: "Recent top-ups",
         description: "Newest first, in pages of up to 50; pass next_cursor as cursor for the next page.",
+        comment: "Top-ups, newest first: page_size 1 to 50 (50), cursor from the page before, status, \
+                  platform.",
         example: Example {
             request: r#"{"limit":1}"#,
             reply: r#"{"success":true,"code":1000,"transaction_id":null,"status":null,
@@ -114,6 +125,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Redeem, keeps: Keeps::ADay },
         summary: "Redeem a voucher",
         description: "Credits the bearer of an unredeemed voucher, named by customer_id or by email.",
+        comment: "Credits an unredeemed voucher to its bearer, named by customer_id or email. 3005 unknown, \
+                  3006 redeemed before.",
         refuses: &[404, 409, 422],
         example: Example {
             request: r#"{"voucher_code":"ATU-7Q3X-0M5Z-K8TB-2WHV","email":"bob@example.com"}"#,
@@ -130,6 +143,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: delivered",
         description: "For platforms with deferred delivery. Takes the platform's own voucher code, or makes one.",
+        comment: "Ends a pending top-up as delivered, with the platform's voucher_code or a new one. Needs \
+                  scope fulfil.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzvb"}"#,
@@ -146,6 +161,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: failed",
         description: "For platforms with deferred delivery. The cost goes back to the wallet and out of the key's cap.",
+        comment: "Ends a pending top-up as failed, and returns its cost. Needs scope fulfil.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzvc","reason":"out of stock"}"#,

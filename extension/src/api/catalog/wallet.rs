@@ -14,6 +14,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Who this key speaks for",
         description: "The tenant and environment of the key.",
+        comment: "The tenant, its name, and the environment (live or test) of the key.",
         example: Example {
             request: r#"{}"#,
             reply: r#"{"account_id":"acct_01kaj6s0hmfnttn2awnn5jfzv1","environment":"test","name":"Acme"}"#,
@@ -26,6 +27,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS_KEYED,
         summary: "Make an asset",
         description: "A unit of your own beside currencies: tokens, minutes, credits. A code is taken once (409).",
+        comment: "Makes an asset of one's own: code (2 to 30 of A-Z, 0-9 and _), decimals 0 to 18 (2), rates \
+                  [{source, rate or inverse_rate}]. Returns the envelope; 2006 where the code is taken.",
         example: Example {
             request: r#"{"code":"TOKENS","name":"Tokens","precision":0,"rates":[{"source":"USD","rate":0.001}]}"#,
             reply: r#"{"code":"TOKENS","created_at":"2026-06-13T12:00:00.000Z"}"#,
@@ -37,6 +40,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "List assets",
         description: "Your own assets, by code. Currencies are there without being listed.",
+        comment: "The tenant's own assets by code: page_size 1 to 100 (20), page_offset.",
         example: Example {
             request: r#"{"limit":20}"#,
             reply: r#"{"items":[{"code":"TOKENS","name":"Tokens"}],"total_count":1,"limit":20,"offset":0}"#,
@@ -48,6 +52,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up an asset",
         description: "An asset of yours or a currency, with its rates by source. At most the 1,000 latest rates.",
+        comment: "An asset or currency with its rates by source.",
         refuses: &[404],
         example: Example {
             request: r#"{"code":"TOKENS"}"#,
@@ -63,6 +68,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Add a rate",
         description: "What one unit of the asset costs in the source, from now or a later time on.",
+        comment: "Sets what one unit of an asset costs in the source, from valid_from (now) until valid_to. Of \
+                  rates that overlap, the one that begins last counts.",
         refuses: &[404],
         example: Example {
             request: r#"{"code":"TOKENS","source":"USD","rate":0.002,"valid_from":"2036-01-01T00:00:00.000Z"}"#,
@@ -75,6 +82,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Quote an exchange",
         description: "What an amount of the source buys, at the rate of now or another time. Writes nothing.",
+        comment: "What an amount of the source buys of an asset at the rate of exchange_at (now), rounded \
+                  half-even to its precision. Writes nothing.",
         refuses: &[404],
         example: Example {
             request: r#"{"code":"TOKENS","source":"USD","amount":10}"#,
@@ -89,6 +98,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS_KEYED,
         summary: "Make a customer",
         description: "An external_id or an email is one customer's only (409).",
+        comment: "Makes a customer (cust_…). external_id and email are one customer's only: 2006 with the \
+                  field. metadata: an object of texts, at most 4 KiB.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"name":"Ann Example","external_id":"user-17","email":"ann@example.com","metadata":{
@@ -102,6 +113,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "List customers",
         description: "Newest first. The name is matched in part, everything else as a whole.",
+        comment: "Customers, newest first, by customer_id, external_id, email, part of the name, status \
+                  (active or inactive): page_size 1 to 100 (20), page_offset.",
         example: Example {
             request: r#"{"external_id":"user-17"}"#,
             reply: r#"{"items":[{"id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","external_id":"user-17","name":"Ann Example",
@@ -114,6 +127,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a customer",
         description: "A customer with subscriptions and metadata.",
+        comment: "A customer (cust_…) with subscriptions and metadata.",
         refuses: &[404],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7"}"#,
@@ -129,6 +143,7 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Change a customer",
         description: "What is not given, or null, stays as it is.",
+        comment: "Changes name, external_id or email of a customer; what is null stays.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","name":"Ann Smith"}"#,
@@ -141,6 +156,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a wallet",
         description: "The accounts of a customer, oldest first, each with what it has to give.",
+        comment: "The accounts of a customer (cust_…), each with what it has to give, in major units.",
         refuses: &[404],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7"}"#,
@@ -153,6 +169,8 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up an account",
         description: "What one account has to give, what is on its way in, and what is held.",
+        comment: "One account ({name}:{asset}) of a customer: available, pending_in (not yet effective), \
+                  pending_out (held), in major units.",
         refuses: &[404],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","account_id":"default:USD"}"#,
@@ -166,6 +184,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Look up a transaction",
         description: "An adjustment, charge or refund by your own id of it.",
+        comment: "An adjustment, charge or refund of a customer by the caller's own id of it.",
         refuses: &[404],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","transaction_id":"gift-1"}"#,
@@ -181,6 +200,11 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Adjust a wallet",
         description: "Adds to or takes from a customer's account, once for each transaction_id. Never takes more than there is.",
+        comment: "Adds to (or, if negative, takes from) a customer's account, or without customer_id the own \
+                  wallet, once for each transaction_id. amount is in major units; reason: gift, \
+                  external_topup, external_refund, other. Added credit may take effect later (effective_at) \
+                  and expire (expires_at; a year after it takes effect for external_topup and \
+                  external_refund). 2002 where the balance does not cover it.",
         refuses: &[402, 404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","transaction_id":"gift-1","asset":"USD",
@@ -196,6 +220,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Charge a customer",
         description: "Takes what something cost, once for each transaction_id. Never takes more than there is.",
+        comment: "Takes an amount in major units from a customer's account, once for each transaction_id. 2002 \
+                  where the balance does not cover it. input_units to package_size are kept as told.",
         refuses: &[402, 404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","transaction_id":"call-17","asset":"USD",
@@ -211,6 +237,8 @@ pub static OPERATIONS: &[Operation] = &[
         terms: WALLETS,
         summary: "Refund a charge",
         description: "Gives back what a charge took, whole or in parts, to the credit that it came from.",
+        comment: "Gives back a charge (charge_id: its transaction_id), whole or an amount in major units, once \
+                  for each transaction_id (the charge's if null). 2006 where nothing is left of it.",
         refuses: &[404, 409],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","charge_id":"call-17",
@@ -225,6 +253,9 @@ pub static OPERATIONS: &[Operation] = &[
         surface: OK,
         summary: "Read a statement",
         description: "Opening balance, every entry with its cause, closing balance.",
+        comment: "Opening balance, every entry with its cause, and closing balance of an account \
+                  ({name}:{asset}) from period_from (its beginning) until before period_to (now); at most \
+                  10,000 entries.",
         refuses: &[404],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","account_id":"default:USD"}"#,
@@ -244,6 +275,7 @@ pub static OPERATIONS: &[Operation] = &[
         surface: ResponseFormat::Document { media_type: "text/csv; charset=utf-8" },
         summary: "Read a statement as CSV",
         description: "The same in lines: the opening balance, the entries, the closing balance.",
+        comment: "The same as CSV, in the data of the envelope.",
         refuses: &[404],
         example: Example {
             request: r#"{"customer_id":"cust_01kaj6s0hmfnttn2awnn5jfzv7","account_id":"default:USD"}"#,
