@@ -91,7 +91,7 @@ impl Events {
     ) -> Result<(), Failure> {
         let endpoint_ids = self.subscribers(book, event_type)?;
         if !endpoint_ids.is_empty() {
-            self.tell(book, event_type, transaction_id, envelope, endpoint_ids);
+            self.push_body(book, event_type, transaction_id, envelope, endpoint_ids);
         }
         Ok(())
     }
@@ -127,8 +127,8 @@ impl Events {
         Ok(ids)
     }
 
-    /// Returns the event.
-    fn tell(
+    /// Adds an event with a body of its own, and returns its id.
+    fn push_body(
         &mut self,
         book: &Book,
         event_type: &'static str,
@@ -257,7 +257,7 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
         return Ok(None);
     };
     let mut events = Events::default();
-    let event_id = events.tell(book, "ping", None, &envelope.to_json()?, vec![endpoint.endpoint_id]);
+    let event_id = events.push_body(book, "ping", None, &envelope.to_json()?, vec![endpoint.endpoint_id]);
     events.write()?;
     outbox::fan_out_event(book, event_id)?;
     Ok(outbox::delivery_ids(event_id, 1).next())

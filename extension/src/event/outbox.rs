@@ -112,31 +112,31 @@ macro_rules! fan_out {
             "with recursive ",
             $($due,)+
             ",
-            told as (
+            drained as (
                 delete from topup.outbox o using due
                  where o.tenant_id = due.tenant_id and o.environment = due.environment and o.event_id = due.event_id
                 returning o.*),
             event as (
                 insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body, created_at)
                 select t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, b.body, t.created_at
-                  from told t
+                  from drained t
                  cross join lateral topup.body_of(
                            t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, t.body, t.new_balance_cents,
                            t.created_at) b),
-            way as materialized (
+            route as materialized (
                 select t.tenant_id, t.environment, t.event_id, t.type, t.created_at, d.*
-                  from told t
+                  from drained t
                  cross join lateral topup.deliveries_of(
                            t.tenant_id, t.environment, t.event_id, t.type, t.created_at, t.endpoint_ids) d),
             delivery as (
                 insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id, status, created_at)
                 select tenant_id, environment, delivery_id, event_id, endpoint_id,
                        case when is_off then 'skipped' else 'pending' end, created_at
-                  from way)
+                  from route)
             insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
             select tenant_id, delivery_id, environment, case type when 'ping' then 'ping' else 'webhook' end, endpoint_id, due_at,
                    retry_schedule_s
-              from way where not is_off"
+              from route where not is_off"
         )
     };
 }
@@ -161,15 +161,15 @@ macro_rules! first {
 const FAN_OUT_DUE: &str = fan_out!(
     first!(),
     ",
-    turn as (
+    quota as (
         select tenant_id, environment, greatest(1, (($1 - 1) / count(*) over () + 1) / greatest(1, endpoints)) as share
           from first order by event_id limit $1),
     due as (
-        select o.* from turn
+        select o.* from quota
          cross join lateral (
                select o.tenant_id, o.environment, o.event_id from topup.outbox o
-                where o.tenant_id = turn.tenant_id and o.environment = turn.environment
-                order by o.event_id limit turn.share for update skip locked) o)"
+                where o.tenant_id = quota.tenant_id and o.environment = quota.environment
+                order by o.event_id limit quota.share for update skip locked) o)"
 );
 
 const WAITING: &str = concat!(

@@ -18,7 +18,7 @@ const GRANTS_OPEN_MAX: usize = 1000;
 
 /// On which terms a credit is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct GrantTerms {
     pub purpose: Purpose,
     /// Lower burns earlier.
     pub priority: i32,
@@ -253,7 +253,7 @@ pub fn has_room(account: Option<&Account>, more: usize) -> bool {
 pub fn of_credit(
     account: &Account,
     amount: Amount,
-    terms: &Terms,
+    terms: &GrantTerms,
     at: PgTimestamp,
 ) -> Result<Grant, Refusal> {
     if !has_room(Some(account), 1) {

@@ -1,7 +1,7 @@
 //! Checkouts that nobody paid in time.
 
 use super::ending;
-use super::row::{read_payment, select_payment};
+use super::model::{read_payment, select_payment};
 use crate::pg::db::{self, args};
 use crate::value::reply::Failure;
 

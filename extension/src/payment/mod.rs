@@ -14,14 +14,15 @@ pub mod currency;
 pub mod dispute;
 mod due;
 pub mod ending;
+pub mod event;
 mod fault;
-pub mod look;
-mod order;
+pub mod get;
+pub mod model;
 pub mod provider;
+mod provider_request;
 mod rate;
 pub mod refund;
 pub mod report;
-pub mod row;
 pub mod start;
 pub mod work;
 

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::currency;
 use super::dispute;
 use super::ending;
-use super::fault::Fault;
-use super::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
+use super::fault::PaymentFault;
+use super::model::{self, Method, Payment, Status, text_id};
+use super::provider_request::{PAUSE_S, PAUSES_S, ProviderRequest, REPEAT_S, STUCK_S};
 use super::refund;
-use super::row::{self, Method, Payment, Status, text_id};
 use crate::pg::bound::AtMost;
 use crate::pg::db::{self, DbResult, Row, args, pg_uuid};
 use crate::pg::jsonb::JsonbText;
@@ -69,7 +69,7 @@ fn claim_payments(
 }
 
 /// Charges and look-ups first, refunds with what room is left.
-fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Order)>, Failure> {
+fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, ProviderRequest)>, Failure> {
     let arguments = args![i64::from(batch_max), lease_s, REPEAT_S];
     let mut claimed = db::write(CLAIM, arguments, read_claimed)?;
     let room = batch_max - i32::try_from(claimed.len()).unwrap_or(batch_max);
@@ -79,12 +79,12 @@ fn claim(batch_max: i32, lease_s: i32) -> Result<Vec<(Uuid, Uuid, i64, Order)>, 
     Ok(claimed)
 }
 
-fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {
+fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, ProviderRequest)> {
     let (tenant_id, payment_id, customer_id) = (row.uuid(1)?, row.uuid(3)?, row.maybe_uuid(5)?);
     let (amount, currency): (Amount, String) = (row.amount(8)?, row.get(9)?);
     let id = text_id(customer_id, payment_id);
     let action = if row.get(14)? { "look_up" } else { "charge" };
-    let request = Order {
+    let request = ProviderRequest {
         action,
         provider: row.get(7)?,
         environment: row.get(2)?,
@@ -120,7 +120,7 @@ enum Answer {
 }
 
 #[derive(Debug, Deserialize)]
-struct Outcome {
+struct ProviderOutcome {
     tenant_id: Uuid,
     payment_id: Uuid,
     fence: i64,
@@ -141,12 +141,12 @@ fn settle_payments(outcomes: JsonbText) -> i32 {
 }
 
 fn settle(text: &str) -> Result<i32, Failure> {
-    let AtMost(mut outcomes): AtMost<Outcome, OUTCOMES_MAX> = serde_json::from_str(text)?;
+    let AtMost(mut outcomes): AtMost<ProviderOutcome, OUTCOMES_MAX> = serde_json::from_str(text)?;
     // Several at once: all payments first, then all accounts, each in one order, so that no two calls meet.
     outcomes.sort_by_key(|outcome| (outcome.tenant_id, outcome.payment_id));
     let mut payments = Vec::with_capacity(outcomes.len());
     for outcome in &outcomes {
-        if let Some(payment) = row::lock(outcome.tenant_id, outcome.payment_id)? {
+        if let Some(payment) = model::lock(outcome.tenant_id, outcome.payment_id)? {
             payments.push((payment.book.tenant_id, payment.account_id, outcome));
         }
     }
@@ -154,20 +154,20 @@ fn settle(text: &str) -> Result<i32, Failure> {
     let mut changed = 0;
     for (_, _, outcome) in payments {
         // As it is now: one payment may be in the list twice.
-        let Some(payment) = row::lock(outcome.tenant_id, outcome.payment_id)? else { continue };
+        let Some(payment) = model::lock(outcome.tenant_id, outcome.payment_id)? else { continue };
         changed += i32::from(apply(&payment, outcome)?);
     }
     Ok(changed)
 }
 
-fn apply(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
+fn apply(payment: &Payment, outcome: &ProviderOutcome) -> Result<bool, Failure> {
     if let Some(refund_id) = outcome.refund_id {
         let answer = match outcome.result {
             Answer::Succeeded | Answer::Refunded => refund::work::Answer::Refunded,
             Answer::Failed => refund::work::Answer::Refused,
             Answer::RequiresAction | Answer::Unknown => refund::work::Answer::Unknown,
         };
-        let fault = Fault::told(outcome.code.as_deref(), outcome.message.as_deref());
+        let fault = PaymentFault::reported(outcome.code.as_deref(), outcome.message.as_deref());
         return refund::work::settle(payment, (refund_id, outcome.fence), answer, &fault);
     }
     let provider_id = outcome.provider_payment_id.as_deref();
@@ -186,7 +186,7 @@ fn apply(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
         }
         Answer::Failed if payment.method == Method::Checkout => ending::expire(payment),
         Answer::Failed => {
-            let fault = Fault::told(outcome.code.as_deref(), outcome.message.as_deref());
+            let fault = PaymentFault::reported(outcome.code.as_deref(), outcome.message.as_deref());
             ending::fail(payment, &fault, provider_id)
         }
         // The payer of a session may be about to confirm.
@@ -194,7 +194,11 @@ fn apply(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
         Answer::RequiresAction => {
             let message = "The card asks its holder to confirm, who is not there.";
             let message = outcome.message.as_deref().unwrap_or(message);
-            ending::fail(payment, &Fault::told(Some("authentication_required"), Some(message)), provider_id)
+            ending::fail(
+                payment,
+                &PaymentFault::reported(Some("authentication_required"), Some(message)),
+                provider_id,
+            )
         }
         Answer::Unknown | Answer::Refunded => put_off(payment, outcome),
     }
@@ -217,14 +221,14 @@ const PUT_OFF: &str = "
     returning w.waited_s::bigint";
 
 /// Nothing is decided: the provider is asked again later. Only whoever holds the lease says so.
-fn put_off(payment: &Payment, outcome: &Outcome) -> Result<bool, Failure> {
+fn put_off(payment: &Payment, outcome: &ProviderOutcome) -> Result<bool, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
     let (provider_id, pauses) = (outcome.provider_payment_id.as_deref(), PAUSES_S.to_vec());
     let arguments = args![tenant_id, environment, payment.id, outcome.fence, provider_id, pauses, PAUSE_S];
     let waited = db::write(PUT_OFF, arguments, |row| row.get::<i64>(1))?;
     let Some(waited_s) = waited.into_iter().next() else { return Ok(false) };
     if waited_s >= GIVE_UP_S.into() {
-        warning!("{} is given up: the provider did not tell what became of it", payment.text_id());
+        warning!("{} is given up: the provider did not report what became of it", payment.text_id());
         return give_up(payment);
     }
     if waited_s >= STUCK_S.into() {
@@ -238,7 +242,7 @@ fn give_up(payment: &Payment) -> Result<bool, Failure> {
         return ending::expire(payment);
     }
     let message = "The payment provider did not tell what became of the charge.";
-    ending::fail(payment, &Fault::told(Some("unresolved"), Some(message)), None)
+    ending::fail(payment, &PaymentFault::reported(Some("unresolved"), Some(message)), None)
 }
 
 const NEXT_DUE: &str = "

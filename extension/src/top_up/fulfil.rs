@@ -113,8 +113,8 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     model::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
     top_up.status = Status::Delivered;
     top_up.data.voucher_code = Some(voucher_code);
-    let told = top_up.reply();
-    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &told.envelope)?;
+    let reply = top_up.reply();
+    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &reply.envelope)?;
     Ok(shown(caller, top_up, given))
 }
 

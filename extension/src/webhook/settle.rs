@@ -14,7 +14,7 @@ use crate::value::reply::{Failure, or_error};
 /// attempt, counted from the first. It waits for nobody: an outcome whose delivery, lease or (after a 410) endpoint somebody
 /// has locked is not taken, and told again; of several outcomes of one delivery the first is taken.
 const SETTLE: &str = "
-    with told as (
+    with reported as (
         select o.*, o.error is null and coalesce(o.http_status between 200 and 299, false) as succeeded,
                o.http_status is not distinct from 410 as gone
           from rows from (jsonb_to_recordset($1) as (
@@ -22,7 +22,7 @@ const SETTLE: &str = "
                    http_status integer, error text, response text)) with ordinality
             as o (tenant_id, effect_id, fence, started_at, duration_ms, http_status, error, response, n)),
     outcome as (
-        select distinct on (tenant_id, effect_id) * from told order by tenant_id, effect_id, fence, n),
+        select distinct on (tenant_id, effect_id) * from reported order by tenant_id, effect_id, fence, n),
     locked as (
         select o.*, d.environment
           from outcome o
@@ -86,7 +86,7 @@ const SETTLE: &str = "
            not exists (select from taken where taken.n = t.n)
                and exists (select from topup.delivery d where d.tenant_id = t.tenant_id
                               and d.environment in ('staging', 'live') and d.delivery_id = t.effect_id)
-      from told t left join held h on h.n = t.n";
+      from reported t left join held h on h.n = t.n";
 
 /// What was done with an outcome.
 struct Settled {

@@ -1,7 +1,7 @@
 //! Webhooks, and the log of what was delivered to them.
 
 use crate::operation::definition::{Example, Operation, of};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::idempotency::Keeps;
 use crate::tenant::caller::Scope;
 use crate::webhook::delivery;
@@ -12,7 +12,7 @@ use crate::webhook::ping;
 pub static OPERATIONS: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/register")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         resolves: Some("url"),
         summary: "Register a webhook URL",
         description: "The reply is the only place where the signing secret is shown.",
@@ -30,7 +30,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "List webhooks",
         description: "Every endpoint of this environment, without secrets.",
         example: Example {
@@ -45,7 +45,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("PATCH", "/api/public/v1/webhooks/{id}")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         resolves: Some("url"),
         summary: "Change a webhook, or switch it on again",
         description: "Id and secret stay. What happens while it is off is in the log as `skipped` (for 30 days), and delivered \
@@ -63,7 +63,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("DELETE", "/api/public/v1/webhooks/{id}")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Delete a webhook",
         description: "Nothing more is delivered to it; its log stays.",
         refuses: &[404],
@@ -76,7 +76,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/rotate")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Rotate a signing secret",
         description: "Gives a new secret; the old one goes on signing beside it until the overlap ends.",
         refuses: &[404],
@@ -91,7 +91,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/test")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         completes_with: Some("webhook_test_result"),
         summary: "Send a ping now",
         description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said. HTTP 200 both, for the test was \
@@ -105,14 +105,14 @@ pub static OPERATIONS: &[Operation] = &[
         ..of::<ping::Test>()
     },
     Operation {
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The result of a ping",
         description: "1002 while the ping is under way, then 1000 or 5001.",
         ..of::<ping::TestResult>()
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks/deliveries")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The delivery log",
         description: "Deliveries newest first, each with all its attempts.",
         example: Example {
@@ -129,7 +129,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/deliveries/{id}/replay")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a delivery",
         description: "Attempts it again now, with the same event id and body.",
         refuses: &[404],
@@ -143,7 +143,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/replay")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a range of deliveries",
         description: "Attempts again what was to be delivered to this endpoint since a time.",
         refuses: &[404],

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::watch::watch;
 use crate::event;
 use crate::ledger;
-use crate::payment::fault::Fault;
-use crate::payment::row::{Method, Origin, Payment};
+use crate::payment::fault::PaymentFault;
+use crate::payment::model::{Method, Origin, Payment};
 use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
@@ -66,7 +66,7 @@ const DECLINED: &str = "
     returning disabled_reason is not null, threshold::text, last_failed_at";
 
 /// A charge did not come through. If it was its own, it waits or ends; if another, it no longer counts on that.
-pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
+pub fn failed(payment: &Payment, fault: &PaymentFault) -> Result<(), Failure> {
     if payment.method != Method::OffSession {
         return Ok(());
     }
@@ -86,7 +86,7 @@ pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
             Ok((row.get::<bool>(1)?, row.amount(2)?, row.timestamp(3)?))
         })?;
         if let Some((true, threshold, last_failed_at)) = noted.into_iter().next() {
-            tell_disabled(payment, fault, threshold, last_failed_at)?;
+            emit_disabled(payment, fault, threshold, last_failed_at)?;
         }
     }
     watch(&payment.book, payment.account_id)
@@ -117,9 +117,9 @@ pub struct Disabled<'a> {
     last_failed_at: String,
 }
 
-fn tell_disabled(
+fn emit_disabled(
     payment: &Payment,
-    fault: &Fault,
+    fault: &PaymentFault,
     threshold: Amount,
     last_failed_at: PgTimestamp,
 ) -> Result<(), Failure> {

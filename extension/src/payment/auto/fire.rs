@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::payment::card;
 use crate::payment::dispute;
+use crate::payment::model::Origin;
 use crate::payment::provider::Provider;
 use crate::payment::rate;
-use crate::payment::row::Origin;
 use crate::payment::start::{self, NewPayment};
 use crate::pg::db::{self, DbResult, Row, args, from_pg};
 use crate::value::amount::Amount;

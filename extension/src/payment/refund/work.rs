@@ -3,13 +3,13 @@
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use super::book::{self, Origin};
-use super::take;
+use super::clawback;
+use super::record::{self, Origin};
 use crate::payment::currency;
 use crate::payment::dispute;
-use crate::payment::fault::Fault;
-use crate::payment::order::{Order, PAUSE_S, PAUSES_S, REPEAT_S, STUCK_S};
-use crate::payment::row::{self, Payment, Status};
+use crate::payment::fault::PaymentFault;
+use crate::payment::model::{self, Payment, Status};
+use crate::payment::provider_request::{PAUSE_S, PAUSES_S, ProviderRequest, REPEAT_S, STUCK_S};
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
@@ -36,20 +36,20 @@ const CLAIM: &str = "
         on p.tenant_id = c.tenant_id and p.environment = c.environment and p.payment_id = c.payment_id";
 
 /// Leases refunds that are due; tenant, payment, fence and request of each.
-pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, Order)>> {
+pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, ProviderRequest)>> {
     db::write(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
 }
 
-fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, Order)> {
+fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, ProviderRequest)> {
     let (tenant_id, payment_id, refund_id) = (row.uuid(1)?, row.uuid(3)?, row.uuid(5)?);
     let (customer_id, amount, currency): (_, Amount, String) =
         (row.maybe_uuid(8)?, row.amount(6)?, row.get(11)?);
-    let request = Order {
+    let request = ProviderRequest {
         action: if row.get(13)? { "look_up" } else { "refund" },
         provider: row.get(10)?,
         environment: row.get(2)?,
         idempotency_key: Kind::PaymentRefund.text(refund_id),
-        payment_id: crate::payment::row::text_id(customer_id, payment_id),
+        payment_id: crate::payment::model::text_id(customer_id, payment_id),
         tenant_id: Kind::Tenant.text(tenant_id),
         customer_id: customer_id.map(|id| Kind::Customer.text(id)),
         method: row.get(9)?,
@@ -94,7 +94,7 @@ pub fn settle(
     payment: &Payment,
     (refund_id, fence): (Uuid, i64),
     answer: Answer,
-    fault: &Fault,
+    fault: &PaymentFault,
 ) -> Result<bool, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
     let arguments = args![tenant_id, environment, payment.id, refund_id];
@@ -134,68 +134,73 @@ const FIND: &str = "
      order by refund_id desc limit 1";
 
 /// A refund did not go through, or came back later: its credit is given back. Tells whether that is new.
-/// `standing_minor`: all that is refunded at the provider without it.
+/// `remaining_minor`: all that is refunded at the provider without it.
 pub fn failed(
     payment: &Payment,
-    standing_minor: Option<i64>,
+    remaining_minor: Option<i64>,
     refund_id: Option<Uuid>,
-    fault: &Fault,
+    fault: &PaymentFault,
 ) -> Result<bool, Failure> {
-    if let Some(standing_minor) = standing_minor {
-        note_told(payment, standing_minor, true)?;
+    if let Some(remaining_minor) = remaining_minor {
+        record_reported(payment, remaining_minor, true)?;
     }
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
-    let standing = standing_minor.and_then(|minor| currency::from_minor(minor, &payment.currency));
-    let booked = book::refunded(&payment.book, payment.id, true)?.amount;
-    let amount = standing.map(|standing| (booked - standing).to_string());
+    let remaining = remaining_minor.and_then(|minor| currency::from_minor(minor, &payment.currency));
+    let booked = record::refunded(&payment.book, payment.id, true)?.amount;
+    let amount = remaining.map(|remaining| (booked - remaining).to_string());
     let arguments = args![tenant_id, environment, payment.id, refund_id, amount];
     let found = db::write(FIND, arguments, |row| Ok((row.uuid(1)?, row.maybe_uuid(2)?)))?;
     let Some((refund_id, taken_by)) = found.into_iter().next() else { return Ok(false) };
     let reversal = match taken_by {
-        Some(taken_by) => take::undo(payment, refund_id, taken_by)?,
+        Some(taken_by) => clawback::undo(payment, refund_id, taken_by)?,
         None => None,
     };
     let (code, message) = (fault.code.as_str(), fault.message.as_str());
     db::execute(END, args![tenant_id, environment, refund_id, "failed", reversal, code, message])?;
     catch_up(&payment.book, payment.id)?;
-    dispute::retake(payment)?;
+    dispute::claw_back_again(payment)?;
     Ok(true)
 }
 
 /// The provider tells how much it has refunded of a payment in all. What is not known here yet is booked; the
 /// payment is locked.
-pub fn told(payment: &Payment, refunded_minor: i64, refund_id: Option<Uuid>) -> Result<bool, Failure> {
-    note_told(payment, refunded_minor, false)?;
+pub fn reported(payment: &Payment, refunded_minor: i64, refund_id: Option<Uuid>) -> Result<bool, Failure> {
+    record_reported(payment, refunded_minor, false)?;
     let settled = match refund_id {
-        Some(refund_id) => settle(payment, (refund_id, 0), Answer::Refunded, &Fault::told(None, None))?,
+        Some(refund_id) => {
+            settle(payment, (refund_id, 0), Answer::Refunded, &PaymentFault::reported(None, None))?
+        }
         None => false,
     };
     Ok(catch_up(&payment.book, payment.id)? || settled)
 }
 
-const NOTE_TOLD: &str = "
+const RECORD_REPORTED: &str = "
     update topup.payment
        set refunded_told = case when $5 then $4::numeric else greatest(refunded_told, $4::numeric) end
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3";
 
 /// Keeps what the provider called refunded, also of a payment that has not succeeded here yet. It becomes less only
 /// where a refund failed (`is_less`).
-fn note_told(payment: &Payment, minor: i64, is_less: bool) -> Result<(), Failure> {
-    let told = currency::from_minor(minor, &payment.currency).unwrap_or_default().min(payment.amount);
+fn record_reported(payment: &Payment, minor: i64, is_less: bool) -> Result<(), Failure> {
+    let reported = currency::from_minor(minor, &payment.currency).unwrap_or_default().min(payment.amount);
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
-    Ok(db::execute(NOTE_TOLD, args![tenant_id, environment, payment.id, told.to_string(), is_less])?)
+    Ok(db::execute(
+        RECORD_REPORTED,
+        args![tenant_id, environment, payment.id, reported.to_string(), is_less],
+    )?)
 }
 
 /// Books what the provider has refunded of a payment and is not booked yet, once that has succeeded. Tells whether
 /// there was any.
 pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
-    let payment = row::find(book, payment_id)?.ok_or_else(no_payment)?;
-    let amount = payment.refunded_told - book::refunded(book, payment_id, true)?.amount;
+    let payment = model::find(book, payment_id)?.ok_or_else(no_payment)?;
+    let amount = payment.refunded_reported - record::refunded(book, payment_id, true)?.amount;
     if payment.status != Status::Succeeded || amount <= Amount::ZERO {
         return Ok(false);
     }
-    book::write(&payment, amount, Origin::Provider, None)?;
+    record::insert(&payment, amount, Origin::Provider, None)?;
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ledger::account::{self, USD};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::request::Metadata;
 use crate::pg::db::DbResult;
 use crate::tenant::caller::Caller;
@@ -26,7 +26,7 @@ use crate::value::amount::Cents;
 use crate::value::book::{Book, Environment};
 use crate::value::reply::{Failure, Refusal, Rendered};
 
-pub use batch::{Ask, send_all};
+pub use batch::{SendCall, send_all};
 
 /// A top-up as a client asks for it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -52,11 +52,11 @@ pub const NAME: &str = "send";
 /// Runs one send.
 pub fn run(
     caller: &Caller,
-    terms: Terms,
+    terms: OperationTerms,
     text: &str,
     idempotency_key: Option<&str>,
 ) -> Result<Rendered, Failure> {
-    let replies = send_all(caller, terms, &[Ask { text, idempotency_key }])?;
+    let replies = send_all(caller, terms, &[SendCall { text, idempotency_key }])?;
     let reply = replies.into_iter().next();
     Ok(reply.ok_or_else(|| Failure::Fault("a send without a reply".to_owned()))??)
 }

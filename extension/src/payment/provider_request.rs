@@ -16,7 +16,7 @@ pub const STUCK_S: i32 = 86_400;
 
 /// What the gateway is to do, and all that it needs for it.
 #[derive(Serialize)]
-pub struct Order {
+pub struct ProviderRequest {
     pub action: &'static str,
     pub provider: String,
     pub environment: String,

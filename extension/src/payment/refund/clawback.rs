@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::ledger::account::{self, System};
 use crate::ledger::grant::{self, View};
 use crate::ledger::{self, Header, Meaning, Posting};
-use crate::payment::row::Payment;
+use crate::payment::model::Payment;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::id::{self, Kind};
@@ -33,7 +33,7 @@ const LEFT: &str = "
      where b.tenant_id = $1 and b.account_id = $2";
 
 /// Takes back as much of a credit as is left; tells how much, and the transaction of this kind and reference that did.
-pub fn take(
+pub fn claw_back(
     payment: &Payment,
     kind: &'static str,
     reference: &str,
@@ -58,7 +58,7 @@ pub fn take(
 
 /// Gives back what a transaction took, or as much of it as is asked for, to the grant that it came from; tells how much,
 /// and the transaction.
-pub fn give_back(
+pub fn restore(
     payment: &Payment,
     kind: &'static str,
     reference: &str,
@@ -82,7 +82,7 @@ pub fn give_back(
 /// Gives back what a refund took; gives the transaction.
 pub fn undo(payment: &Payment, refund_id: Uuid, taken_by: Uuid) -> Result<Option<Uuid>, Failure> {
     let reference = format!("{}/failed", Kind::PaymentRefund.text(refund_id));
-    Ok(give_back(payment, REFUND, &reference, taken_by, payment.credit)?.1)
+    Ok(restore(payment, REFUND, &reference, taken_by, payment.credit)?.1)
 }
 
 fn header<'a>(payment: &Payment, kind: &'static str, reference: &'a str) -> Result<Header<'a>, Failure> {

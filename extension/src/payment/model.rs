@@ -124,7 +124,7 @@ pub struct Payment {
     /// The ledger's transaction that credited it.
     pub transaction_id: Option<Uuid>,
     /// All that the provider has called refunded, in the currency.
-    pub refunded_told: Amount,
+    pub refunded_reported: Amount,
 }
 
 impl Payment {
@@ -138,7 +138,7 @@ impl Payment {
         // What may be charged was judged when it began.
         let asked = currency::whole_minor(self.amount, &self.currency);
         let is_right = amount_minor.is_none_or(|minor| Some(minor) == asked)
-            && currency.is_none_or(|told| told.eq_ignore_ascii_case(&self.currency));
+            && currency.is_none_or(|currency| currency.eq_ignore_ascii_case(&self.currency));
         if !is_right {
             warning!("{} was paid with another amount or currency, and is not credited", self.text_id());
         }
@@ -205,7 +205,7 @@ pub(super) fn read_payment(row: &Row) -> DbResult<Payment> {
         created_at: row.timestamp(25)?,
         expires_at: row.maybe_timestamp(26)?,
         transaction_id: row.maybe_uuid(27)?,
-        refunded_told: row.amount(28)?,
+        refunded_reported: row.amount(28)?,
     })
 }
 
@@ -219,7 +219,7 @@ pub fn find(book: &Book, payment_id: Uuid) -> DbResult<Option<Payment>> {
 }
 
 /// A payment of the book, as the calling statement sees it.
-pub fn look(book: &Book, payment_id: Uuid) -> DbResult<Option<Payment>> {
+pub fn read(book: &Book, payment_id: Uuid) -> DbResult<Option<Payment>> {
     let arguments = args![book.tenant_id, book.environment.as_str(), payment_id];
     Ok(db::read(FIND, arguments, read_payment)?.pop())
 }
