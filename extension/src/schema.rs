@@ -193,9 +193,9 @@ extension_sql_file!(
         payment::checkout::checkout_view,
         payment::checkout::checkout_begin,
         payment::report::report_payment,
-        payment::work::claim_payments,
-        payment::work::settle_payments,
-        payment::work::next_payment_due,
+        payment::claim::claim_payments,
+        payment::settle::settle_payments,
+        payment::claim::next_payment_due,
     ]
 );
 extension_sql_file!(

@@ -36,7 +36,7 @@ fn run_due(batch_max: i32) -> i32 {
         ("auto top-ups", &|| payment::auto::run_due().map(i32::from)),
         ("old replies", &|| idempotency::purge(batch_max)),
     ];
-    // They take turns: however much there is of one, the others come.
+    // Each call begins with the next kind, so that one with much to do does not keep the others waiting.
     let first = NEXT_KIND.fetch_add(1, Ordering::Relaxed);
     for n in 0..kinds.len() {
         let (what, kind) = kinds[(first + n) % kinds.len()];
@@ -48,8 +48,8 @@ fn run_due(batch_max: i32) -> i32 {
     0
 }
 
-/// What cannot be done now, such as what would wait for somebody's transaction longer than the function's lock_timeout, is
-/// left for a later turn and keeps nothing else waiting.
+/// Does some of one kind in a subtransaction. If that fails, such as by a wait for a lock that exceeds the
+/// function's lock_timeout, the work stays for a later call, and the other kinds go on.
 fn in_subtransaction(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32 {
     let done = Cell::new(0);
     let work = || {
@@ -61,7 +61,9 @@ fn in_subtransaction(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32
 }
 
 const NEXT_DUE: &str = "
-    with recursive lane (lane, due_at) as (
+    with recursive
+    -- Every lane of the webhook queue and its earliest delivery, one step through the index for each.
+    lane (lane, due_at) as (
         (select lane, due_at from topup.effect order by lane, due_at limit 1)
         union all
         select next.* from lane

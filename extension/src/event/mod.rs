@@ -37,7 +37,8 @@ pub const TYPES: &[&str] = &[
     "ping",
 ];
 
-/// What happens while an endpoint is off is kept for it so long: an endpoint that is given up must not cost for ever.
+/// What happens while an endpoint is off is kept for it so long: an endpoint that is given up must not cost
+/// for ever.
 const KEPT_WHILE_OFF_S: i64 = 30 * 86_400;
 
 /// An endpoint, as its environment keeps it.
@@ -81,7 +82,8 @@ impl Events {
         Events { endpoints: Some(endpoints), ..Events::default() }
     }
 
-    /// Tells of a transaction, or of what has none, by its envelope as JSON. Nothing where no endpoint wants the type.
+    /// Tells of a transaction, or of what has none, by its envelope as JSON. Nothing where no endpoint wants
+    /// the type.
     pub fn add(
         &mut self,
         book: &Book,
@@ -166,7 +168,8 @@ impl Events {
     }
 }
 
-/// The body of a webhook: JSON around JSON. Ids, types, times and environments have nothing that must be escaped.
+/// The body of a webhook: JSON around JSON. Ids, types, times and environments have nothing that must be
+/// escaped.
 pub fn body(
     event_id: Uuid,
     event_type: &str,
@@ -204,8 +207,8 @@ fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
     Ok(Endpoint::parse_all(found.into_iter().next().flatten().as_deref())?)
 }
 
-/// Tells of a transaction, or of what has none, by its envelope. The event in the outbox is part of the running
-/// transaction: it is there exactly if that commits.
+/// Tells of a transaction, or of what has none, by its envelope. The event in the outbox is part of the
+/// running transaction: it is there exactly if that commits.
 pub fn emit<D: Serialize>(
     book: &Book,
     event_type: &'static str,

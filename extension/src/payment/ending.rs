@@ -8,9 +8,9 @@ use super::auto;
 use super::event;
 use super::fault::PaymentFault;
 use super::model::{Origin, Payment, Status};
-use crate::ledger::account::{self, System};
+use crate::ledger::account;
 use crate::ledger::grant::{GrantTerms, Purpose};
-use crate::ledger::{self, Header, Locked, Posting};
+use crate::ledger::{self, Header, Locked};
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::id;
@@ -49,7 +49,6 @@ pub fn succeed(payment: &Payment, provider_payment_id: Option<&str>) -> Result<(
     }
     let book = &payment.book;
     let transaction_id = id::new();
-    auto::lock_of(payment)?;
     let locked = lock_account(payment)?;
     credit(payment, transaction_id, &locked)?;
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
@@ -61,8 +60,12 @@ pub fn succeed(payment: &Payment, provider_payment_id: Option<&str>) -> Result<(
     auto::succeeded(payment)
 }
 
-/// The account that is credited, opened if it is not there yet.
+/// Locks the account that is credited, and its auto top-up if it has one; opens the account if there is none
+/// yet.
 fn lock_account(payment: &Payment) -> Result<Vec<Locked>, Failure> {
+    if let Some(locked) = auto::lock_of(payment)? {
+        return Ok(locked);
+    }
     if let Some(customer_id) = payment.customer_id {
         account::open_for_customer(&payment.book, customer_id, &payment.account_name, &payment.asset)?;
     }
@@ -90,8 +93,7 @@ fn credit(payment: &Payment, transaction_id: Uuid, locked: &[Locked]) -> Result<
         reference: Some(&reference),
         detail: Some(detail.clone()),
     };
-    let cash = account::system_id(book.tenant_id, book.environment, System::Cash, &payment.asset);
-    let postings = [Posting::new(payment.account_id, payment.credit), Posting::new(cash, -payment.credit)];
+    let postings = payment.postings(payment.credit);
     let granted = match terms(payment)? {
         Some(terms) => {
             ledger::post_granting(book, header(), locked, &postings, &[(payment.account_id, terms)])

@@ -43,11 +43,10 @@ pub(super) fn emit(
     transaction_id: Option<Uuid>,
     failure: Option<&PaymentFault>,
 ) -> Result<(), Failure> {
-    let customer = payment.customer_id;
     let data = PaymentEvent {
         id: payment.text_id(),
-        customer_id: customer.map(|id| Kind::Customer.text(id)),
-        account_id: customer.map(|_| format!("{}:{}", payment.account_name, payment.asset)),
+        customer_id: payment.text_customer_id(),
+        account_id: payment.text_account_id(),
         asset: &payment.asset,
         credit: payment.credit,
         amount: payment.amount,

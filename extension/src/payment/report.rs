@@ -47,7 +47,8 @@ impl PaymentOutcome {
 #[derive(Debug, Deserialize)]
 struct Report {
     payment_id: Option<String>,
-    /// Whose report it is, and of which mode: with test keys and live keys in one gateway, play money must not pay.
+    /// Whose report it is, and of which mode: with test keys and live keys in one gateway, play money must
+    /// not pay.
     provider: Option<String>,
     environment: Option<String>,
     provider_payment_id: Option<String>,

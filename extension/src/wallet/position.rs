@@ -1,4 +1,5 @@
-//! How accounts stand at this moment, to those who only read: what is available, what comes in and what is set aside.
+//! The positions of accounts at this moment, for readers: what is available, what comes in and what is set
+//! aside.
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
@@ -81,7 +82,7 @@ pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result
     found.into_iter().map(stand).collect()
 }
 
-/// A balance as the table has it: right until something is due.
+/// A balance as its row has it: right until something is due.
 struct StoredBalance {
     account_id: Uuid,
     balance: Amount,

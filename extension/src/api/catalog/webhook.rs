@@ -6,6 +6,7 @@ use crate::operation::idempotency::Keeps;
 use crate::tenant::caller::Scope;
 use crate::webhook::delivery;
 use crate::webhook::endpoint;
+use crate::webhook::endpoint_secret;
 use crate::webhook::endpoint_update;
 use crate::webhook::ping;
 
@@ -87,7 +88,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
                 "overlap_ends_at":"2026-06-13T13:00:00.000Z"}}"#,
         },
-        ..of::<endpoint::Rotate>()
+        ..of::<endpoint_secret::Rotate>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/test")),

@@ -226,7 +226,7 @@ struct Story {
 }
 
 impl Story {
-    fn compare(&mut self, step: &Step) {
+    fn perform(&mut self, step: &Step) {
         if let Step::Wait(seconds) = step {
             self.naive.advance(self.naive.now + seconds);
             return;
@@ -371,7 +371,7 @@ proptest! {
     fn an_account_does_what_a_naive_one_does(steps in vec(step(), 1..25), often in any::<bool>()) {
         let mut story = Story::default();
         for step in &steps {
-            story.compare(step);
+            story.perform(step);
             if often {
                 story.compare()?;
             }

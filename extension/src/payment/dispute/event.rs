@@ -56,7 +56,7 @@ struct DisputeFacts<'a> {
     returned_credit: Amount,
 }
 
-/// Tells the tenant; `moved` is what of the credit the transaction took or gave back.
+/// Emits the event of how a dispute stands; `moved` is what of the credit the transaction took or gave back.
 pub(super) fn emit(
     payment: &Payment,
     dispute: &Dispute,
@@ -69,12 +69,11 @@ pub(super) fn emit(
         Status::Lost => ("wallet.topup.dispute.lost", before + moved, Amount::ZERO),
         Status::Won => ("wallet.topup.dispute.won", before - moved, moved),
     };
-    let customer = payment.customer_id;
     let status = dispute.status.as_str();
     let data = DisputeEvent {
         id: payment.text_id(),
-        customer_id: customer.map(|id| Kind::Customer.text(id)),
-        account_id: customer.map(|_| format!("{}:{}", payment.account_name, payment.asset)),
+        customer_id: payment.text_customer_id(),
+        account_id: payment.text_account_id(),
         asset: &payment.asset,
         credit: payment.credit,
         amount: payment.amount,

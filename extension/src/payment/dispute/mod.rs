@@ -1,8 +1,8 @@
-//! Disputes of payments: a payer's bank asks for the money back. What is left of the credit that it bought is taken at
-//! once, and given back if the dispute is won.
+//! Disputes of payments: a payer's bank asks for the money back. What is left of the credit that it bought is
+//! taken at once, and given back if the dispute is won.
 //!
-//! The provider's word is kept first (`told`), whatever the payment has come to; once that has succeeded, `settle` does
-//! what the word means and tells the tenant. So it may come in any order and however often.
+//! The provider's word is kept first (`told`), whatever the payment has come to; once that has succeeded,
+//! `settle` does what the word means and tells the tenant. So it may come in any order and however often.
 
 pub mod event;
 mod settle;
@@ -105,7 +105,8 @@ pub struct ReportedDispute<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// A dispute that is won stays won, and one that is lost can only be won; an answer that was overtaken changes nothing.
+/// A dispute that is won stays won, and one that is lost can only be won; an answer that was overtaken
+/// changes nothing.
 const KEEP: &str = "
     insert into topup.payment_dispute as d (tenant_id, environment, dispute_id, payment_id, provider_dispute_id, amount,
                                             reason, status, ended_at)
@@ -169,7 +170,8 @@ const AGAINST: &str = "
        and d.status in ('open', 'lost') and d.created_at >= m.created_at
      limit 1";
 
-/// Whether a payer has had money fetched back since saving the card: who disputes is not charged without being there.
+/// Whether a payer has had money fetched back since saving the card: who disputes is not charged without
+/// being there.
 pub fn is_against(book: &Book, customer_id: Option<Uuid>, card: &Card) -> DbResult<bool> {
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, card.method_id];
     Ok(!db::write_range(AGAINST, arguments, |_| Ok(()))?.is_empty())

@@ -16,8 +16,8 @@ const KIND: &str = "top_up_dispute";
 
 const UNREPORTED: &str = select_dispute!("and d.told is distinct from d.status order by d.dispute_id");
 
-/// Settles the disputes of a payment whose meaning is not done yet, once it has succeeded. The payment is locked. Tells
-/// whether there was any.
+/// Settles the disputes of a payment whose meaning is not done yet, once it has succeeded. The payment is
+/// locked. Tells whether there was any.
 pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
     let payment = model::find(book, payment_id)?.ok_or_else(no_payment)?;
@@ -74,7 +74,8 @@ fn claw_back_left(payment: &Payment, dispute: &Dispute) -> Result<(Option<Uuid>,
     Ok((transaction_id, taken))
 }
 
-/// What was refunded since the dispute began and found no credit: that was the credit which the dispute holds.
+/// What was refunded since the dispute began and found no credit: that was the credit which the dispute
+/// holds.
 const REFUNDED_SINCE: &str = "
     select coalesce(sum(r.credit - r.recovered), 0)::text
       from topup.payment_refund r

@@ -1,5 +1,6 @@
-//! Sends of one key as one piece of work: what they need is read once, each is decided in memory by what the ones before
-//! it left, and what they wrote is written together. Rows and replies are those of as many single sends.
+//! Sends of one key as one piece of work: what they need is read once, each is decided in memory by what the
+//! ones before it left, and what they wrote is written together. Rows and replies are those of as many single
+//! sends.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Send: prices a top-up, debits the wallet, and delivers, all in the caller's transaction. One send is a batch of one.
+//! Send: prices a top-up, debits the wallet, and delivers, all in the caller's transaction. One send is a
+//! batch of one.
 //!
 //! ```text
 //! batch ─► ledger::Journal, top_up::New, key_usage::Days, idempotency::Replies, event::Events

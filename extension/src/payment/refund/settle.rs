@@ -1,4 +1,4 @@
-//! Refunds on their way to the provider, what it answered, and those that it made by itself.
+//! What the provider answered to a refund, and the refunds that it made by itself.
 
 use pgrx::prelude::*;
 use uuid::Uuid;
@@ -9,65 +9,16 @@ use crate::payment::currency;
 use crate::payment::dispute;
 use crate::payment::fault::PaymentFault;
 use crate::payment::model::{self, Payment, Status};
-use crate::payment::provider_request::{PAUSE_S, PAUSES_S, ProviderRequest, REPEAT_S, STUCK_S};
-use crate::pg::db::{self, DbResult, Row, args};
+use crate::payment::provider_request::{PAUSE_S, PAUSES_S, STUCK_S};
+use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id::Kind;
 use crate::value::reply::Failure;
 
-/// Like a charge: the same refund under the same key, until a provider may have forgotten the key.
-const CLAIM: &str = "
-    with due as (
-        select tenant_id, environment, refund_id from topup.payment_refund
-         where due_at <= now() order by due_at limit $1 for update skip locked),
-    claimed as (
-        update topup.payment_refund r
-           set due_at = now() + make_interval(secs => $2), fence = r.fence + 1, attempts = r.attempts + 1,
-               first_claimed_at = coalesce(r.first_claimed_at, now())
-          from due
-         where r.tenant_id = due.tenant_id and r.environment = due.environment and r.refund_id = due.refund_id
-        returning r.*)
-    select c.tenant_id, c.environment::text, c.payment_id, c.fence, c.refund_id, c.amount::text, c.description,
-           p.customer_id, p.method, p.provider, p.currency, p.provider_payment_id,
-           c.first_claimed_at < now() - make_interval(secs => $3)
-      from claimed c
-      join topup.payment p
-        on p.tenant_id = c.tenant_id and p.environment = c.environment and p.payment_id = c.payment_id";
-
-/// Leases refunds that are due; tenant, payment, fence and request of each.
-pub fn claim(batch_max: i32, lease_s: i32) -> DbResult<Vec<(Uuid, Uuid, i64, ProviderRequest)>> {
-    db::write(CLAIM, args![i64::from(batch_max), lease_s, REPEAT_S], read_claimed)
-}
-
-fn read_claimed(row: &Row) -> DbResult<(Uuid, Uuid, i64, ProviderRequest)> {
-    let (tenant_id, payment_id, refund_id) = (row.uuid(1)?, row.uuid(3)?, row.uuid(5)?);
-    let (customer_id, amount, currency): (_, Amount, String) =
-        (row.maybe_uuid(8)?, row.amount(6)?, row.get(11)?);
-    let request = ProviderRequest {
-        action: if row.get(13)? { "look_up" } else { "refund" },
-        provider: row.get(10)?,
-        environment: row.get(2)?,
-        idempotency_key: Kind::PaymentRefund.text(refund_id),
-        payment_id: crate::payment::model::text_id(customer_id, payment_id),
-        tenant_id: Kind::Tenant.text(tenant_id),
-        customer_id: customer_id.map(|id| Kind::Customer.text(id)),
-        method: row.get(9)?,
-        amount,
-        amount_minor: currency::whole_minor(amount, &currency),
-        currency,
-        description: row.maybe(7)?,
-        provider_customer_id: None,
-        provider_method_id: None,
-        provider_payment_id: row.maybe(12)?,
-        refund_id: Some(refund_id),
-    };
-    Ok((tenant_id, payment_id, row.get(4)?, request))
-}
-
 /// What a provider answered to a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RefundAnswer {
     Refunded,
     Refused,
     Unknown,
@@ -93,7 +44,7 @@ const PUT_OFF: &str = "
 pub fn settle(
     payment: &Payment,
     (refund_id, fence): (Uuid, i64),
-    answer: Answer,
+    answer: RefundAnswer,
     fault: &PaymentFault,
 ) -> Result<bool, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
@@ -102,14 +53,14 @@ pub fn settle(
         return Ok(false);
     }
     match answer {
-        Answer::Refunded => {
+        RefundAnswer::Refunded => {
             let nothing = None::<&str>;
             let arguments =
                 args![tenant_id, environment, refund_id, "succeeded", None::<Uuid>, nothing, nothing];
             db::execute(END, arguments)?;
         }
-        Answer::Refused => return failed(payment, None, Some(refund_id), fault),
-        Answer::Unknown => return put_off(payment, refund_id, fence),
+        RefundAnswer::Refused => return failed(payment, None, Some(refund_id), fault),
+        RefundAnswer::Unknown => return put_off(payment, refund_id, fence),
     }
     Ok(true)
 }
@@ -126,7 +77,8 @@ fn put_off(payment: &Payment, refund_id: Uuid, fence: i64) -> Result<bool, Failu
     Ok(true)
 }
 
-/// By its id; or else one that the provider made by itself, of as much as is booked here and no longer stands there.
+/// By its id; or else one that the provider made by itself, of as much as is booked here and no longer stands
+/// there.
 const FIND: &str = "
     select refund_id, transaction_id from topup.payment_refund
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3 and status <> 'failed'
@@ -168,7 +120,7 @@ pub fn reported(payment: &Payment, refunded_minor: i64, refund_id: Option<Uuid>)
     record_reported(payment, refunded_minor, false)?;
     let settled = match refund_id {
         Some(refund_id) => {
-            settle(payment, (refund_id, 0), Answer::Refunded, &PaymentFault::reported(None, None))?
+            settle(payment, (refund_id, 0), RefundAnswer::Refunded, &PaymentFault::reported(None, None))?
         }
         None => false,
     };
@@ -180,8 +132,8 @@ const RECORD_REPORTED: &str = "
        set refunded_told = case when $5 then $4::numeric else greatest(refunded_told, $4::numeric) end
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3";
 
-/// Keeps what the provider called refunded, also of a payment that has not succeeded here yet. It becomes less only
-/// where a refund failed (`is_less`).
+/// Keeps what the provider called refunded, also of a payment that has not succeeded here yet. It becomes
+/// less only where a refund failed (`is_less`).
 fn record_reported(payment: &Payment, minor: i64, is_less: bool) -> Result<(), Failure> {
     let reported = currency::from_minor(minor, &payment.currency).unwrap_or_default().min(payment.amount);
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
@@ -191,8 +143,8 @@ fn record_reported(payment: &Payment, minor: i64, is_less: bool) -> Result<(), F
     )?)
 }
 
-/// Books what the provider has refunded of a payment and is not booked yet, once that has succeeded. Tells whether
-/// there was any.
+/// Books what the provider has refunded of a payment and is not booked yet, once that has succeeded. Tells
+/// whether there was any.
 pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
     let payment = model::find(book, payment_id)?.ok_or_else(no_payment)?;
@@ -202,13 +154,4 @@ pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
     }
     record::insert(&payment, amount, Origin::Provider, None)?;
     Ok(true)
-}
-
-const NEXT_DUE: &str = "
-    select greatest(0, extract(epoch from due_at - clock_timestamp()))::double precision
-      from topup.payment_refund where due_at is not null order by due_at limit 1";
-
-/// Seconds until a refund is to be claimed.
-pub fn next_due() -> DbResult<Option<f64>> {
-    Ok(db::read_by_key(NEXT_DUE, args![], |row| row.get(1))?.into_iter().next())
 }
