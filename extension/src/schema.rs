@@ -139,7 +139,7 @@ extension_sql_file!(
         webhook::queue::claim_effects,
         webhook::settle::settle_effects,
         api::due::run_due,
-        payment::work::settle_payments,
+        payment::settle::settle_payments,
         payment::report::report_payment,
     ]
 );

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::{self, Header, Posting};
-use crate::operation::idempotency::{self, Asker, Keeps, Namespace, Queue};
+use crate::operation::idempotency::{self, Keeps, Namespace, Queue, Requester};
 use crate::operation::replayed;
 use crate::pg::db::{self, args};
 use crate::pg::jsonb::JsonbText;
@@ -66,7 +66,7 @@ fn fund(
         fund_book(&book, &request)
     };
     let reply = reply::finish(attempt());
-    replayed::tell(std::slice::from_ref(&reply));
+    replayed::report(std::slice::from_ref(&reply));
     JsonbText(reply.body)
 }
 
@@ -78,8 +78,8 @@ fn fund_book(book: &Book, request: &FundRequest) -> Result<Rendered, Failure> {
         return Err(Refusal::of_field(Code::AmountOutOfRange, "amount_cents", message).into());
     }
     let own_id = (Namespace::Fund, request.transaction_id);
-    let asker = Asker::ADMINISTRATOR;
-    idempotency::once(book, asker, own_id, Queue::Wallet, Keeps::ForGood, ("fund", request), || {
+    let requester = Requester::ADMINISTRATOR;
+    idempotency::once(book, requester, own_id, Queue::Wallet, Keeps::ForGood, ("fund", request), || {
         let amount = Amount::from_cents(request.amount_cents);
         let cash = account::system_id(book.tenant_id, book.environment, System::Cash, USD);
         let postings = [Posting::new(cash, -amount), Posting::new(book.wallet_id, amount)];

@@ -15,7 +15,7 @@ use crate::operation::response_format::ResponseFormat;
 use crate::pg::bound::{elements, refuse_argument};
 use crate::pg::interrupt;
 use crate::tenant::caller::{Caller, Scope};
-use crate::top_up::send::{self, Ask};
+use crate::top_up::send::{self, SendCall};
 use crate::value::id::Kind;
 use crate::value::reply::{self, Failure, Refusal, Rendered, Reply};
 
@@ -76,7 +76,7 @@ fn call(
     let operation = operation.unwrap_or_default();
     let reply =
         answer_wire(api_key, operation, request.unwrap_or_default(), idempotency_key, client_ip.as_deref());
-    replayed::tell(std::slice::from_ref(&reply));
+    replayed::report(std::slice::from_ref(&reply));
     TableIterator::once((reply.http_status, reply.body))
 }
 
@@ -139,7 +139,7 @@ impl WireCall<'_> {
 /// have one wallet. Several wallets are locked in one order beforehand.
 fn answer_sends(calls: &[WireCall]) -> Result<Vec<Rendered>, Failure> {
     let mut callers: Vec<(&WireCall, Result<Rc<Caller>, Failure>)> = Vec::new();
-    let mut placed: Vec<(usize, Ask)> = Vec::with_capacity(calls.len());
+    let mut placed: Vec<(usize, SendCall)> = Vec::with_capacity(calls.len());
     for call in calls {
         let is_callers = |(first, caller): &(&WireCall, Result<Rc<Caller>, Failure>)| {
             let from_anywhere = caller.as_ref().is_ok_and(|caller| caller.from_anywhere);
@@ -149,7 +149,7 @@ fn answer_sends(calls: &[WireCall]) -> Result<Vec<Rendered>, Failure> {
             callers.push((call, Caller::by_key(call.api_key, call.client_ip)));
             callers.len() - 1
         });
-        placed.push((place, Ask { text: call.request, idempotency_key: call.idempotency_key }));
+        placed.push((place, SendCall { text: call.request, idempotency_key: call.idempotency_key }));
     }
     let senders = || callers.iter().filter_map(|(_, caller)| caller.as_ref().ok());
     if senders().any(|caller| senders().any(|other| caller.wallet_id != other.wallet_id)) {
@@ -157,25 +157,28 @@ fn answer_sends(calls: &[WireCall]) -> Result<Vec<Rendered>, Failure> {
         ledger::lock_wallets(senders().filter(may_send).map(|caller| caller.deref().deref()))?;
     }
     let mut replies = Vec::with_capacity(calls.len());
-    for asks in placed.chunk_by(|a, b| a.0 == b.0) {
-        let caller = asks.first().and_then(|(place, _)| callers.get(*place));
+    for send_calls in placed.chunk_by(|a, b| a.0 == b.0) {
+        let caller = send_calls.first().and_then(|(place, _)| callers.get(*place));
         let (_, caller) = caller.ok_or_else(|| Failure::Fault("a call without a caller".to_owned()))?;
-        let asks: Vec<Ask> = asks.iter().map(|(_, ask)| *ask).collect();
-        replies.extend(answer_batch(caller.as_deref(), &asks)?);
+        let send_calls: Vec<SendCall> = send_calls.iter().map(|(_, call)| *call).collect();
+        replies.extend(answer_batch(caller.as_deref(), &send_calls)?);
     }
     Ok(replies)
 }
 
 /// Answers sends of one caller, in order.
-pub fn answer_batch(caller: Result<&Caller, &Failure>, asks: &[Ask]) -> Result<Vec<Rendered>, Failure> {
+pub fn answer_batch(
+    caller: Result<&Caller, &Failure>,
+    send_calls: &[SendCall],
+) -> Result<Vec<Rendered>, Failure> {
     let operation = catalog::find(send::NAME).ok_or_else(|| Failure::Fault("no send".to_owned()))?;
     let replies = match caller {
-        Ok(caller) => match send::send_all(caller, operation.terms, asks) {
+        Ok(caller) => match send::send_all(caller, operation.terms, send_calls) {
             Ok(replies) => replies,
-            Err(Failure::Refused(refusal)) => return asks.iter().map(|_| refusal.render()).collect(),
+            Err(Failure::Refused(refusal)) => return send_calls.iter().map(|_| refusal.render()).collect(),
             Err(fault) => return Err(fault),
         },
-        Err(Failure::Refused(refusal)) => return asks.iter().map(|_| refusal.render()).collect(),
+        Err(Failure::Refused(refusal)) => return send_calls.iter().map(|_| refusal.render()).collect(),
         Err(Failure::Fault(fault)) => return Err(Failure::Fault(fault.clone())),
     };
     replies.into_iter().map(|reply| reply.or_else(|refusal| refusal.render())).collect()

@@ -20,8 +20,8 @@ const BATCH_MAX: i32 = 1000;
 /// What comes due inside the database: its name, and what does some of it and tells how much.
 type DueKind<'a> = (&'a str, &'a dyn Fn() -> Result<i32, Failure>);
 
-/// Whose turn it is to be done first.
-static TURN: AtomicUsize = AtomicUsize::new(0);
+/// The kind that the next call begins with.
+static NEXT_KIND: AtomicUsize = AtomicUsize::new(0);
 
 /// Does what is due inside the database, one kind in a transaction: call it until it returns 0.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
@@ -36,11 +36,11 @@ fn run_due(batch_max: i32) -> i32 {
         ("auto top-ups", &|| payment::auto::run_due().map(i32::from)),
         ("old replies", &|| idempotency::purge(batch_max)),
     ];
-    // They take turns: however much there is of one, the others come.
-    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    // Each call begins with the next kind, so that one with much to do does not keep the others waiting.
+    let first = NEXT_KIND.fetch_add(1, Ordering::Relaxed);
     for n in 0..kinds.len() {
-        let (what, kind) = kinds[(turn + n) % kinds.len()];
-        let done = alone(what, kind);
+        let (what, kind) = kinds[(first + n) % kinds.len()];
+        let done = in_subtransaction(what, kind);
         if done > 0 {
             return done;
         }
@@ -48,9 +48,9 @@ fn run_due(batch_max: i32) -> i32 {
     0
 }
 
-/// What cannot be done now, such as what would wait for somebody's transaction longer than the function's lock_timeout, is
-/// left for a later turn and keeps nothing else waiting.
-fn alone(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32 {
+/// Does some of one kind in a subtransaction. If that fails, such as by a wait for a lock that exceeds the
+/// function's lock_timeout, the work stays for a later call, and the other kinds go on.
+fn in_subtransaction(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32 {
     let done = Cell::new(0);
     let work = || {
         done.set(or_error(kind()));
@@ -61,7 +61,9 @@ fn alone(what: &str, kind: &dyn Fn() -> Result<i32, Failure>) -> i32 {
 }
 
 const NEXT_DUE: &str = "
-    with recursive lane (lane, due_at) as (
+    with recursive
+    -- Every lane of the webhook queue and its earliest delivery, one step through the index for each.
+    lane (lane, due_at) as (
         (select lane, due_at from topup.effect order by lane, due_at limit 1)
         union all
         select next.* from lane

@@ -16,7 +16,7 @@ use super::pricing::{self, Entitlement, Price, RefreshStrategy};
 use super::rollover;
 use crate::ledger::account::{self, System};
 use crate::ledger::asset;
-use crate::ledger::grant::{Purpose, Terms};
+use crate::ledger::grant::{GrantTerms, Purpose};
 use crate::ledger::{self, Header, Posting};
 use crate::pg::db::{self, Row, args, from_pg};
 use crate::value::amount::Amount;
@@ -261,7 +261,8 @@ impl Locked<'_> {
             pricing::Purpose::Promotion => Purpose::Promotional,
         };
         let priority = entitlement.priority.unwrap_or(0);
-        let terms = Terms { purpose, priority, effective_at: None, expires_at: expires_at.map(Into::into) };
+        let terms =
+            GrantTerms { purpose, priority, effective_at: None, expires_at: expires_at.map(Into::into) };
         let subscription_id = Kind::Subscription.text(self.subscription_id);
         let detail =
             serde_json::json!({ "subscription_id": subscription_id, "entitlement": entitlement.name });

@@ -37,7 +37,8 @@ pub const TYPES: &[&str] = &[
     "ping",
 ];
 
-/// What happens while an endpoint is off is kept for it so long: an endpoint that is given up must not cost for ever.
+/// What happens while an endpoint is off is kept for it so long: an endpoint that is given up must not cost
+/// for ever.
 const KEPT_WHILE_OFF_S: i64 = 30 * 86_400;
 
 /// An endpoint, as its environment keeps it.
@@ -81,7 +82,8 @@ impl Events {
         Events { endpoints: Some(endpoints), ..Events::default() }
     }
 
-    /// Tells of a transaction, or of what has none, by its envelope as JSON. Nothing where no endpoint wants the type.
+    /// Tells of a transaction, or of what has none, by its envelope as JSON. Nothing where no endpoint wants
+    /// the type.
     pub fn add(
         &mut self,
         book: &Book,
@@ -91,7 +93,7 @@ impl Events {
     ) -> Result<(), Failure> {
         let endpoint_ids = self.subscribers(book, event_type)?;
         if !endpoint_ids.is_empty() {
-            self.tell(book, event_type, transaction_id, envelope, endpoint_ids);
+            self.push_body(book, event_type, transaction_id, envelope, endpoint_ids);
         }
         Ok(())
     }
@@ -127,8 +129,8 @@ impl Events {
         Ok(ids)
     }
 
-    /// Returns the event.
-    fn tell(
+    /// Adds an event with a body of its own, and returns its id.
+    fn push_body(
         &mut self,
         book: &Book,
         event_type: &'static str,
@@ -166,7 +168,8 @@ impl Events {
     }
 }
 
-/// The body of a webhook: JSON around JSON. Ids, types, times and environments have nothing that must be escaped.
+/// The body of a webhook: JSON around JSON. Ids, types, times and environments have nothing that must be
+/// escaped.
 pub fn body(
     event_id: Uuid,
     event_type: &str,
@@ -204,8 +207,8 @@ fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
     Ok(Endpoint::parse_all(found.into_iter().next().flatten().as_deref())?)
 }
 
-/// Tells of a transaction, or of what has none, by its envelope. The event in the outbox is part of the running
-/// transaction: it is there exactly if that commits.
+/// Tells of a transaction, or of what has none, by its envelope. The event in the outbox is part of the
+/// running transaction: it is there exactly if that commits.
 pub fn emit<D: Serialize>(
     book: &Book,
     event_type: &'static str,
@@ -257,7 +260,7 @@ pub fn ping(book: &Book, endpoint_id: Uuid) -> Result<Option<Uuid>, Failure> {
         return Ok(None);
     };
     let mut events = Events::default();
-    let event_id = events.tell(book, "ping", None, &envelope.to_json()?, vec![endpoint.endpoint_id]);
+    let event_id = events.push_body(book, "ping", None, &envelope.to_json()?, vec![endpoint.endpoint_id]);
     events.write()?;
     outbox::fan_out_event(book, event_id)?;
     Ok(outbox::delivery_ids(event_id, 1).next())

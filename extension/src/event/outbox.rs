@@ -1,5 +1,6 @@
-//! What transactions have to tell, one row an event, until it is fanned out: into the event, a delivery for each endpoint and
-//! the effects that perform them. Whoever sends pays for one row, and whoever delivers for the others.
+//! What transactions have to tell, one row an event, until it is fanned out: into the event, a delivery for
+//! each endpoint and the effects that perform them. Whoever sends pays for one row, and whoever delivers for
+//! the others.
 
 use pgrx::prelude::*;
 use uuid::Uuid;
@@ -50,7 +51,8 @@ pub enum Content {
     Send { new_balance: Cents },
 }
 
-/// The deliveries of an event to so many endpoints: sorted by their ids, they stand behind it and before the next one's.
+/// The deliveries of an event to so many endpoints: sorted by their ids, they stand behind it and before the
+/// next one's.
 pub fn delivery_ids(event_id: Uuid, count: usize) -> impl Iterator<Item = Uuid> {
     (1..).map(move |n| id::following(event_id, n)).take(count)
 }
@@ -104,47 +106,55 @@ impl Outbox {
     }
 }
 
-/// Fans out what `due` names, its rows locked. Deliveries are made of the rows that are taken away, so that nothing is taken
-/// that is not fanned out. Of an endpoint that is off they are skipped: there to be replayed, and not queued.
+/// Fans out what `due` names, its rows locked. Deliveries are made of the rows that are taken away, so that
+/// nothing is taken that is not fanned out. Of an endpoint that is off they are skipped: there to be
+/// replayed, and not queued.
 macro_rules! fan_out {
     ($($due:expr),+) => {
         concat!(
             "with recursive ",
             $($due,)+
             ",
-            told as (
+            -- Their rows leave the outbox.
+            drained as (
                 delete from topup.outbox o using due
                  where o.tenant_id = due.tenant_id and o.environment = due.environment and o.event_id = due.event_id
                 returning o.*),
+            -- Each becomes an event, with its body.
             event as (
                 insert into topup.event (tenant_id, environment, event_id, type, transaction_id, body, created_at)
                 select t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, b.body, t.created_at
-                  from told t
+                  from drained t
                  cross join lateral topup.body_of(
                            t.tenant_id, t.environment, t.event_id, t.type, t.transaction_id, t.body, t.new_balance_cents,
                            t.created_at) b),
-            way as materialized (
+            -- The endpoints of each, with the id of the delivery and when it is due.
+            route as materialized (
                 select t.tenant_id, t.environment, t.event_id, t.type, t.created_at, d.*
-                  from told t
+                  from drained t
                  cross join lateral topup.deliveries_of(
                            t.tenant_id, t.environment, t.event_id, t.type, t.created_at, t.endpoint_ids) d),
+            -- A delivery to each endpoint; one that is off can have it replayed.
             delivery as (
                 insert into topup.delivery (tenant_id, environment, delivery_id, event_id, endpoint_id, status, created_at)
                 select tenant_id, environment, delivery_id, event_id, endpoint_id,
                        case when is_off then 'skipped' else 'pending' end, created_at
-                  from way)
+                  from route)
             insert into topup.effect (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
             select tenant_id, delivery_id, environment, case type when 'ping' then 'ping' else 'webhook' end, endpoint_id, due_at,
                    retry_schedule_s
-              from way where not is_off"
+              from route where not is_off"
         )
     };
 }
 
-/// The first of each environment: they are found by stepping through the index, not by reading all that waits.
+/// The first of each environment: they are found by stepping through the index, not by reading all that
+/// waits.
 macro_rules! first {
     () => {
-        "first (tenant_id, environment, event_id, endpoints) as (
+        "
+    -- The first event of each environment, one step through the index for each.
+    first (tenant_id, environment, event_id, endpoints) as (
             (select tenant_id, environment, event_id, cardinality(endpoint_ids) from topup.outbox
               order by tenant_id, environment, event_id limit 1)
             union all
@@ -156,20 +166,23 @@ macro_rules! first {
     };
 }
 
-/// The earliest of each environment, so that one with much to tell leaves room for the others: of each no more than its
-/// share, counted in deliveries by how many its first event has.
+/// The earliest of each environment, so that one with much to tell leaves room for the others: of each no
+/// more than its share, counted in deliveries by how many its first event has.
 const FAN_OUT_DUE: &str = fan_out!(
     first!(),
     ",
-    turn as (
+    -- How many events of each environment fit, counted in deliveries by how many endpoints its first event
+    -- has.
+    quota as (
         select tenant_id, environment, greatest(1, (($1 - 1) / count(*) over () + 1) / greatest(1, endpoints)) as share
           from first order by event_id limit $1),
+    -- As many of each environment's events, but for those that another worker has locked.
     due as (
-        select o.* from turn
+        select o.* from quota
          cross join lateral (
                select o.tenant_id, o.environment, o.event_id from topup.outbox o
-                where o.tenant_id = turn.tenant_id and o.environment = turn.environment
-                order by o.event_id limit turn.share for update skip locked) o)"
+                where o.tenant_id = quota.tenant_id and o.environment = quota.environment
+                order by o.event_id limit quota.share for update skip locked) o)"
 );
 
 const WAITING: &str = concat!(
@@ -202,8 +215,9 @@ const FAN_OUT_RANGE: &str = fan_out!(
 /// Of an environment at a time, when those of all together could not be fanned out.
 const EVENTS_ALONE: i64 = 100;
 
-/// Fans out what has waited longest, but for what another worker is at. What cannot be fanned out (a trigger or a constraint
-/// that refuses) holds up its own environment alone, and keeps nothing that is queued from being claimed.
+/// Fans out what has waited longest, but for what another worker is at. What cannot be fanned out (a trigger
+/// or a constraint that refuses) holds up its own environment alone, and keeps nothing that is queued from
+/// being claimed.
 pub fn fan_out_due(deliveries_max: i32) -> Result<(), Failure> {
     let fan_out = || db::execute(FAN_OUT_DUE, args![i64::from(deliveries_max)]);
     if subtransaction::attempt("not all of the outbox can be fanned out", fan_out).is_some() {

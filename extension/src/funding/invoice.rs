@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountRequest, check_account};
 use crate::operation::handler::Handler;
-use crate::payment::row;
+use crate::payment::model;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;
 use crate::value::amount::{Amount, Cents};
@@ -139,7 +139,7 @@ fn read_invoice(row: &Row) -> DbResult<Invoice> {
     let attempts: i64 = row.get(6)?;
     let paid = if status == "paid" { amount } else { Cents(0) };
     Ok(Invoice {
-        id: row::text_id(None, row.uuid(1)?),
+        id: model::text_id(None, row.uuid(1)?),
         amount_due: amount,
         amount_paid: paid,
         amount_remaining: if status == "open" { amount } else { Cents(0) },

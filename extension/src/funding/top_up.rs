@@ -9,8 +9,8 @@ use super::{check_account, check_least};
 use crate::ledger::account::USD;
 use crate::operation::handler::Handler;
 use crate::payment::card::{self, Card};
+use crate::payment::model::{self, Method, Origin, Payment, Status};
 use crate::payment::provider;
-use crate::payment::row::{self, Method, Origin, Payment, Status};
 use crate::payment::start::{self, NewPayment};
 use crate::pg::db::{self, args};
 use crate::pg::name_lock;
@@ -169,7 +169,7 @@ fn repeated(book: &Book, amount: Cents, card: Option<&Card>) -> Result<Option<St
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
     let arguments = args![tenant_id, environment, amount, card.method_id, REPEATED_WITHIN_S];
     let found: Vec<Uuid> = db::write_range(REPEATED, arguments, |row| row.uuid(1))?;
-    Ok(found.into_iter().next().map(|id| row::text_id(None, id)))
+    Ok(found.into_iter().next().map(|id| model::text_id(None, id)))
 }
 
 /// Which top-up.
@@ -209,8 +209,9 @@ impl Handler for TopUpStatus {
         check_account(caller, request.account_id.as_deref())?;
         let no_payment = || Refusal::not_found("payment_intent_id", "There is no such top-up.");
         let id = Kind::Invoice.parse(&request.payment_intent_id).ok_or_else(no_payment)?;
-        let payment =
-            row::look(caller, id)?.filter(|payment| payment.customer_id.is_none()).ok_or_else(no_payment)?;
+        let payment = model::read(caller, id)?
+            .filter(|payment| payment.customer_id.is_none())
+            .ok_or_else(no_payment)?;
         let status = match payment.status_at(PgTimestamp::now()) {
             Status::Succeeded => State::Completed,
             Status::Initiated | Status::Pending => State::Pending,

@@ -112,7 +112,9 @@ pub fn open_systems(book: &Book, asset: &str) -> DbResult<()> {
 }
 
 const OPEN_CUSTOMER_ACCOUNT: &str = "
-    with opened as (
+    with
+    -- None where another transaction has opened the account meanwhile.
+    opened as (
         insert into topup.account (tenant_id, account_id, environment, kind, customer_id, name, asset)
         values ($1, $2, $3::topup.environment, 'customer', $4, $5, $6)
         on conflict do nothing returning account_id)

@@ -62,7 +62,7 @@ fn write_one(
             grant::expire_hold(book, *hold_id, transaction_id, change.at)?;
             grant::note_return(book, account.account_id, transaction_id, *of_transaction, change.amount)?;
         }
-        Cause::Expired(grant_id) => tell(book, facts, transaction_id, *grant_id, change)?,
+        Cause::Expired(grant_id) => emit(book, facts, transaction_id, *grant_id, change)?,
     }
     Ok(grant::save(book, account.account_id, transaction_id, &change.uses, next_due_at)?)
 }
@@ -84,7 +84,7 @@ pub struct CreditExpired<'a> {
     expired_at: String,
 }
 
-fn tell(
+fn emit(
     book: &Book,
     facts: &Facts,
     transaction_id: Uuid,

@@ -18,7 +18,7 @@ const GRANTS_OPEN_MAX: usize = 1000;
 
 /// On which terms a credit is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct GrantTerms {
     pub purpose: Purpose,
     /// Lower burns earlier.
     pub priority: i32,
@@ -200,12 +200,16 @@ pub fn activate(book: &Book, account_id: Uuid, grant_id: Uuid, transaction_id: U
 }
 
 const SAVE: &str = "
-    with used as (
+    with
+    -- What was taken from each grant, and given back to it.
+    used as (
         select grant_id, used::numeric, returned::numeric
           from unnest($4::uuid[], $5::text[], $6::text[]) as u (grant_id, used, returned)),
+    -- The log, from which a reversal reads where the credit came from.
     logged as (
         insert into topup.grant_use (tenant_id, transaction_id, grant_id, account_id, used, returned)
         select $1, $3, grant_id, $2, used, returned from used),
+    -- What is left of the grants.
     changed as (
         update topup.credit_grant g set remaining = g.remaining - u.used + u.returned
           from used u where g.tenant_id = $1 and g.account_id = $2 and g.grant_id = u.grant_id)
@@ -253,7 +257,7 @@ pub fn has_room(account: Option<&Account>, more: usize) -> bool {
 pub fn of_credit(
     account: &Account,
     amount: Amount,
-    terms: &Terms,
+    terms: &GrantTerms,
     at: PgTimestamp,
 ) -> Result<Grant, Refusal> {
     if !has_room(Some(account), 1) {

@@ -61,7 +61,7 @@ impl Locked {
         let credit = grant::load(book, View::Locked, self.account_id, self.balance, now)?;
         let noted = self.next_due_at;
         self.credit = Some(Box::new(credit));
-        let changes = self.play(book, self.posted_at.unwrap_or(PgTimestamp::BEGINNING), now)?;
+        let changes = self.advance_to(book, self.posted_at.unwrap_or(PgTimestamp::BEGINNING), now)?;
         if changes == 0 && noted != self.next_due_at && noted <= Some(now) {
             grant::note_next(book, self.account_id, self.next_due_at)?;
         }
@@ -69,14 +69,14 @@ impl Locked {
     }
 
     /// Lets time pass for what the account holds, and books how that changes it; tells how many changes there were.
-    pub(super) fn play(
+    pub(super) fn advance_to(
         &mut self,
         book: &Book,
         from: PgTimestamp,
         until: PgTimestamp,
     ) -> Result<usize, Failure> {
         let Some(credit) = &mut self.credit else { return Ok(0) };
-        let changes = credit.play(from, until);
+        let changes = credit.advance_to(from, until);
         self.next_due_at = credit.next_due();
         let mut running = self.running();
         due::write(book, &mut running, &changes, self.next_due_at)?;

@@ -8,7 +8,7 @@ use super::lock::Locked;
 use crate::event;
 use crate::ledger::account::{self, System};
 use crate::ledger::credit::{Account, Grant, Taken, Use};
-use crate::ledger::grant::{self, Terms};
+use crate::ledger::grant::{self, GrantTerms};
 use crate::pg::db::DbResult;
 use crate::value::amount::Amount;
 use crate::value::book::Book;
@@ -19,7 +19,7 @@ use crate::value::reply::{Failure, Refusal};
 #[derive(Clone, Copy)]
 pub enum Meaning<'a> {
     /// The credit becomes a grant.
-    Grants(&'a Terms),
+    Grants(&'a GrantTerms),
     /// The credit gives back part of an earlier debit.
     /// `was_held`: so much of the account's open holds ends with it.
     GivesBack { of_transaction: Uuid, taken: &'a Taken, was_held: Amount },
@@ -45,7 +45,7 @@ pub fn post_granting(
     header: Header,
     locked: &[Locked],
     postings: &[Posting],
-    grants: &[(Uuid, Terms)],
+    grants: &[(Uuid, GrantTerms)],
 ) -> Result<Vec<Amount>, Failure> {
     let meanings: Vec<(Uuid, Meaning)> =
         grants.iter().map(|(account_id, terms)| (*account_id, Meaning::Grants(terms))).collect();
@@ -112,7 +112,7 @@ pub(super) fn post_locked(
             event::balance_low(book, transaction_id, after.balance, threshold)?;
         }
         // What went back to a grant that has expired since expires again at once.
-        after.play(book, at, at)?;
+        after.advance_to(book, at, at)?;
     }
     Ok(after)
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::operation::handler::{self, Handler, Terms};
+use crate::operation::handler::{self, Handler, OperationTerms};
 use crate::operation::idempotency::Keeps;
 use crate::operation::response_format::ResponseFormat;
 use crate::operation::tool::Tool;
@@ -18,7 +18,7 @@ pub struct Operation {
     pub http: Option<(&'static str, &'static str)>,
     /// The shape of its replies over HTTP.
     pub surface: ResponseFormat,
-    pub terms: Terms,
+    pub terms: OperationTerms,
     /// A field with a URL whose host the gateway resolves beforehand, into `resolved_addresses`.
     pub resolves: Option<&'static str>,
     /// The operation that tells the result of one that is answered with 202 first.
@@ -49,7 +49,7 @@ pub struct Example {
 }
 
 /// How an operation is run: for whom, on which terms, the request as text, the Idempotency-Key.
-pub type Run = fn(&Caller, Terms, &str, Option<&str>) -> Result<Rendered, Failure>;
+pub type Run = fn(&Caller, OperationTerms, &str, Option<&str>) -> Result<Rendered, Failure>;
 
 /// A row for a handler, with what is usual.
 pub const fn of<H: Handler>() -> Operation {
@@ -62,7 +62,7 @@ pub const fn shaped<Q: JsonSchema, D: JsonSchema>(name: &'static str, run: Run) 
         name,
         http: None,
         surface: ResponseFormat::Envelope,
-        terms: Terms { scope: Scope::Read, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Read, keeps: Keeps::Nothing },
         resolves: None,
         completes_with: None,
         batched: false,

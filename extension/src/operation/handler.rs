@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::operation::idempotency::{self, Asker, Keeps, Namespace, Queue, Shares};
+use crate::operation::idempotency::{self, Keeps, Namespace, Queue, Requester, Shares};
 use crate::operation::request;
 use crate::tenant::caller::{Caller, Scope};
 use crate::value::reply::{Failure, Outcome, Rendered};
@@ -26,7 +26,7 @@ pub trait Handler {
 
 /// On which terms an operation is run.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct OperationTerms {
     pub scope: Scope,
     pub keeps: Keeps,
 }
@@ -34,19 +34,19 @@ pub struct Terms {
 /// Runs one operation for a known caller: scope, request, idempotency, handler.
 pub fn run<H: Handler>(
     caller: &Caller,
-    terms: Terms,
+    terms: OperationTerms,
     text: &str,
     idempotency_key: Option<&str>,
 ) -> Result<Rendered, Failure> {
     caller.require(terms.scope)?;
     let request: H::Request = request::parse(text)?;
     let handle = || H::handle(caller, &request)?.render();
-    let asker = Asker::of(caller, H::SHARES);
+    let requester = Requester::of(caller, H::SHARES);
     if let Some(own_id) = H::own_id(&request) {
         idempotency::check_key(own_id.1, "transaction_id")?;
         return idempotency::once(
             caller,
-            asker,
+            requester,
             own_id,
             Queue::Own,
             Keeps::ForGood,
@@ -61,7 +61,7 @@ pub fn run<H: Handler>(
             let is_own = matches!(terms.scope, Scope::Webhooks | Scope::Funding);
             let queue = if is_own { Queue::Own } else { Queue::Wallet };
             let own_id = (Namespace::Key, key);
-            idempotency::once(caller, asker, own_id, queue, terms.keeps, (H::NAME, &request), handle)
+            idempotency::once(caller, requester, own_id, queue, terms.keeps, (H::NAME, &request), handle)
         }
         _ => handle(),
     }

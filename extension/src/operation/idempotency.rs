@@ -71,24 +71,24 @@ pub enum Shares {
 
 /// Who asks for a reply.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker {
+pub struct Requester {
     /// None: an administrator.
     key_id: Option<Uuid>,
     /// Whether it is given the replies of other keys too.
     sees_others: bool,
 }
 
-impl Asker {
-    pub const ADMINISTRATOR: Asker = Asker { key_id: None, sees_others: true };
+impl Requester {
+    pub const ADMINISTRATOR: Requester = Requester { key_id: None, sees_others: true };
 
     /// A key that asks for replies of an operation.
-    pub fn of(caller: &Caller, shares: Shares) -> Asker {
+    pub fn of(caller: &Caller, shares: Shares) -> Requester {
         let sees_others = match shares {
             Shares::WithAll => true,
             Shares::With(scope) => caller.has(scope),
             Shares::WithNobody => false,
         };
-        Asker { key_id: Some(caller.key.id), sees_others }
+        Requester { key_id: Some(caller.key.id), sees_others }
     }
 }
 
@@ -126,7 +126,7 @@ const REPLACE: &str = "
 pub type Fingerprint = [u8; 32];
 
 /// A first reply, what tells its request from another, and the API key that asked.
-struct Kept {
+struct StoredReply {
     hash: Vec<u8>,
     key_id: Option<Uuid>,
     reply: Rendered,
@@ -135,8 +135,8 @@ struct Kept {
 /// The first replies under keys of one namespace: those that are kept, and those that are to be.
 pub struct Replies {
     namespace: Namespace,
-    asker: Asker,
-    known: HashMap<String, Kept>,
+    requester: Requester,
+    stored: HashMap<String, StoredReply>,
     /// Keys that are not written yet, in order.
     new: Vec<String>,
     /// Keys that may have a row whose time is over.
@@ -145,8 +145,8 @@ pub struct Replies {
 
 impl Replies {
     /// None yet.
-    pub fn of(namespace: Namespace, asker: Asker) -> Replies {
-        Replies { namespace, asker, known: HashMap::new(), new: Vec::new(), used: HashSet::new() }
+    pub fn of(namespace: Namespace, requester: Requester) -> Replies {
+        Replies { namespace, requester, stored: HashMap::new(), new: Vec::new(), used: HashSet::new() }
     }
 
     /// Reads what is kept under keys. Whoever asks holds the lock in which they queue up.
@@ -156,18 +156,18 @@ impl Replies {
             let place = row![book.tenant_id, environment, namespace, key.clone()];
             let kept = match table::find_latest(REPLIES.name, By::PrimaryKey, &place) {
                 Found::NoRow => continue,
-                Found::Row(row) => kept(&row)?,
+                Found::Row(row) => stored_reply(&row)?,
                 Found::ByStatement => {
                     let arguments = args![book.tenant_id, environment, namespace, key.as_str()];
                     let kept = |row: &Row| {
                         let reply = replayed(row.get(3)?, row.get(4)?);
-                        Ok(Kept { hash: row.get(1)?, key_id: row.maybe_uuid(2)?, reply })
+                        Ok(StoredReply { hash: row.get(1)?, key_id: row.maybe_uuid(2)?, reply })
                     };
                     db::write(FIND, arguments, kept)?.pop()
                 }
             };
             match kept {
-                Some(kept) => drop(self.known.insert(key, kept)),
+                Some(kept) => drop(self.stored.insert(key, kept)),
                 None => drop(self.used.insert(key)),
             }
         }
@@ -177,9 +177,9 @@ impl Replies {
     /// The first reply to the same request; a refusal where another was asked for under the key, or by an API key whose
     /// replies are not for this one.
     pub fn first(&self, key: &str, hash: &Fingerprint) -> Result<Option<Rendered>, Refusal> {
-        match self.known.get(key) {
+        match self.stored.get(key) {
             None => Ok(None),
-            Some(kept) if kept.hash == hash && self.is_for_asker(kept) => Ok(Some(kept.reply.clone())),
+            Some(kept) if kept.hash == hash && self.is_for_requester(kept) => Ok(Some(kept.reply.clone())),
             Some(_) => {
                 let message = "This id or key was used before for another request.";
                 Err(Refusal::new(Code::DuplicateTransaction, message))
@@ -187,15 +187,15 @@ impl Replies {
         }
     }
 
-    fn is_for_asker(&self, kept: &Kept) -> bool {
-        self.asker.sees_others || (kept.key_id.is_some() && kept.key_id == self.asker.key_id)
+    fn is_for_requester(&self, kept: &StoredReply) -> bool {
+        self.requester.sees_others || (kept.key_id.is_some() && kept.key_id == self.requester.key_id)
     }
 
     /// Keeps the first reply under a key.
     pub fn keep(&mut self, key: String, hash: Fingerprint, reply: &Rendered) {
-        let (hash, key_id) = (hash.to_vec(), self.asker.key_id);
+        let (hash, key_id) = (hash.to_vec(), self.requester.key_id);
         let reply = replayed(reply.http_status, reply.body.clone());
-        self.known.insert(key.clone(), Kept { hash, key_id, reply });
+        self.stored.insert(key.clone(), StoredReply { hash, key_id, reply });
         self.new.push(key);
     }
 
@@ -206,7 +206,7 @@ impl Replies {
             (book.tenant_id, book.environment.as_str(), self.namespace.as_str());
         let mut rows = Vec::with_capacity(self.new.len());
         for key in std::mem::take(&mut self.new) {
-            let Some(Kept { hash, key_id, reply }) = self.known.get(&key) else { continue };
+            let Some(StoredReply { hash, key_id, reply }) = self.stored.get(&key) else { continue };
             let (hash, by, status, body) = (hash.clone(), *key_id, reply.http_status, reply.body.clone());
             if !self.used.contains(&key) {
                 rows.push(row![tenant_id, environment, namespace, key, hash, status, body, expires_at, by]);
@@ -223,14 +223,14 @@ impl Replies {
 }
 
 /// A kept reply; none if its time is over.
-fn kept(row: &table::Row) -> DbResult<Option<Kept>> {
+fn stored_reply(row: &table::Row) -> DbResult<Option<StoredReply>> {
     let expires_at = row.maybe::<TimestampWithTimeZone>("expires_at")?.map(PgTimestamp::from);
     if expires_at.is_some_and(|at| at <= PgTimestamp::of_transaction()) {
         return Ok(None);
     }
     let key_id = row.maybe::<pgrx::Uuid>("key_id")?.map(from_pg);
     let reply = replayed(row.get("http_status")?, row.get("reply")?);
-    Ok(Some(Kept { hash: row.get("request_hash")?, key_id, reply }))
+    Ok(Some(StoredReply { hash: row.get("request_hash")?, key_id, reply }))
 }
 
 fn replayed(http_status: i16, body: String) -> Rendered {
@@ -250,7 +250,7 @@ pub enum Queue {
 /// queue up: each looks only when the one before it is done. A refusal is not kept.
 pub fn once<R: Serialize>(
     book: &Book,
-    asker: Asker,
+    requester: Requester,
     (namespace, key): (Namespace, &str),
     queue: Queue,
     keeps: Keeps,
@@ -267,7 +267,7 @@ pub fn once<R: Serialize>(
             name_lock::lock(&format!("{}/{environment}/{}/{key}", book.tenant_id, namespace.as_str()));
         }
     }
-    let mut replies = Replies::of(namespace, asker);
+    let mut replies = Replies::of(namespace, requester);
     replies.find(book, std::iter::once(key.to_owned()))?;
     if let Some(first) = replies.first(key, &hash)? {
         return Ok(first);

@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// Notes what became of a call, and says so where something of it was asked before.
-pub fn tell(replies: &[Rendered]) {
+pub fn report(replies: &[Rendered]) {
     let replayed = replies.iter().filter(|reply| reply.replayed).count();
     LAST.set(Some(replayed > 0));
     match (replayed, replies.len()) {

@@ -30,7 +30,7 @@ struct Parts<'a> {
 }
 
 #[derive(Deserialize)]
-struct Fault {
+struct RefusalData {
     message: String,
     field: Option<String>,
 }
@@ -98,7 +98,7 @@ impl ResponseFormat {
         let success_status = self.success_status();
         let parts: Parts = serde_json::from_str(&reply.body)?;
         let (http_status, body) = if !parts.success {
-            let fault: Fault = serde_json::from_str(parts.data.get())?;
+            let fault: RefusalData = serde_json::from_str(parts.data.get())?;
             let status = u16::try_from(reply.http_status).unwrap_or(500);
             if self == ResponseFormat::Cloudflare {
                 let http_status = i16::try_from(enclosed_status(status)).unwrap_or(500);

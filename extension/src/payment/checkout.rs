@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::card::{self, Card};
 use super::currency;
-use super::fault::Fault;
-use super::row::{self, Payment, Status};
+use super::fault::PaymentFault;
+use super::model::{self, Payment, Status};
 use crate::pg::db::{self, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::amount::Amount;
@@ -43,7 +43,7 @@ pub struct View {
     return_url: Option<String>,
     failure_url: Option<String>,
     card: Option<Card>,
-    failure: Option<Fault>,
+    failure: Option<PaymentFault>,
     /// Whether the payer can pay now; told by `checkout_begin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     begun: Option<bool>,
@@ -101,7 +101,7 @@ impl View {
             failure: payment
                 .failure_code
                 .zip(payment.failure_message)
-                .map(|(code, message)| Fault { code, message }),
+                .map(|(code, message)| PaymentFault { code, message }),
             decimals: currency::decimals(&payment.currency),
             currency: payment.currency,
             asset: payment.asset,
@@ -130,7 +130,7 @@ impl View {
 #[pg_extern(schema = "topup", stable, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn checkout_view(token: &str) -> Option<JsonbText> {
-    let attempt = || row::by_token(token)?.map(|payment| View::of(payment)?.json()).transpose();
+    let attempt = || model::by_token(token)?.map(|payment| View::of(payment)?.json()).transpose();
     or_error(attempt())
 }
 
@@ -160,8 +160,8 @@ fn begin(
     provider_payment_id: Option<&str>,
     provider_customer_id: Option<&str>,
 ) -> Result<Option<JsonbText>, Failure> {
-    let Some(found) = row::by_token(token)? else { return Ok(None) };
-    let Some(payment) = row::lock(found.book.tenant_id, found.id)? else { return Ok(None) };
+    let Some(found) = model::by_token(token)? else { return Ok(None) };
+    let Some(payment) = model::lock(found.book.tenant_id, found.id)? else { return Ok(None) };
     let begun = payment.status_at(PgTimestamp::now()).is_open();
     if begun {
         let book = &payment.book;
@@ -172,6 +172,6 @@ fn begin(
         }
     }
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
-    let payment = row::find(&payment.book, payment.id)?.ok_or_else(no_payment)?;
+    let payment = model::find(&payment.book, payment.id)?.ok_or_else(no_payment)?;
     View { begun: Some(begun), ..View::of(payment)? }.json().map(Some)
 }

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::model::{Origin, Status};
 use super::rate::{self, Bought};
-use super::row::{Origin, Status};
 use super::start::{self, NewPayment};
 use crate::ledger::account;
 use crate::operation::handler::Handler;
@@ -17,7 +17,7 @@ use crate::value::amount::Amount;
 use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::value::wire_time::WireTime;
-use crate::wallet::metadata::Labels;
+use crate::wallet::metadata::Metadata;
 use crate::wallet::movement;
 
 const URL_LENGTH_MAX: usize = 2000;
@@ -47,7 +47,7 @@ pub struct TopUpRequest {
     pub failure_url: String,
     /// Names and texts of your own, at most 4 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Labels>,
+    pub metadata: Option<Metadata>,
 }
 
 /// What is credited.
@@ -140,8 +140,8 @@ fn check(caller: &Caller, request: &TopUpRequest) -> Result<Bought, Failure> {
     }
     let destination = request.destination.as_ref();
     let code = destination.map_or(&request.currency, |destination| &destination.asset);
-    let told = destination.and_then(|destination| destination.exchange_rate);
-    rate::buy(caller, code, &request.currency, request.amount, told)
+    let given = destination.and_then(|destination| destination.exchange_rate);
+    rate::buy(caller, code, &request.currency, request.amount, given)
 }
 
 /// Refuses what is not on the web.

@@ -1,12 +1,13 @@
 //! Checkouts that nobody paid in time.
 
 use super::ending;
-use super::row::{read_payment, select_payment};
+use super::model::{read_payment, select_payment};
 use crate::pg::db::{self, args};
 use crate::value::reply::Failure;
 
-/// One of which the provider has an open session is asked for first (`work`), and ends by its answer. One whose end would
-/// wait for its account or the auto top-up of that is passed over, for who knows how long.
+/// A checkout of which the provider has an open session is looked up first (`claim`), and ends by the answer.
+/// A checkout whose account or auto top-up another transaction has locked is passed over: the lock may be
+/// held for long.
 const EXPIRING: &str = select_payment!(
     "where p.status in ('initiated', 'pending') and p.due_at is null and p.expires_at <= clock_timestamp()
        and (not exists (select from topup.auto_top_up c where c.tenant_id = p.tenant_id and c.account_id = p.account_id)

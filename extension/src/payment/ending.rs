@@ -1,21 +1,19 @@
 //! How a payment ends: paid and credited, failed, or expired. The payment is locked by whoever calls.
 
-use pg_topup_contract::{Code, Envelope};
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::auto;
-use super::fault::Fault;
-use super::row::{Origin, Payment, Status};
-use crate::event;
-use crate::ledger::account::{self, System};
-use crate::ledger::grant::{Purpose, Terms};
-use crate::ledger::{self, Header, Locked, Posting};
+use super::event;
+use super::fault::PaymentFault;
+use super::model::{Origin, Payment, Status};
+use crate::ledger::account;
+use crate::ledger::grant::{GrantTerms, Purpose};
+use crate::ledger::{self, Header, Locked};
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
-use crate::value::id::{self, Kind};
+use crate::value::id;
 use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 use crate::value::wire_time::WireTime;
@@ -51,7 +49,6 @@ pub fn succeed(payment: &Payment, provider_payment_id: Option<&str>) -> Result<(
     }
     let book = &payment.book;
     let transaction_id = id::new();
-    auto::lock_of(payment)?;
     let locked = lock_account(payment)?;
     credit(payment, transaction_id, &locked)?;
     let (tenant_id, environment) = (book.tenant_id, book.environment.as_str());
@@ -59,12 +56,16 @@ pub fn succeed(payment: &Payment, provider_payment_id: Option<&str>) -> Result<(
     if db::write(SUCCEEDED, arguments, |_| Ok(()))?.len() != 1 {
         return Err(Failure::Fault("the payment was credited already".to_owned()));
     }
-    tell(payment, Status::Succeeded, Some(transaction_id), None)?;
+    event::emit(payment, Status::Succeeded, Some(transaction_id), None)?;
     auto::succeeded(payment)
 }
 
-/// The account that is credited, opened if it is not there yet.
+/// Locks the account that is credited, and its auto top-up if it has one; opens the account if there is none
+/// yet.
 fn lock_account(payment: &Payment) -> Result<Vec<Locked>, Failure> {
+    if let Some(locked) = auto::lock_of(payment)? {
+        return Ok(locked);
+    }
     if let Some(customer_id) = payment.customer_id {
         account::open_for_customer(&payment.book, customer_id, &payment.account_name, &payment.asset)?;
     }
@@ -92,8 +93,7 @@ fn credit(payment: &Payment, transaction_id: Uuid, locked: &[Locked]) -> Result<
         reference: Some(&reference),
         detail: Some(detail.clone()),
     };
-    let cash = account::system_id(book.tenant_id, book.environment, System::Cash, &payment.asset);
-    let postings = [Posting::new(payment.account_id, payment.credit), Posting::new(cash, -payment.credit)];
+    let postings = payment.postings(payment.credit);
     let granted = match terms(payment)? {
         Some(terms) => {
             ledger::post_granting(book, header(), locked, &postings, &[(payment.account_id, terms)])
@@ -115,7 +115,7 @@ fn credit(payment: &Payment, transaction_id: Uuid, locked: &[Locked]) -> Result<
 }
 
 /// A customer's credit expires, after a year if nothing else was said; the tenant's own does not.
-fn terms(payment: &Payment) -> Result<Option<Terms>, Failure> {
+fn terms(payment: &Payment) -> Result<Option<GrantTerms>, Failure> {
     if payment.customer_id.is_none() {
         return Ok(None);
     }
@@ -124,7 +124,7 @@ fn terms(payment: &Payment) -> Result<Option<Terms>, Failure> {
         None => PgTimestamp::from(WireTime::now().plus_a_year()?),
     };
     let (purpose, expires_at) = (Purpose::Paid, Some(expires_at));
-    Ok(Some(Terms { purpose, priority: PRIORITY, effective_at: None, expires_at }))
+    Ok(Some(GrantTerms { purpose, priority: PRIORITY, effective_at: None, expires_at }))
 }
 
 const ENDED: &str = "
@@ -136,20 +136,24 @@ const ENDED: &str = "
     returning true";
 
 /// It is over, and no money was taken. One that has ended already stays as it is; tells whether it has not.
-pub fn fail(payment: &Payment, fault: &Fault, provider_payment_id: Option<&str>) -> Result<bool, Failure> {
+pub fn fail(
+    payment: &Payment,
+    fault: &PaymentFault,
+    provider_payment_id: Option<&str>,
+) -> Result<bool, Failure> {
     end(payment, Status::Failed, fault, provider_payment_id)
 }
 
 /// Nobody paid in time. Tells whether that is new.
 pub fn expire(payment: &Payment) -> Result<bool, Failure> {
-    let fault = Fault::told(Some("expired"), Some("The checkout expired before it was paid."));
+    let fault = PaymentFault::reported(Some("expired"), Some("The checkout expired before it was paid."));
     end(payment, Status::Expired, &fault, None)
 }
 
 fn end(
     payment: &Payment,
     status: Status,
-    fault: &Fault,
+    fault: &PaymentFault,
     provider_payment_id: Option<&str>,
 ) -> Result<bool, Failure> {
     let book = &payment.book;
@@ -166,56 +170,7 @@ fn end(
         return Ok(false);
     }
     auto::lock_of(payment)?;
-    tell(payment, status, None, Some(fault))?;
+    event::emit(payment, status, None, Some(fault))?;
     auto::failed(payment, fault)?;
     Ok(true)
-}
-
-/// What the webhooks say of a payment.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "PaymentTold")]
-pub struct Told<'a> {
-    /// `top_…`; `in_…` of your own wallet's.
-    id: String,
-    /// Who pays: `cust_…`; null: your own wallet.
-    customer_id: Option<String>,
-    /// `{name}:{asset}`; null: your own wallet.
-    account_id: Option<String>,
-    /// What is credited.
-    asset: &'a str,
-    /// How much of it, in major units.
-    credit: Amount,
-    /// What is charged, in major units of the currency.
-    amount: Amount,
-    /// ISO 4217.
-    currency: &'a str,
-    /// Whether somebody asked for it, or an auto top-up.
-    origin: Origin,
-    /// Why it failed; null where it succeeded.
-    failure: Option<&'a Fault>,
-}
-
-fn tell(
-    payment: &Payment,
-    status: Status,
-    transaction_id: Option<Uuid>,
-    failure: Option<&Fault>,
-) -> Result<(), Failure> {
-    let customer = payment.customer_id;
-    let data = Told {
-        id: payment.text_id(),
-        customer_id: customer.map(|id| Kind::Customer.text(id)),
-        account_id: customer.map(|_| format!("{}:{}", payment.account_name, payment.asset)),
-        asset: &payment.asset,
-        credit: payment.credit,
-        amount: payment.amount,
-        currency: &payment.currency,
-        origin: payment.origin,
-        failure,
-    };
-    let event_type =
-        if status == Status::Succeeded { "wallet.topup.succeeded" } else { "wallet.topup.failed" };
-    let id = transaction_id.map(|id| Kind::Transaction.text(id));
-    let envelope = Envelope::new(Code::Success, id, Some(status.as_str()), data);
-    event::emit(&payment.book, event_type, transaction_id, &envelope)
 }

@@ -46,18 +46,18 @@ pub fn buy(
     code: &str,
     currency: &str,
     amount: Amount,
-    told: Option<Amount>,
+    given: Option<Amount>,
 ) -> Result<Bought, Failure> {
     let missing = || invalid("destination.asset", "There is no such asset.");
     let asset = asset::find(book, code)?.ok_or_else(missing)?;
-    let told = told.map(Rate::Inverse);
-    if let Some(rate) = told {
+    let given = given.map(Rate::Inverse);
+    if let Some(rate) = given {
         asset_rate::check_rate(rate, "destination.exchange_rate")?;
     }
     let rate = if code == currency {
-        of_itself(told)?
+        of_itself(given)?
     } else {
-        let known = match told {
+        let known = match given {
             Some(rate) => Some(rate),
             None => asset_rate::at(book, code, currency, WireTime::now())?,
         };
@@ -77,9 +77,9 @@ pub fn buy(
 }
 
 /// A currency in itself is worth 1, and nothing else can be told.
-fn of_itself(told: Option<Rate>) -> Result<Rate, Refusal> {
+fn of_itself(given: Option<Rate>) -> Result<Rate, Refusal> {
     let one = Rate::Inverse(ONE.parse().unwrap_or_default());
-    if told.is_some_and(|told| told != one) {
+    if given.is_some_and(|given| given != one) {
         let message = "The exchange rate of a currency in itself is 1.";
         return Err(Refusal::new(Code::InvalidRequest, message));
     }

@@ -10,10 +10,10 @@ use super::card::{self, Card};
 use super::checkout::View;
 use super::dispute;
 use super::ending;
-use super::fault::Fault;
+use super::fault::PaymentFault;
+use super::model::{self, Method, Payment, Status};
 use super::provider::Provider;
 use super::refund;
-use super::row::{self, Method, Payment, Status};
 use crate::pg::db::{self, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::reply::{Failure, or_error};
@@ -21,7 +21,7 @@ use crate::value::reply::{Failure, or_error};
 /// What became of a payment, or of an attempt at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum PaymentOutcome {
     Succeeded,
     /// An attempt; on a checkout another may follow.
     Declined,
@@ -37,21 +37,22 @@ enum Outcome {
     Disputed,
 }
 
-impl Outcome {
+impl PaymentOutcome {
     /// Whether it tells how things stand, and not what has changed: then it may as well be told twice.
-    fn is_total(self) -> bool {
-        matches!(self, Outcome::Refunded | Outcome::RefundFailed | Outcome::Disputed)
+    fn is_state(self) -> bool {
+        matches!(self, PaymentOutcome::Refunded | PaymentOutcome::RefundFailed | PaymentOutcome::Disputed)
     }
 }
 
 #[derive(Debug, Deserialize)]
 struct Report {
     payment_id: Option<String>,
-    /// Whose report it is, and of which mode: with test keys and live keys in one gateway, play money must not pay.
+    /// Whose report it is, and of which mode: with test keys and live keys in one gateway, play money must
+    /// not pay.
     provider: Option<String>,
     environment: Option<String>,
     provider_payment_id: Option<String>,
-    result: Outcome,
+    result: PaymentOutcome,
     amount_minor: Option<i64>,
     currency: Option<String>,
     /// All that stands refunded by now.
@@ -77,18 +78,18 @@ struct Report {
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn report_payment(report: JsonbText) -> Option<JsonbText> {
-    or_error(take(&report.0))
+    or_error(settle(&report.0))
 }
 
-fn take(text: &str) -> Result<Option<JsonbText>, Failure> {
+fn settle(text: &str) -> Result<Option<JsonbText>, Failure> {
     let report: Report = serde_json::from_str(text)?;
     let provider = report.provider.as_deref().and_then(Provider::parse);
     let by_provider = report.provider_payment_id.as_deref().zip(provider);
-    let Some((tenant_id, payment_id)) = row::named(report.payment_id.as_deref(), by_provider)? else {
+    let Some((tenant_id, payment_id)) = model::named(report.payment_id.as_deref(), by_provider)? else {
         return Ok(None);
     };
-    let Some(payment) = row::lock(tenant_id, payment_id)? else { return Ok(None) };
-    let is_of = |told: Option<&str>, own: &str| told.is_none_or(|told| told == own);
+    let Some(payment) = model::lock(tenant_id, payment_id)? else { return Ok(None) };
+    let is_of = |named: Option<&str>, own: &str| named.is_none_or(|named| named == own);
     if !is_of(report.environment.as_deref(), payment.book.environment.as_str())
         || !is_of(report.provider.as_deref(), payment.provider.as_str())
     {
@@ -96,13 +97,13 @@ fn take(text: &str) -> Result<Option<JsonbText>, Failure> {
         return Ok(None);
     }
     let is_news = is_news(&payment, &report)?;
-    let changed = (is_news || report.result.is_total()) && apply(&payment, &report)?;
+    let changed = (is_news || report.result.is_state()) && apply(&payment, &report)?;
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
-    let payment = row::find(&payment.book, payment_id)?.ok_or_else(no_payment)?;
+    let payment = model::find(&payment.book, payment_id)?.ok_or_else(no_payment)?;
     View::of(payment)?.changed(changed).json().map(Some)
 }
 
-const HEARD: &str = "
+const RECORD_EVENT: &str = "
     insert into topup.provider_event (tenant_id, environment, provider, event_id, payment_id)
     values ($1, $2::topup.environment, $3, $4, $5) on conflict do nothing returning true";
 
@@ -111,29 +112,29 @@ fn is_news(payment: &Payment, report: &Report) -> Result<bool, Failure> {
     let Some(event_id) = report.event_id.as_deref() else { return Ok(true) };
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
     let arguments = args![tenant_id, environment, payment.provider.as_str(), event_id, payment.id];
-    Ok(!db::write(HEARD, arguments, |_| Ok(()))?.is_empty())
+    Ok(!db::write(RECORD_EVENT, arguments, |_| Ok(()))?.is_empty())
 }
 
 fn apply(payment: &Payment, report: &Report) -> Result<bool, Failure> {
     match report.result {
-        Outcome::Succeeded => succeed(payment, report),
-        Outcome::Declined if payment.method == Method::OffSession => {
+        PaymentOutcome::Succeeded => succeed(payment, report),
+        PaymentOutcome::Declined if payment.method == Method::OffSession => {
             ending::fail(payment, &report.fault(), report.provider_payment_id.as_deref())
         }
-        Outcome::Declined => decline(payment, &report.fault()),
-        Outcome::Canceled => {
-            ending::fail(payment, &Fault::told(Some("canceled"), Some("The payer gave up.")), None)
+        PaymentOutcome::Declined => decline(payment, &report.fault()),
+        PaymentOutcome::Canceled => {
+            ending::fail(payment, &PaymentFault::reported(Some("canceled"), Some("The payer gave up.")), None)
         }
-        Outcome::Expired => ending::expire(payment),
-        Outcome::Refunded => {
-            refund::told(payment, report.refunded_minor.unwrap_or_default(), report.refund_id)
+        PaymentOutcome::Expired => ending::expire(payment),
+        PaymentOutcome::Refunded => {
+            refund::reported(payment, report.refunded_minor.unwrap_or_default(), report.refund_id)
         }
-        Outcome::RefundFailed => {
+        PaymentOutcome::RefundFailed => {
             refund::failed(payment, report.refunded_minor, report.refund_id, &report.fault())
         }
-        Outcome::Disputed => match report.dispute() {
-            Some(told) => dispute::told(payment, &told),
-            None => Err(Failure::Fault("a dispute is told without its id or status".to_owned())),
+        PaymentOutcome::Disputed => match report.dispute() {
+            Some(dispute) => dispute::reported(payment, &dispute),
+            None => Err(Failure::Fault("a dispute is reported without its id or status".to_owned())),
         },
     }
 }
@@ -150,9 +151,9 @@ fn succeed(payment: &Payment, report: &Report) -> Result<bool, Failure> {
         return Ok(false);
     }
     if let Some(id) = id
-        && row::is_spent(payment, id)?
+        && model::is_spent(payment, id)?
     {
-        warning!("{} is told to be paid by {id}, which has paid for another", payment.text_id());
+        warning!("{} is reported as paid by {id}, which has paid for another", payment.text_id());
         return Ok(false);
     }
     let (book, customer_id) = (&payment.book, payment.customer_id);
@@ -173,7 +174,7 @@ const DECLINED: &str = "
     returning true";
 
 /// An attempt failed; the payer may try again.
-fn decline(payment: &Payment, fault: &Fault) -> Result<bool, Failure> {
+fn decline(payment: &Payment, fault: &PaymentFault) -> Result<bool, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
     let arguments = args![tenant_id, environment, payment.id, fault.code.as_str(), fault.message.as_str()];
     Ok(!db::write(DECLINED, arguments, |_| Ok(()))?.is_empty())
@@ -194,8 +195,8 @@ impl Report {
         })
     }
 
-    fn dispute(&self) -> Option<dispute::Told<'_>> {
-        Some(dispute::Told {
+    fn dispute(&self) -> Option<dispute::ReportedDispute<'_>> {
+        Some(dispute::ReportedDispute {
             provider_dispute_id: self.dispute_id.as_deref()?,
             status: self.dispute_status?,
             amount_minor: self.disputed_minor,
@@ -204,7 +205,7 @@ impl Report {
         })
     }
 
-    fn fault(&self) -> Fault {
-        Fault::told(self.code.as_deref(), self.message.as_deref())
+    fn fault(&self) -> PaymentFault {
+        PaymentFault::reported(self.code.as_deref(), self.message.as_deref())
     }
 }

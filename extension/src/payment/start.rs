@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::card::Card;
+use super::model::{self, Method, Origin, Payment, Status};
 use super::provider;
-use super::row::{self, Method, Origin, Payment, Status};
 use crate::event::wake;
 use crate::pg::db::{self, args};
 use crate::pg::settings;
@@ -70,7 +70,7 @@ pub fn start(book: &Book, new: &NewPayment) -> Result<Started, Failure> {
         None => (Method::Checkout, Status::Initiated),
     };
     let token = (method == Method::Checkout).then(new_token).transpose()?;
-    let token_hash = token.as_deref().map(row::token_hash);
+    let token_hash = token.as_deref().map(model::token_hash);
     let ends_at = PgTimestamp::now().plus(Duration::from_secs(CHECKOUT_S));
     let ends_at = new.credit_expires_at.map_or(ends_at, |end| end.min(ends_at));
     let arguments = args![
@@ -103,7 +103,7 @@ pub fn start(book: &Book, new: &NewPayment) -> Result<Started, Failure> {
         wake::workers();
     }
     let missing = || Failure::Fault("the payment was not written".to_owned());
-    let payment = row::find(book, payment_id)?.ok_or_else(missing)?;
+    let payment = model::find(book, payment_id)?.ok_or_else(missing)?;
     let redirect_url = token.map(|token| format!("{}/checkout/{token}", settings::public_url()));
     Ok(Started { payment, redirect_url })
 }

@@ -61,8 +61,8 @@ fn portal_history(
 }
 
 fn page(session: &Session, account_id: &str, before: Option<i64>) -> Result<JsonbText, Failure> {
-    let account = match account::stands(&session.caller, session.customer_id, account_id) {
-        Ok(standing) => Some(lines(session, &standing.name, &standing.asset, before)?),
+    let account = match account::find_position(&session.caller, session.customer_id, account_id) {
+        Ok(position) => Some(lines(session, &position.name, &position.asset, before)?),
         Err(Failure::Refused(_)) => None,
         Err(fault) => return Err(fault),
     };

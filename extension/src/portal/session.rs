@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ledger::early_release;
-use crate::payment::row::token_hash as hash;
+use crate::payment::model::token_hash as hash;
 use crate::payment::start::new_token;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::tenant::caller::Caller;

@@ -13,13 +13,13 @@ use crate::ledger::credit::Purpose;
 use crate::payment::auto::state::{self, AutoTopUp};
 use crate::payment::card;
 use crate::payment::currency;
+use crate::payment::model;
 use crate::payment::provider::Provider;
-use crate::payment::row;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::pg::jsonb::JsonbText;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, or_error};
-use crate::wallet::position::{self, Standing};
+use crate::wallet::position::{self, Position};
 
 /// So many accounts have a chart; all have their balance.
 const CHARTS_MAX: usize = 8;
@@ -106,7 +106,7 @@ struct PaymentView {
     decimals: u32,
     credit: String,
     asset: String,
-    status: row::Status,
+    status: model::Status,
     origin: String,
     /// What went back, or is about to.
     refunded: String,
@@ -124,15 +124,15 @@ fn view(session: &Session) -> Result<JsonbText, Failure> {
     let (book, customer_id): (&Book, Uuid) = (&session.caller, session.customer_id);
     let standings = position::of_customer(book, customer_id, None)?;
     let ids: Vec<_> =
-        standings.iter().map(|standing| (standing.name.clone(), standing.asset.clone())).collect();
+        standings.iter().map(|position| (position.name.clone(), position.asset.clone())).collect();
     let provider = Provider::of(book.environment);
     let card = provider.map(|provider| card::current(book, Some(customer_id), provider)).transpose()?;
-    let accounts = standings.into_iter().enumerate().map(|(n, standing)| {
-        let account_id = customer_account_id(customer_id, &standing.name, &standing.asset);
+    let accounts = standings.into_iter().enumerate().map(|(n, position)| {
+        let account_id = customer_account_id(customer_id, &position.name, &position.asset);
         let has_chart = n < CHARTS_MAX;
-        let chart = has_chart.then(|| day::chart(book, account_id, standing.available)).transpose()?;
+        let chart = has_chart.then(|| day::chart(book, account_id, position.available)).transpose()?;
         let auto_top_up = auto_top_up(state::read(book, account_id, false)?);
-        Ok(AccountView { auto_top_up, ..account(standing, chart) })
+        Ok(AccountView { auto_top_up, ..account(position, chart) })
     });
     let view = View {
         names: names(session)?,
@@ -172,10 +172,10 @@ pub fn decimals(asset: &str) -> u32 {
     if is_fiat(asset) { currency::decimals(asset) } else { 0 }
 }
 
-fn account(standing: Standing, chart: Option<Chart>) -> AccountView {
+fn account(position: Position, chart: Option<Chart>) -> AccountView {
     let ends = |grant: &crate::ledger::credit::Grant| grant.expires_at.filter(|_| !grant.pending);
     let mut grants: Vec<_> =
-        standing.credit.grants.iter().filter_map(|grant| Some((ends(grant)?, grant))).collect();
+        position.credit.grants.iter().filter_map(|grant| Some((ends(grant)?, grant))).collect();
     grants.sort_by_key(|(expires_at, _)| *expires_at);
     let expiring = grants.iter().take(EXPIRING_MAX).map(|(expires_at, grant)| Expiring {
         amount: grant.remaining.to_string(),
@@ -183,16 +183,16 @@ fn account(standing: Standing, chart: Option<Chart>) -> AccountView {
         purpose: grant.purpose,
     });
     AccountView {
-        id: standing.id(),
-        decimals: decimals(&standing.asset),
-        available: standing.available.to_string(),
-        pending_in: standing.pending_in.to_string(),
-        pending_out: standing.pending_out.to_string(),
+        id: position.id(),
+        decimals: decimals(&position.asset),
+        available: position.available.to_string(),
+        pending_in: position.pending_in.to_string(),
+        pending_out: position.pending_out.to_string(),
         expiring: expiring.collect(),
         expiring_more: grants.len().saturating_sub(EXPIRING_MAX),
         chart,
-        name: standing.name,
-        asset: standing.asset,
+        name: position.name,
+        asset: position.asset,
         auto_top_up: None,
     }
 }
@@ -229,13 +229,13 @@ fn payments(session: &Session) -> DbResult<Vec<PaymentView>> {
         let currency: String = found.get(3)?;
         let status: String = found.get(6)?;
         Ok(PaymentView {
-            id: row::text_id(Some(customer_id), found.uuid(1)?),
+            id: model::text_id(Some(customer_id), found.uuid(1)?),
             amount: found.amount(2)?.to_string(),
             decimals: currency::decimals(&currency),
             currency,
             credit: found.amount(4)?.to_string(),
             asset: found.get(5)?,
-            status: row::Status::parse(&status).ok_or(pgrx::spi::SpiError::InvalidPosition)?,
+            status: model::Status::parse(&status).ok_or(pgrx::spi::SpiError::InvalidPosition)?,
             origin: found.get(7)?,
             failure: found.maybe(8)?,
             created_at: found.timestamp(9)?.rfc3339(),

@@ -35,13 +35,13 @@ pub struct Caller {
 
 /// How a caller is known.
 #[derive(PartialEq, Eq, Hash)]
-enum Known {
+enum CallerKey {
     ByKey([u8; 32]),
     ByRole(pg_sys::Oid),
 }
 
 thread_local! {
-    static CALLERS: RefCell<Cache<Known, Caller>> = RefCell::default();
+    static CALLERS: RefCell<Cache<CallerKey, Caller>> = RefCell::default();
     /// Of roles, bound or not.
     static BINDINGS: RefCell<Cache<pg_sys::Oid, Option<(Uuid, Environment)>>> = RefCell::default();
     /// Whether the session was told that its key may be another client's.
@@ -164,7 +164,7 @@ impl Caller {
             let found = db::read_by_key(BY_ROLE, &[role.into()], read_caller)?;
             found.into_iter().next().map(|(caller, _)| caller).ok_or_else(no_bound_key)
         };
-        Cache::get(&CALLERS, Known::ByRole(role), read, |_| true)
+        Cache::get(&CALLERS, CallerKey::ByRole(role), read, |_| true)
     }
 
     /// Refuses a key in `topup.api_key` of another environment than the one that the session's roles are bound to.
@@ -360,7 +360,7 @@ fn kept_by_key(
         Some(caller) => Ok(caller),
         None => judge(look_up(&hash)?),
     };
-    Cache::get(&CALLERS, Known::ByKey(hash), read, |caller| caller.from_anywhere)
+    Cache::get(&CALLERS, CallerKey::ByKey(hash), read, |caller| caller.from_anywhere)
 }
 
 fn judge(found: Vec<(Caller, bool)>) -> Result<Caller, Failure> {

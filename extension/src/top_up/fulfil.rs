@@ -12,8 +12,8 @@ use crate::operation::idempotency::Shares;
 use crate::pg::db::{self, args};
 use crate::tenant::caller::{Caller, Scope};
 use crate::tenant::customer::Email;
-use crate::top_up::cancel::{already, give_back};
-use crate::top_up::model::{self, Status, TopUp, TopUpData};
+use crate::top_up::model::{self, Status, TopUp, TopUpData, already};
+use crate::top_up::reversal;
 use crate::top_up::send;
 use crate::top_up::voucher;
 use crate::value::amount::Amount;
@@ -113,8 +113,8 @@ fn deliver(caller: &Caller, mut top_up: TopUp, given: Option<&str>) -> Outcome<T
     model::must_change(db::write(DELIVERED, arguments, |_| Ok(()))?)?;
     top_up.status = Status::Delivered;
     top_up.data.voucher_code = Some(voucher_code);
-    let told = top_up.reply();
-    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &told.envelope)?;
+    let reply = top_up.reply();
+    event::emit(caller, top_up.status.event_type(), top_up.transaction_id, &reply.envelope)?;
     Ok(shown(caller, top_up, given))
 }
 
@@ -152,7 +152,7 @@ impl Handler for Fail {
         let mut top_up = model::lock(caller, &request.transaction_id)?;
         match top_up.status {
             Status::Pending => {
-                give_back(caller, &top_up, wallet, Status::Failed, Some(&request.reason))?;
+                reversal::reverse(caller, &top_up, wallet, Status::Failed, Some(&request.reason))?;
                 top_up.status = Status::Failed;
                 top_up.data.failure_reason = Some(request.reason.clone());
                 Ok(top_up.reply())
@@ -164,7 +164,8 @@ impl Handler for Fail {
     }
 }
 
-/// The wallet's lock first, as everywhere; a wallet that a transaction holds is passed over, for who knows how long.
+/// The wallet is locked first, as everywhere. A wallet that a transaction holds is passed over: the lock may
+/// last long.
 const FAILING: &str = "
     select t.tenant_id, t.environment::text, e.wallet_id, t.transaction_id
       from topup.top_up t
@@ -181,7 +182,13 @@ pub fn fail_due() -> Result<bool, Failure> {
     let wallet = ledger::lock_wallet(&book)?;
     let top_up = model::lock(&book, &id::Kind::Transaction.text(transaction_id))?;
     if top_up.status == Status::Pending {
-        give_back(&book, &top_up, wallet, Status::Failed, Some("Staging: the address asked for a failure."))?;
+        reversal::reverse(
+            &book,
+            &top_up,
+            wallet,
+            Status::Failed,
+            Some("Staging: the address asked for a failure."),
+        )?;
     }
     Ok(true)
 }

@@ -7,6 +7,7 @@ pub mod history;
 pub mod model;
 pub mod price;
 pub mod redeem;
+pub mod reversal;
 pub mod send;
 pub mod validate;
 pub mod voucher;

@@ -105,7 +105,8 @@ pub struct TopUp {
 }
 
 impl TopUp {
-    /// The top-up as a caller may see it: a voucher's code is for the key that sent it, and for those that see all.
+    /// The top-up as a caller may see it: a voucher's code is for the key that sent it, and for those that
+    /// see all.
     pub fn seen_by(mut self, caller: &Caller) -> TopUp {
         if !caller.sees_vouchers_of(self.key_id) {
             self.data.voucher_code = None;
@@ -176,8 +177,8 @@ pub fn not_found() -> Refusal {
     Refusal::of_field(Code::TransactionNotFound, "transaction_id", "There is no such top-up.")
 }
 
-/// A second guard behind the locks: an update of a top-up's state that found it in another state is a fault, and
-/// takes the whole transaction back.
+/// A second guard behind the locks: an update of a top-up's state that found it in another state is a fault,
+/// and takes the whole transaction back.
 pub fn must_change(changed: Vec<()>) -> Result<(), Failure> {
     if changed.is_empty() {
         return Err(Failure::Fault("the top-up is not in the state that was read".to_owned()));
@@ -260,4 +261,10 @@ impl NewTopUps {
         TOP_UP.insert(&self.rows)?;
         self.days.write(caller, caller.key.id)
     }
+}
+
+/// The refusal of an ending that comes after another.
+pub fn already(code: Code, top_up: &TopUp) -> Refusal {
+    let refusal = Refusal::of_field(code, "transaction_id", format!("{}.", code.meaning()));
+    refusal.about(top_up.transaction_id, top_up.status.as_str())
 }

@@ -13,7 +13,7 @@ use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
 use crate::wallet::customer::GetRequest;
-use crate::wallet::position::{self, Standing};
+use crate::wallet::position::{self, Position};
 
 /// A wallet's accounts, oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -36,9 +36,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn of(standing: Standing) -> Summary {
-        let id = standing.id();
-        Summary { id, name: standing.name, asset: standing.asset, available: standing.available }
+    fn of(position: Position) -> Summary {
+        let id = position.id();
+        Summary { id, name: position.name, asset: position.asset, available: position.available }
     }
 }
 
@@ -86,15 +86,15 @@ impl Handler for Account {
 
     fn handle(caller: &Caller, request: &AccountRequest) -> Outcome<AccountData> {
         let customer_id = customer::require(caller, &request.customer_id)?;
-        let standing = stands(caller, customer_id, &request.account_id)?;
-        let (pending_in, pending_out) = (standing.pending_in, standing.pending_out);
-        let data = AccountData { summary: Summary::of(standing), pending_in, pending_out };
+        let position = find_position(caller, customer_id, &request.account_id)?;
+        let (pending_in, pending_out) = (position.pending_in, position.pending_out);
+        let data = AccountData { summary: Summary::of(position), pending_in, pending_out };
         Ok(Reply::new(Code::Success, data))
     }
 }
 
 /// How the account of a customer that a request names by its id stands now; 404 where there is none.
-pub fn stands(book: &Book, customer_id: Uuid, account_id: &str) -> Result<Standing, Failure> {
+pub fn find_position(book: &Book, customer_id: Uuid, account_id: &str) -> Result<Position, Failure> {
     let (name, asset) = account_id.rsplit_once(':').ok_or_else(missing)?;
     let only = account::customer_account_id(customer_id, name, asset);
     Ok(position::of_customer(book, customer_id, Some(only))?.pop().ok_or_else(missing)?)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::billing::renewal;
 use crate::ledger::account::{self, System};
-use crate::ledger::grant::{Purpose, Terms};
+use crate::ledger::grant::{GrantTerms, Purpose};
 use crate::ledger::{self, Header, Posting};
 use crate::operation::handler::Handler;
 use crate::operation::idempotency::Namespace;
@@ -139,7 +139,7 @@ impl Handler for Adjust {
     }
 }
 
-fn detail(request: &AdjustRequest, terms: Option<Terms>) -> Result<String, Failure> {
+fn detail(request: &AdjustRequest, terms: Option<GrantTerms>) -> Result<String, Failure> {
     Ok(serde_json::to_string(&Detail {
         reason: request.reason,
         description: request.description.as_deref(),
@@ -153,7 +153,7 @@ fn detail(request: &AdjustRequest, terms: Option<Terms>) -> Result<String, Failu
 ///
 /// Paid credit without an expiry gets one: a year after it takes effect. Gifts do not expire unless told to;
 /// but a gift that takes effect later has to be a grant until then, and so expires a year after that too.
-fn terms(request: &AdjustRequest) -> Result<Option<Terms>, Refusal> {
+fn terms(request: &AdjustRequest) -> Result<Option<GrantTerms>, Refusal> {
     let invalid = |field: &str, message: &str| Err(Refusal::of_field(Code::InvalidRequest, field, message));
     let now = WireTime::now();
     let (effective_at, expires_at) = (request.effective_at.map(|at| at.0), request.expires_at.map(|at| at.0));
@@ -179,7 +179,7 @@ fn terms(request: &AdjustRequest) -> Result<Option<Terms>, Refusal> {
         None => begins_at.plus_a_year().map_err(|refusal| refusal.at("effective_at"))?,
     };
     let (effective_at, expires_at) = (effective_at.map(PgTimestamp::from), Some(expires_at.into()));
-    Ok(Some(Terms { purpose, priority: PRIORITY, effective_at, expires_at }))
+    Ok(Some(GrantTerms { purpose, priority: PRIORITY, effective_at, expires_at }))
 }
 
 /// The account to adjust. A customer's is opened here, after everything that could still refuse it

@@ -13,7 +13,7 @@ use crate::tenant::caller::Caller;
 use crate::tenant::customer::{self, Email, New};
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, Outcome, Refusal, Reply};
-use crate::wallet::metadata::Labels;
+use crate::wallet::metadata::Metadata;
 
 const NAME_LENGTH_MAX: usize = 200;
 const EXTERNAL_ID_LENGTH_MAX: usize = 255;
@@ -30,7 +30,7 @@ pub struct CreateRequest {
     /// No other customer has it, whatever the letter case.
     pub email: Option<String>,
     /// Names and texts of your own, at most 4 KiB.
-    pub metadata: Option<Labels>,
+    pub metadata: Option<Metadata>,
     /// What the customer subscribes to; nothing if not given.
     pub subscriptions: Option<Vec<NewSubscription>>,
     /// At most 20 accounts of the customer elsewhere.
@@ -137,7 +137,7 @@ pub struct GetData {
     /// RFC 3339, UTC.
     pub created_at: String,
     /// Names and texts of your own; null where there are none.
-    #[schemars(with = "Option<Labels>")]
+    #[schemars(with = "Option<Metadata>")]
     pub metadata: Option<Box<RawValue>>,
     /// The subscriptions, newest first, those that have ended too.
     pub subscriptions: Vec<Subscription>,

@@ -96,9 +96,9 @@ impl Handler for GrantList {
     fn handle(caller: &Caller, request: &GrantListRequest) -> Outcome<Page<GrantItem>> {
         let range = Range::of(request.limit, request.offset)?;
         let customer_id = customer::require(caller, &request.customer_id)?;
-        let standing = account::stands(caller, customer_id, &request.account_id)?;
-        let account_id = customer_account_id(customer_id, &standing.name, &standing.asset);
-        let grants = standing.credit.grants.iter();
+        let position = account::find_position(caller, customer_id, &request.account_id)?;
+        let account_id = customer_account_id(customer_id, &position.name, &position.asset);
+        let grants = position.credit.grants.iter();
         let in_effect: BTreeMap<Uuid, Amount> =
             grants.filter(|grant| !grant.pending).map(|grant| (grant.id, grant.remaining)).collect();
         let available = |id: Uuid| in_effect.get(&id).copied().unwrap_or_default();

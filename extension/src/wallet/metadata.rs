@@ -11,16 +11,17 @@ const BYTES_MAX: usize = 4096;
 
 /// Names and texts of the caller's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Labels(BTreeMap<String, String>);
+#[schemars(rename = "Labels")]
+pub struct Metadata(BTreeMap<String, String>);
 
-impl<'de> Deserialize<'de> for Labels {
+impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let labels = Labels(BTreeMap::deserialize(deserializer)?);
-        let text = serde_json::to_string(&labels).map_err(D::Error::custom)?;
+        let metadata = Metadata(BTreeMap::deserialize(deserializer)?);
+        let text = serde_json::to_string(&metadata).map_err(D::Error::custom)?;
         if text.len() > BYTES_MAX {
             return Err(D::Error::custom("metadata is larger than 4 KiB"));
         }
-        Ok(labels)
+        Ok(metadata)
     }
 }
 
@@ -30,7 +31,7 @@ mod tests {
 
     #[test]
     fn labels_are_texts_of_4_kib_at_most() {
-        let parse = |text: &str| serde_json::from_str::<Labels>(text);
+        let parse = |text: &str| serde_json::from_str::<Metadata>(text);
         assert_eq!(
             serde_json::to_string(&parse(r#"{"b":"2","a":"1"}"#).unwrap()).unwrap(),
             r#"{"a":"1","b":"2"}"#

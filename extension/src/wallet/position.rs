@@ -1,4 +1,5 @@
-//! How accounts stand at this moment, to those who only read: what is available, what comes in and what is set aside.
+//! The positions of accounts at this moment, for readers: what is available, what comes in and what is set
+//! aside.
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
@@ -15,7 +16,7 @@ use crate::value::reply::{Failure, or_error};
 
 /// An account at an instant, swept or not.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct Position {
     pub name: String,
     pub asset: String,
     /// What can be spent; below zero where usage has overdrawn the account.
@@ -28,7 +29,7 @@ pub struct Standing {
     pub credit: Account,
 }
 
-impl Standing {
+impl Position {
     /// The account's id as clients see it.
     pub fn id(&self) -> String {
         format!("{}:{}", self.name, self.asset)
@@ -51,7 +52,7 @@ const OF_CUSTOMER: &str = concat!(
 );
 
 /// The accounts of a customer as they stand now, oldest first, or the one of them. Takes no locks.
-pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result<Vec<Standing>, Failure> {
+pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result<Vec<Position>, Failure> {
     let now = PgTimestamp::now();
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, only];
     let rows = db::read(OF_CUSTOMER, arguments, |row| {
@@ -74,23 +75,23 @@ pub fn of_customer(book: &Book, customer_id: Uuid, only: Option<Uuid>) -> Result
     }
     let stand = |((account_id, name, asset), mut credit): ((Uuid, String, String), Account)| {
         grant::add_due_holds(book, View::Snapshot, account_id, &mut credit, now)?;
-        credit.play(PgTimestamp::BEGINNING, now);
+        credit.advance_to(PgTimestamp::BEGINNING, now);
         let (pending_in, pending_out) = (credit.pending_in(), credit.held);
-        Ok(Standing { name, asset, available: credit.balance, pending_in, pending_out, credit })
+        Ok(Position { name, asset, available: credit.balance, pending_in, pending_out, credit })
     };
     found.into_iter().map(stand).collect()
 }
 
-/// A balance as the table has it: right until something is due.
-struct Kept {
+/// A balance as its row has it: right until something is due.
+struct StoredBalance {
     account_id: Uuid,
     balance: Amount,
     next_due_at: Option<PgTimestamp>,
 }
 
-impl Kept {
-    fn read(row: &db::Row, first: usize) -> DbResult<Kept> {
-        Ok(Kept {
+impl StoredBalance {
+    fn read(row: &db::Row, first: usize) -> DbResult<StoredBalance> {
+        Ok(StoredBalance {
             account_id: row.uuid(first)?,
             balance: row.amount(first + 1)?,
             next_due_at: row.maybe_timestamp(first + 2)?,
@@ -103,12 +104,12 @@ impl Kept {
             return Ok((Account { balance: self.balance, ..Account::default() }, Vec::new()));
         }
         let mut credit = grant::load(book, View::Snapshot, self.account_id, self.balance, at)?;
-        let changes = credit.play(PgTimestamp::BEGINNING, at);
+        let changes = credit.advance_to(PgTimestamp::BEGINNING, at);
         Ok((credit, changes))
     }
 }
 
-const KEPT: &str = "
+const STORED_BALANCE: &str = "
     select e.tenant_id, e.environment::text, e.wallet_id, b.account_id, b.balance::text, b.next_due_at
       from topup.balance b
       join topup.account a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
@@ -144,7 +145,9 @@ fn due_changes(
 
 /// The changes, each with the balance after it.
 fn unbooked(tenant_id: Uuid, account_id: Uuid, until: PgTimestamp) -> Result<Vec<(Change, Amount)>, Failure> {
-    let found = db::read(KEPT, args![tenant_id, account_id], |row| Ok((row.book()?, Kept::read(row, 4)?)))?;
+    let found = db::read(STORED_BALANCE, args![tenant_id, account_id], |row| {
+        Ok((row.book()?, StoredBalance::read(row, 4)?))
+    })?;
     let visible = visible::visible_books();
     let sees = |book: &Book| {
         visible.iter().any(|seen| {

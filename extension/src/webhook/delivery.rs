@@ -119,15 +119,19 @@ macro_rules! event_type {
     };
 }
 
-/// Planned once for all: what belongs to a delivery is looked up row by row, so that there is but one way to read a page.
+/// Planned once for all: what belongs to a delivery is looked up row by row, so that there is but one way to
+/// read a page.
 const LOG: &str = concat!(
-    "with sent as (
+    "with
+    -- The newest deliveries that are fanned out.
+    sent as (
         select d.delivery_id, d.event_id, null as type, d.endpoint_id, d.status, d.created_at, null::timestamptz as due_at
           from topup.delivery d
          where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id < $3
            and ($4::text is null or d.status = $4) and ($5::text is null or $5 = ",
     event_type!(),
     ") order by d.tenant_id desc, d.environment desc, d.delivery_id desc limit $6),
+    -- The newest that are not: each event in the outbox is joined with the deliveries that it will have.
     waiting as (
         select d.delivery_id, o.event_id, o.type, d.endpoint_id, s.status, o.created_at,
                case when not d.is_off then d.due_at end as due_at
@@ -140,6 +144,7 @@ const LOG: &str = concat!(
          cross join lateral (select case when d.is_off then 'skipped' else 'pending' end as status) s
          where d.delivery_id < $3 and ($4::text is null or s.status = $4)
          order by o.tenant_id desc, o.environment desc, o.event_id desc, d.delivery_id desc limit $6),
+    -- The newest of both.
     page as (
         select $1::uuid as tenant_id, $2::topup.environment as environment, listed.*
           from (select * from sent union all select * from waiting) listed order by delivery_id desc limit $6)
@@ -237,11 +242,14 @@ const FIND: &str = "
      where o.tenant_id = $1 and o.environment = $2::topup.environment and o.event_id >= $4 and o.event_id < $3
        and d.delivery_id = $3";
 
-/// Opens deliveries again. One that an attempt is under way for keeps its lease: the attempt counts as the first.
+/// Opens deliveries again. A delivery whose attempt is under way keeps its lease: the attempt counts as the
+/// first.
 macro_rules! reopen {
     ($which:literal) => {
         concat!(
-            "with again as (
+            "with
+            -- Which, as far as their endpoint is on.
+            again as (
                 select d.delivery_id, d.endpoint_id, w.retry_schedule_s
                   from topup.delivery d
                   join topup.webhook_endpoint w on w.tenant_id = d.tenant_id and w.environment = d.environment
@@ -249,9 +257,11 @@ macro_rules! reopen {
                  where d.tenant_id = $1 and d.environment = $2::topup.environment and ",
             $which,
             "),
+            -- They are open again,
             opened as (
                 update topup.delivery d set status = 'pending' from again
                  where d.tenant_id = $1 and d.environment = $2::topup.environment and d.delivery_id = again.delivery_id),
+            -- and in the queue, with all attempts before them.
             effect as (
                 insert into topup.effect as e (tenant_id, effect_id, environment, kind, lane, due_at, retry_schedule_s)
                 select $1, delivery_id, $2::topup.environment, 'webhook', endpoint_id, clock_timestamp(), retry_schedule_s

@@ -1,4 +1,4 @@
-//! Webhook endpoints: registering, listing, deleting, rotating secrets, and the ping that tests one.
+//! Webhook endpoints: registering, listing and deleting them, and the rules for what one may have.
 
 use pg_topup_contract::{Code, WebhookUrl, is_public};
 use schemars::JsonSchema;
@@ -22,9 +22,6 @@ pub const ATTEMPTS_MAX: usize = 10;
 pub const EVENTS_MAX: usize = 100;
 /// A retry a week later is the last that makes sense.
 const RETRY_AFTER_S_MAX: i32 = 604_800;
-const OVERLAP_S_DEFAULT: i32 = 86_400;
-const OVERLAP_S_MAX: i32 = 604_800;
-const LIVE_SECRETS_MAX: i64 = 5;
 
 /// An endpoint to be told about events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -47,12 +44,13 @@ pub struct RegisterRequest {
     pub resolved_addresses: Option<Vec<String>>,
 }
 
-/// Not the wallet: whoever registers must not wait for an app's open transaction.
+/// The environment and not its wallet: a registration must not wait for an app's open transaction.
 const LOCK_ENVIRONMENT: &str = "
     select true from topup.tenant_environment where tenant_id = $1 and environment = $2::topup.environment
        for no key update";
 
-fn lock_environment(caller: &Caller) -> DbResult<()> {
+/// Locks the environment, so that its endpoints and secrets are counted and added by one call at a time.
+pub fn lock_environment(caller: &Caller) -> DbResult<()> {
     db::execute(LOCK_ENVIRONMENT, args![caller.tenant_id, caller.environment.as_str()])
 }
 
@@ -82,11 +80,14 @@ const COUNT: &str = "
      where tenant_id = $1 and environment = $2::topup.environment and deleted_at is null";
 
 const INSERT: &str = "
-    with endpoint as (
+    with
+    -- The endpoint; its schedule is the default where none is given.
+    endpoint as (
         insert into topup.webhook_endpoint
                (tenant_id, environment, endpoint_id, url, events, description, retry_schedule_s, key_id, sees_vouchers)
         values ($1, $2::topup.environment, $3, $4, $5, $6, coalesce($7, '{0,5,30}'), $10, $11)
         returning created_at),
+    -- Its first secret.
     secret as (insert into topup.webhook_secret (tenant_id, endpoint_id, secret_id, secret) values ($1, $3, $8, $9))
     select topup.rfc3339(created_at) from endpoint";
 
@@ -101,7 +102,7 @@ impl Handler for Register {
         check(events, request.description.as_deref(), schedule)?;
         let url = check_url(&request.url, request.resolved_addresses.as_deref())?;
         let (tenant_id, environment) = (caller.tenant_id, caller.environment.as_str());
-        // Its lock lets only one of two at once be the last that fits.
+        // Of two registrations at once, only one can be the last that fits.
         lock_environment(caller)?;
         let count: i64 =
             db::write(COUNT, args![tenant_id, environment], |row| row.get::<i64>(1))?.into_iter().sum();
@@ -284,12 +285,15 @@ pub struct DeleteData {
 
 pub struct Delete;
 
-/// What is queued for it ends when it is claimed.
+/// Deliveries that are queued for the endpoint end when they are claimed.
 const DELETE: &str = "
-    with gone as (
+    with
+    -- The endpoint stays as a row, for the deliveries that it had.
+    gone as (
         update topup.webhook_endpoint set deleted_at = clock_timestamp()
          where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null
         returning endpoint_id),
+    -- Its secrets go at once.
     secret as (
         delete from topup.webhook_secret s using gone where s.tenant_id = $1 and s.endpoint_id = gone.endpoint_id)
     select true from gone";
@@ -309,73 +313,6 @@ impl Handler for Delete {
     }
 }
 
-/// Which endpoint, and how long the old secret goes on signing.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RotateRequest {
-    /// The `whk_…` of an endpoint.
-    pub id: String,
-    /// 0 to 604,800; 86,400 if not given.
-    pub overlap_seconds: Option<i32>,
-}
-
-/// The new secret: it is shown here and nowhere else.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct RotateData {
-    /// `whk_…`
-    pub id: String,
-    /// `whsec_…`: signs every delivery from now on.
-    pub secret: String,
-    /// Until when the old secret signs too. RFC 3339, UTC.
-    pub overlap_ends_at: String,
-}
-
-pub struct Rotate;
-
-const LIVE_SECRETS: &str = "
-    select (select count(*) from topup.webhook_secret s
-             where s.tenant_id = w.tenant_id and s.endpoint_id = w.endpoint_id
-               and (s.expires_at is null or s.expires_at > clock_timestamp()))
-      from topup.webhook_endpoint w
-     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null";
-
-const ROTATE: &str = "
-    with past as (
-        delete from topup.webhook_secret
-         where tenant_id = $1 and endpoint_id = $2 and expires_at <= clock_timestamp()),
-    old as (
-        update topup.webhook_secret set expires_at = clock_timestamp() + make_interval(secs => $3)
-         where tenant_id = $1 and endpoint_id = $2 and expires_at is null),
-    new as (insert into topup.webhook_secret (tenant_id, endpoint_id, secret_id, secret) values ($1, $2, $4, $5))
-    select topup.rfc3339(clock_timestamp() + make_interval(secs => $3))";
-
-impl Handler for Rotate {
-    const NAME: &'static str = "webhook_rotate";
-    const SHARES: Shares = Shares::WithNobody;
-    type Request = RotateRequest;
-    type Data = RotateData;
-
-    fn handle(caller: &Caller, request: &RotateRequest) -> Outcome<RotateData> {
-        let overlap_s = request.overlap_seconds.unwrap_or(OVERLAP_S_DEFAULT);
-        if !(0..=OVERLAP_S_MAX).contains(&overlap_s) {
-            let message = format!("The overlap must be from 0 to {OVERLAP_S_MAX} seconds.");
-            return Err(Refusal::of_field(Code::InvalidRequest, "overlap_seconds", message).into());
-        }
-        let endpoint_id = parse_id(&request.id)?;
-        let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
-        lock_environment(caller)?;
-        let live: i64 = db::write(LIVE_SECRETS, arguments, |row| row.get(1))?.pop().ok_or_else(not_found)?;
-        if live >= LIVE_SECRETS_MAX {
-            let message = format!("{LIVE_SECRETS_MAX} secrets are live; wait until an overlap ends.");
-            return Err(Refusal::new(Code::InvalidRequest, message).into());
-        }
-        let secret = sign::new_secret()?;
-        let arguments = args![caller.tenant_id, endpoint_id, overlap_s, id::new(), secret.as_str()];
-        let overlap_ends_at = db::write(ROTATE, arguments, |row| row.get(1))?.pop().unwrap_or_default();
-        Ok(Reply::new(Code::Success, RotateData { id: request.id.clone(), secret, overlap_ends_at }))
-    }
-}
-
 /// The id of an endpoint that a client sent.
 pub fn parse_id(text: &str) -> Result<Uuid, Refusal> {
     Kind::Endpoint.parse(text).ok_or_else(not_found)
@@ -386,7 +323,11 @@ pub fn not_found() -> Refusal {
     Refusal::of_field(Code::WebhookNotFound, "id", "There is no such webhook.")
 }
 
-/// The refusal when an endpoint is switched off.
+const IS_OFF: &str = "
+    select disabled_at is not null from topup.webhook_endpoint
+     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null";
+
+/// Refuses an endpoint that is switched off, or that the caller does not have.
 pub fn require_on(caller: &Caller, endpoint_id: Uuid) -> Result<(), Failure> {
     let arguments = args![caller.tenant_id, caller.environment.as_str(), endpoint_id];
     let off = db::read(IS_OFF, arguments, |row| row.get::<bool>(1))?.pop().ok_or_else(not_found)?;
@@ -396,7 +337,3 @@ pub fn require_on(caller: &Caller, endpoint_id: Uuid) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-const IS_OFF: &str = "
-    select disabled_at is not null from topup.webhook_endpoint
-     where tenant_id = $1 and environment = $2::topup.environment and endpoint_id = $3 and deleted_at is null";

@@ -1,4 +1,4 @@
-//! The queue of deliveries: what the gateway's worker claims, signed and leased.
+//! The queue of deliveries: the gateway's worker claims them, with a lease, as requests that are signed.
 
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -30,62 +30,77 @@ struct Claimed {
     now_s: i64,
 }
 
-/// Shares out what there is room for: to tenants first, and what a tenant gets to its lanes, those first that have waited
-/// longest, so that whoever has much to do leaves room for the others. Only as many rows are locked as are taken, for a lock
-/// that is not used costs as much as one that is. Lanes and their earliest are found by stepping through the index, not by
-/// reading all that is open, and events row by row, so that a claim costs the same however much waits and whatever Postgres
-/// expects. A worker that says how much room tenants have in it keeps one share more, of all and of each tenant's, free for
-/// whoever comes next. What a transaction wrote for an endpoint that was deleted or switched off before it committed ends
-/// here; of what a transaction is replaying just now, later.
+/// Claims deliveries for a worker. A lane is the queue of one endpoint. The worker's room is shared out among
+/// the tenants first, and a tenant's share among its lanes, so that a tenant or endpoint with many deliveries
+/// leaves room for the others. A worker that gives the room of each tenant ($6, $7) keeps one share of the
+/// whole, and one of each tenant's, free for whoever comes next. The claim costs the same however many
+/// deliveries wait, and whatever rows the planner expects: lanes are found by steps through the index, events
+/// row by row, and only the rows that are claimed are locked.
 const CLAIM: &str = "
-    with recursive lane (lane, tenant_id, due_at) as (
+    with recursive
+    -- Every lane and its earliest delivery, one step through the index for each.
+    lane (lane, tenant_id, due_at) as (
         (select lane, tenant_id, due_at from topup.effect order by lane, due_at limit 1)
         union all
         select next.* from lane
          cross join lateral (
                select e.lane, e.tenant_id, e.due_at from topup.effect e
                 where e.lane > lane.lane order by e.lane, e.due_at limit 1) next),
+    -- The lanes that are due and in which this worker is not busy, and the room that is left to their
+    -- tenants.
     room as (
         select lane, tenant_id, due_at,
                coalesce(($7::int[])[array_position($6::uuid[], tenant_id)], $5, $1) as tenant_room
           from lane where due_at <= now() and not lane = any ($3)),
+    -- The place of each lane among its tenant's, the one that has waited longest first.
     ranked as (
         select lane, due_at, tenant_room, row_number() over (partition by tenant_id order by due_at, lane) as place,
                count(*) over (partition by tenant_id) as lanes
           from room where tenant_room > 0),
+    -- How many tenants share the room.
     counted as (select ranked.*, count(*) filter (where place = 1) over () as tenants from ranked),
+    -- The share of each tenant in the room.
     shared as (
         select lane, due_at, place, lanes, least(tenant_room, case when $5 is null then ($1 - 1) / tenants + 1
                                                                    else greatest(1, $1 / (tenants + 1)) end) as share
           from counted),
-    turn as (
+    -- The share of each lane in its tenant's: first lanes of all tenants, then second ones, as far as the
+    -- room goes.
+    lane_share as (
         select lane, place, least($2, case when $5 is null then (share - 1) / lanes + 1
                                            else greatest(1, share / (lanes + 1)) end) as share
           from shared where place <= share order by place, due_at limit $1),
+    -- The deliveries of those shares, locked, but for those that another worker has locked; and whether their
+    -- endpoint still wants them.
     due as (
         select e.tenant_id, e.environment, e.effect_id, w.url, w.disabled_at is not null as is_off,
                w.deleted_at is null and w.disabled_at is null
                    and exists (select from topup.webhook_secret s
                                 where s.tenant_id = e.tenant_id and s.endpoint_id = e.lane) as wanted
-          from turn
+          from lane_share
          cross join lateral (
                select tenant_id, environment, effect_id, lane, due_at from topup.effect
-                where effect.lane = turn.lane and due_at <= now()
-                order by due_at limit turn.share for update skip locked) e
+                where effect.lane = lane_share.lane and due_at <= now()
+                order by due_at limit lane_share.share for update skip locked) e
           left join topup.webhook_endpoint w
             on w.tenant_id = e.tenant_id and w.environment = e.environment and w.endpoint_id = e.lane
-         order by turn.place, e.due_at limit $1),
+         order by lane_share.place, e.due_at limit $1),
+    -- Deliveries that were written before their endpoint was deleted or switched off, and committed after. A
+    -- delivery that a transaction is replaying just now is locked, and closed by a later claim.
     closing as (
         select d.tenant_id, d.environment, d.delivery_id, due.is_off
           from due
           join topup.delivery d on d.tenant_id = due.tenant_id and d.environment = due.environment
                                and d.delivery_id = due.effect_id
          where not due.wanted for update of d skip locked),
+    -- They leave the queue,
     unwanted as (
         delete from topup.effect e using closing c where e.tenant_id = c.tenant_id and e.effect_id = c.delivery_id),
+    -- and end: skipped, to be replayed, where the endpoint is off; failed where it is deleted.
     closed as (
         update topup.delivery d set status = case when c.is_off then 'skipped' else 'failed' end from closing c
          where d.tenant_id = c.tenant_id and d.environment = c.environment and d.delivery_id = c.delivery_id),
+    -- The others are leased. The fence tells this attempt from every other.
     claimed as (
         update topup.effect e
            set due_at = now() + make_interval(secs => $4), fence = e.fence + 1, leased = true

@@ -10,25 +10,31 @@ use crate::pg::jsonb::JsonbText;
 use crate::value::id::Kind;
 use crate::value::reply::{Failure, or_error};
 
-/// Logs every attempt, once however often it is told. Those that still hold their lease also end the delivery or set its next
-/// attempt, counted from the first. It waits for nobody: an outcome whose delivery, lease or (after a 410) endpoint somebody
-/// has locked is not taken, and told again; of several outcomes of one delivery the first is taken.
+/// Logs every attempt, once however often the worker reports it. The outcome of an attempt that still holds
+/// its lease also ends the delivery or sets its next attempt, whose time counts from the first. The statement
+/// waits for no lock: an outcome whose delivery, lease or (after a 410) endpoint is locked is skipped, and
+/// the worker reports it again. Of several outcomes of one delivery the first is settled.
 const SETTLE: &str = "
-    with told as (
+    with
+    -- The outcomes as the worker reported them, numbered.
+    reported as (
         select o.*, o.error is null and coalesce(o.http_status between 200 and 299, false) as succeeded,
                o.http_status is not distinct from 410 as gone
           from rows from (jsonb_to_recordset($1) as (
                    tenant_id uuid, effect_id uuid, fence bigint, started_at timestamptz, duration_ms integer,
                    http_status integer, error text, response text)) with ordinality
             as o (tenant_id, effect_id, fence, started_at, duration_ms, http_status, error, response, n)),
+    -- The first of each delivery.
     outcome as (
-        select distinct on (tenant_id, effect_id) * from told order by tenant_id, effect_id, fence, n),
+        select distinct on (tenant_id, effect_id) * from reported order by tenant_id, effect_id, fence, n),
+    -- Those whose delivery could be locked.
     locked as (
         select o.*, d.environment
           from outcome o
           join topup.delivery d on d.tenant_id = o.tenant_id and d.environment in ('staging', 'live')
                                and d.delivery_id = o.effect_id
            for update of d skip locked),
+    -- Those that hold their lease, and whether the delivery ends with them.
     leased as (
         select l.n, e.tenant_id, e.environment, e.effect_id, e.lane, e.kind, e.failures, e.retry_schedule_s, l.succeeded, l.gone,
                l.succeeded or l.gone or e.failures + 1 >= cardinality(e.retry_schedule_s) as ended,
@@ -37,6 +43,8 @@ const SETTLE: &str = "
           join topup.effect e
             on e.tenant_id = l.tenant_id and e.effect_id = l.effect_id and e.fence = l.fence and e.leased
            for update of e skip locked),
+    -- The endpoints that answered 410, to be switched off. The environment's lock comes before the
+    -- endpoint's.
     endpoint as (
         select w.tenant_id, w.environment, w.endpoint_id
           from (select distinct tenant_id, environment, lane from leased where gone) g
@@ -44,20 +52,24 @@ const SETTLE: &str = "
           join topup.webhook_endpoint w
             on w.tenant_id = g.tenant_id and w.environment = g.environment and w.endpoint_id = g.lane
            for no key update of t, w skip locked),
+    -- Those that hold their lease, but for a 410 whose endpoint is locked.
     held as (
         select l.* from leased l
          where not l.gone or exists (select from endpoint w where w.tenant_id = l.tenant_id
                                         and w.environment = l.environment and w.endpoint_id = l.lane)),
+    -- What is settled: those, and outcomes that come after their lease, which are only logged.
     taken as (
         select l.*, h.ended
           from locked l left join held h on h.n = l.n
          where h.n is not null
             or not exists (select from topup.effect e where e.tenant_id = l.tenant_id and e.effect_id = l.effect_id
                               and e.fence = l.fence and e.leased)),
+    -- The attempts that are not logged yet.
     fresh as (
         select t.* from taken t
          where not exists (select from topup.attempt a
                             where a.tenant_id = t.tenant_id and a.delivery_id = t.effect_id and a.fence = t.fence)),
+    -- Their deliveries count them, and end.
     delivery as (
         update topup.delivery d
            set attempts = d.attempts + 1,
@@ -65,15 +77,18 @@ const SETTLE: &str = "
           from fresh f
          where d.tenant_id = f.tenant_id and d.environment = f.environment and d.delivery_id = f.effect_id
         returning d.tenant_id, d.delivery_id, d.attempts),
+    -- The log.
     attempt as (
         insert into topup.attempt
                (tenant_id, delivery_id, fence, number, started_at, duration_ms, http_status, error, response)
         select d.tenant_id, d.delivery_id, f.fence, d.attempts, f.started_at, f.duration_ms, f.http_status, f.error,
                left(f.response, 1024)
           from delivery d join fresh f on f.tenant_id = d.tenant_id and f.effect_id = d.delivery_id),
+    -- A delivery that has ended leaves the queue,
     done as (
         delete from topup.effect e using held h
          where h.ended and e.tenant_id = h.tenant_id and e.effect_id = h.effect_id),
+    -- and another waits for its next attempt.
     again as (
         update topup.effect e
            set failures = h.failures + 1, leased = false, first_attempt_at = h.first_attempt_at,
@@ -86,7 +101,7 @@ const SETTLE: &str = "
            not exists (select from taken where taken.n = t.n)
                and exists (select from topup.delivery d where d.tenant_id = t.tenant_id
                               and d.environment in ('staging', 'live') and d.delivery_id = t.effect_id)
-      from told t left join held h on h.n = t.n";
+      from reported t left join held h on h.n = t.n";
 
 /// What was done with an outcome.
 struct Settled {
@@ -109,8 +124,8 @@ fn read_settled(row: &Row) -> DbResult<Settled> {
     Ok(Settled { number: row.get(1)?, held, is_gone: row.get(5)?, tested, is_skipped: row.get(8)? })
 }
 
-/// Returns how many outcomes still held their lease, and which were not taken because somebody has locked what they
-/// change: they are to be told again.
+/// Returns how many outcomes still held their lease, and which were not taken because somebody has locked
+/// what they change: they are to be told again.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn settle_effects(

@@ -8,8 +8,8 @@ use crate::event::{BalanceLow, Pinged, WebhookDisabled};
 use crate::ledger::due::CreditExpired;
 use crate::operation::definition::schema_of;
 use crate::payment::auto::end::Disabled;
-use crate::payment::dispute::tell::Told as Disputed;
-use crate::payment::ending::Told;
+use crate::payment::dispute::event::DisputeEvent;
+use crate::payment::event::PaymentEvent;
 use crate::top_up::model::TopUpData;
 
 /// A type of event.
@@ -75,7 +75,7 @@ static EVENTS: &[EventType] = &[
     EventType {
         name: "wallet.topup.succeeded",
         meaning: "A payment is made, and what it bought is credited.",
-        data_schema: schema_of::<Told>,
+        data_schema: schema_of::<PaymentEvent>,
         example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.succeeded",
             "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
             "transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4","status":"succeeded","timestamp":"2026-06-13T12:00:00.000Z",
@@ -86,7 +86,7 @@ static EVENTS: &[EventType] = &[
     EventType {
         name: "wallet.topup.failed",
         meaning: "A payment was not made: declined, given up, or its checkout ended.",
-        data_schema: schema_of::<Told>,
+        data_schema: schema_of::<PaymentEvent>,
         example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.failed",
             "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
             "transaction_id":null,"status":"failed","timestamp":"2026-06-13T12:00:00.000Z",
@@ -97,7 +97,7 @@ static EVENTS: &[EventType] = &[
     EventType {
         name: "wallet.topup.disputed",
         meaning: "A payer's bank asks for the money back; what is left of the credit is taken, but for an inquiry.",
-        data_schema: schema_of::<Disputed>,
+        data_schema: schema_of::<DisputeEvent>,
         example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.disputed",
             "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
             "transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4","status":"open","timestamp":"2026-06-13T12:00:00.000Z",
@@ -109,7 +109,7 @@ static EVENTS: &[EventType] = &[
     EventType {
         name: "wallet.topup.dispute.won",
         meaning: "A dispute is won; the credit that was taken is given back.",
-        data_schema: schema_of::<Disputed>,
+        data_schema: schema_of::<DisputeEvent>,
         example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.dispute.won",
             "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
             "transaction_id":"txn_01kaj6s0hmfnttn2awnn5jfzv4","status":"won","timestamp":"2026-06-13T12:00:00.000Z",
@@ -121,7 +121,7 @@ static EVENTS: &[EventType] = &[
     EventType {
         name: "wallet.topup.dispute.lost",
         meaning: "A dispute is lost; the credit that was taken stays taken.",
-        data_schema: schema_of::<Disputed>,
+        data_schema: schema_of::<DisputeEvent>,
         example: r#"{"id":"evt_01kaj6s0hmfnttn2awnn5jfzv5","type":"wallet.topup.dispute.lost",
             "created_at":"2026-06-13T12:00:00.000Z","environment":"staging","data":{"success":true,"code":1000,
             "transaction_id":null,"status":"lost","timestamp":"2026-06-13T12:00:00.000Z",

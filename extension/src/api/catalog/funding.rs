@@ -4,13 +4,13 @@ use crate::funding::{
     config, credit_balance, invoice, payment_method, spending_limit, top_up, usage_history,
 };
 use crate::operation::definition::{Example, Operation, of};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::idempotency::Keeps;
 use crate::operation::response_format::ResponseFormat;
 use crate::tenant::caller::Scope;
 
-const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };
-const FUNDING_KEYED: Terms = Terms { scope: Scope::Funding, keeps: Keeps::ADay };
+const FUNDING: OperationTerms = OperationTerms { scope: Scope::Funding, keeps: Keeps::Nothing };
+const FUNDING_KEYED: OperationTerms = OperationTerms { scope: Scope::Funding, keeps: Keeps::ADay };
 
 /// The path of an operation below that of the account's billing.
 macro_rules! billing {

@@ -3,7 +3,7 @@
 use super::{CREATED, OK, WALLETS, WALLETS_KEYED};
 use crate::operation::definition::{Example, Operation, of};
 use crate::wallet::grant_list::GrantList;
-use crate::wallet::hold::finish::{Look, Release, Settle};
+use crate::wallet::hold::finish::{Get, Release, Settle};
 use crate::wallet::hold::reserve::Reserve;
 
 pub static OPERATIONS: &[Operation] = &[
@@ -101,6 +101,6 @@ pub static OPERATIONS: &[Operation] = &[
                 "transaction_id":"call-18","description":null,"expires_at":"{soon}",
                 "created_at":"2026-06-13T12:00:00.000Z","ended_at":"2026-06-13T12:00:00.000Z"}"#,
         },
-        ..of::<Look>()
+        ..of::<Get>()
     },
 ];

@@ -17,7 +17,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 
 use crate::operation::definition::Operation;
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::idempotency::Keeps;
 use crate::operation::response_format::ResponseFormat;
 use crate::tenant::caller::Scope;
@@ -27,9 +27,9 @@ const OK: ResponseFormat = ResponseFormat::Credyt { success_status: 200 };
 const CREATED: ResponseFormat = ResponseFormat::Credyt { success_status: 201 };
 const NO_CONTENT: ResponseFormat = ResponseFormat::Credyt { success_status: 204 };
 
-const WALLETS: Terms = Terms { scope: Scope::Wallets, keeps: Keeps::Nothing };
+const WALLETS: OperationTerms = OperationTerms { scope: Scope::Wallets, keeps: Keeps::Nothing };
 /// For what has no id of the caller's own by which a repetition would be known.
-const WALLETS_KEYED: Terms = Terms { scope: Scope::Wallets, keeps: Keeps::ADay };
+const WALLETS_KEYED: OperationTerms = OperationTerms { scope: Scope::Wallets, keeps: Keeps::ADay };
 
 /// Operations that belong together, as the documents group them.
 pub struct Section {

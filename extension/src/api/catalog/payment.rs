@@ -2,17 +2,17 @@
 
 use super::{CREATED, OK, WALLETS_KEYED};
 use crate::operation::definition::{Example, Operation, of};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::idempotency::Keeps;
 use crate::payment::auto::change;
-use crate::payment::create::Create;
-use crate::payment::look::Look;
-use crate::payment::refund::ask::Ask;
+use crate::payment::create::Create as CreateTopUp;
+use crate::payment::get::Get;
+use crate::payment::refund::create::Create as CreateRefund;
 use crate::tenant::caller::Scope;
 
 /// For what charges saved cards, or sends money back.
-const FUNDING: Terms = Terms { scope: Scope::Funding, keeps: Keeps::Nothing };
-const FUNDING_KEYED: Terms = Terms { scope: Scope::Funding, keeps: Keeps::ADay };
+const FUNDING: OperationTerms = OperationTerms { scope: Scope::Funding, keeps: Keeps::Nothing };
+const FUNDING_KEYED: OperationTerms = OperationTerms { scope: Scope::Funding, keeps: Keeps::ADay };
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {
@@ -35,7 +35,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "redirect_url":"https://topup.example/checkout/a79P1pQavMUeYsSEBftlmF53uUOfrQ40LzUsQ8fxymI",
                 "created_at":"2026-06-13T12:00:00.000Z","expires_at":"2026-06-14T12:00:00.000Z"}"#,
         },
-        ..of::<Create>()
+        ..of::<CreateTopUp>()
     },
     Operation {
         http: Some(("GET", "/top-ups/{top_up_id}")),
@@ -51,7 +51,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "exchange_rate":1},"credit":25.5,"refunded":0,"dispute":null,"status":"initiated","failure":null,
                 "created_at":"2026-06-13T12:00:00.000Z"}"#,
         },
-        ..of::<Look>()
+        ..of::<Get>()
     },
     Operation {
         http: Some(("POST", "/top-ups/{top_up_id}/refund")),
@@ -71,7 +71,7 @@ pub static OPERATIONS: &[Operation] = &[
                 "status":"pending","amount":5.5,"currency":"USD","asset":"USD","refunded_credit":5.5,
                 "not_recovered":0,"created_at":"2026-06-13T12:00:00.000Z"}"#,
         },
-        ..of::<Ask>()
+        ..of::<CreateRefund>()
     },
     Operation {
         terms: FUNDING,

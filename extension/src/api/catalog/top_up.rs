@@ -1,7 +1,7 @@
 //! The top-up surface: what a reseller does with its wallet.
 
 use crate::operation::definition::{Example, Operation, of, shaped};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::idempotency::Keeps;
 use crate::operation::tool;
 use crate::tenant::caller::Scope;
@@ -17,7 +17,7 @@ use crate::top_up::validate;
 pub static OPERATIONS: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/topup/send")),
-        terms: Terms { scope: Scope::Send, keeps: Keeps::ForGood },
+        terms: OperationTerms { scope: Scope::Send, keeps: Keeps::ForGood },
         batched: true,
         mcp_tool: Some(&tool::SEND_TOPUP),
         summary: "Send a top-up",
@@ -38,7 +38,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/validate")),
-        terms: Terms { scope: Scope::Send, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Send, keeps: Keeps::Nothing },
         summary: "Dry-run a payload",
         description: "Answers what send would: the price and the balance after it, or the very refusal. Writes nothing.",
         comment: "Answers what send would: 1000 with the price and the balance after it in US cents, or the \
@@ -54,7 +54,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/cancel")),
-        terms: Terms { scope: Scope::Cancel, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Cancel, keeps: Keeps::ADay },
         mcp_tool: Some(&tool::CANCEL_TOPUP),
         summary: "Cancel a pending top-up",
         description: "Returns the cost to the wallet and takes it out of the key's cap. Cancelling twice is fine. What another key \
@@ -122,7 +122,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/redeem")),
-        terms: Terms { scope: Scope::Redeem, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Redeem, keeps: Keeps::ADay },
         summary: "Redeem a voucher",
         description: "Credits the bearer of an unredeemed voucher, named by customer_id or by email.",
         comment: "Credits an unredeemed voucher to its bearer, named by customer_id or email. 3005 unknown, \
@@ -140,7 +140,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/deliver")),
-        terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: delivered",
         description: "For platforms with deferred delivery. Takes the platform's own voucher code, or makes one.",
         comment: "Ends a pending top-up as delivered, with the platform's voucher_code or a new one. Needs \
@@ -158,7 +158,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/topup/fail")),
-        terms: Terms { scope: Scope::Fulfil, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Fulfil, keeps: Keeps::ADay },
         summary: "End a pending top-up: failed",
         description: "For platforms with deferred delivery. The cost goes back to the wallet and out of the key's cap.",
         comment: "Ends a pending top-up as failed, and returns its cost. Needs scope fulfil.",

@@ -1,18 +1,19 @@
 //! Webhooks, and the log of what was delivered to them.
 
 use crate::operation::definition::{Example, Operation, of};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::idempotency::Keeps;
 use crate::tenant::caller::Scope;
 use crate::webhook::delivery;
 use crate::webhook::endpoint;
+use crate::webhook::endpoint_secret;
 use crate::webhook::endpoint_update;
 use crate::webhook::ping;
 
 pub static OPERATIONS: &[Operation] = &[
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/register")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         resolves: Some("url"),
         summary: "Register a webhook URL",
         description: "The reply is the only place where the signing secret is shown.",
@@ -33,7 +34,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "List webhooks",
         description: "Every endpoint of this environment, without secrets.",
         comment: "The webhooks of this environment, without secrets.",
@@ -49,7 +50,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("PATCH", "/api/public/v1/webhooks/{id}")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         resolves: Some("url"),
         summary: "Change a webhook, or switch it on again",
         description: "Id and secret stay. What happens while it is off is in the log as `skipped` (for 30 days), and delivered \
@@ -69,7 +70,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("DELETE", "/api/public/v1/webhooks/{id}")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Delete a webhook",
         description: "Nothing more is delivered to it; its log stays.",
         comment: "Deletes a webhook (whk_…); 5004 if unknown.",
@@ -83,7 +84,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/rotate")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Rotate a signing secret",
         description: "Gives a new secret; the old one goes on signing beside it until the overlap ends.",
         comment: "Gives a webhook a new secret; the old one signs too for overlap_seconds (86,400).",
@@ -95,11 +96,11 @@ pub static OPERATIONS: &[Operation] = &[
                 "secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
                 "overlap_ends_at":"2026-06-13T13:00:00.000Z"}}"#,
         },
-        ..of::<endpoint::Rotate>()
+        ..of::<endpoint_secret::Rotate>()
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/test")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         completes_with: Some("webhook_test_result"),
         summary: "Send a ping now",
         description: "Delivers a ping and waits for it: 1000, or 5001 with what the receiver said. HTTP 200 both, for the test was \
@@ -114,7 +115,7 @@ pub static OPERATIONS: &[Operation] = &[
         ..of::<ping::Test>()
     },
     Operation {
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The result of a ping",
         description: "1002 while the ping is under way, then 1000 or 5001.",
         comment: "How a ping went: 1002 under way, 1000 delivered, 5001 with what the receiver said.",
@@ -122,7 +123,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("GET", "/api/public/v1/webhooks/deliveries")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::Nothing },
         summary: "The delivery log",
         description: "Deliveries newest first, each with all its attempts.",
         comment: "The delivery log, newest first, each with its attempts: status pending, succeeded, failed or \
@@ -141,7 +142,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/deliveries/{id}/replay")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a delivery",
         description: "Attempts it again now, with the same event id and body.",
         comment: "Attempts a delivery (dlv_…) again, with the same event id and body.",
@@ -156,7 +157,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         http: Some(("POST", "/api/public/v1/webhooks/{id}/replay")),
-        terms: Terms { scope: Scope::Webhooks, keeps: Keeps::ADay },
+        terms: OperationTerms { scope: Scope::Webhooks, keeps: Keeps::ADay },
         summary: "Replay a range of deliveries",
         description: "Attempts again what was to be delivered to this endpoint since a time.",
         comment: "Attempts again what was to be delivered to a webhook from since until before until, at most \

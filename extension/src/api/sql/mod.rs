@@ -98,6 +98,6 @@ fn perform(operation: &str, fields: Fields, idempotency_key: Option<&str>) -> Js
         false => Caller::of_session(),
     };
     let reply = call::answer(caller, operation, &fields.text(), idempotency_key);
-    replayed::tell(std::slice::from_ref(&reply));
+    replayed::report(std::slice::from_ref(&reply));
     JsonbText(reply.body)
 }

@@ -9,7 +9,7 @@ use crate::operation::replayed;
 use crate::pg::bound::{AtMost, refuse_argument};
 use crate::pg::jsonb::JsonbText;
 use crate::tenant::caller::Caller;
-use crate::top_up::send::Ask;
+use crate::top_up::send::SendCall;
 use crate::value::reply::or_error;
 
 /// Top-ups in one `send_many`, at most.
@@ -48,10 +48,10 @@ fn send_many(requests: JsonbText) -> SetOfIterator<'static, JsonbText> {
         refuse_argument(format!("send_many takes a JSON array of at most {SEND_MANY_MAX} requests"));
     };
     let requests: Vec<_> = requests.iter().map(|request| split_idempotency_key(request.get())).collect();
-    let asks: Vec<Ask> =
-        requests.iter().map(|(text, key)| Ask { text, idempotency_key: key.as_deref() }).collect();
-    let replies = or_error(call::answer_batch(Caller::of_session().as_deref(), &asks));
-    replayed::tell(&replies);
+    let send_calls: Vec<SendCall> =
+        requests.iter().map(|(text, key)| SendCall { text, idempotency_key: key.as_deref() }).collect();
+    let replies = or_error(call::answer_batch(Caller::of_session().as_deref(), &send_calls));
+    replayed::report(&replies);
     SetOfIterator::new(replies.into_iter().map(|reply| JsonbText(reply.body)))
 }
 

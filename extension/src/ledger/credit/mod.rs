@@ -182,7 +182,7 @@ impl Account {
 
     /// Lets time pass up to and including an instant: what begins, what expires, and holds that end. What
     /// was overdue at `from` already changes then.
-    pub fn play(&mut self, from: PgTimestamp, until: PgTimestamp) -> Vec<Change> {
+    pub fn advance_to(&mut self, from: PgTimestamp, until: PgTimestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut clock = from;
         while let Some((due, step)) = self.next_step().filter(|(due, _)| *due <= until) {

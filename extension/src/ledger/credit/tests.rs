@@ -70,7 +70,7 @@ fn what_comes_back_to_an_expired_grant_expires_again_but_for_what_is_owed() {
     let ended = Grant { remaining: Amount::ZERO, ..grant(0, Purpose::Paid, 0, 1, Some(5)) };
     let taken = Taken { plain: Amount::ZERO, grants: vec![(ended, amount(10))] };
     assert_eq!(used(&account.give_back(amount(10), &taken)), [(0, 3, 10)]);
-    let changes = account.play(at(8), at(8));
+    let changes = account.advance_to(at(8), at(8));
     assert_eq!((changes.len(), changes[0].at, changes[0].amount), (1, at(8), amount(-7)));
     assert_eq!(account.balance, Amount::ZERO);
 }
@@ -84,8 +84,8 @@ fn a_grant_pays_what_is_owed_when_it_begins() {
         (account.balance, account.pending_in(), account.next_due()),
         (amount(-3), amount(10), Some(at(4)))
     );
-    assert!(account.play(PgTimestamp::BEGINNING, at(3)).is_empty());
-    let changes = account.play(PgTimestamp::BEGINNING, at(9));
+    assert!(account.advance_to(PgTimestamp::BEGINNING, at(3)).is_empty());
+    let changes = account.advance_to(PgTimestamp::BEGINNING, at(9));
     assert_eq!(changes.iter().map(|change| change.amount).collect::<Vec<_>>(), [amount(10), amount(-7)]);
     assert_eq!(used(&changes[0].uses), [(0, 3, 0)]);
     assert_eq!((account.balance, account.next_due()), (Amount::ZERO, None));
@@ -226,7 +226,7 @@ struct Story {
 }
 
 impl Story {
-    fn tell(&mut self, step: &Step) {
+    fn perform(&mut self, step: &Step) {
         if let Step::Wait(seconds) = step {
             self.naive.advance(self.naive.now + seconds);
             return;
@@ -264,7 +264,7 @@ impl Story {
                 }
             });
         }
-        for change in self.real.play(PgTimestamp::BEGINNING, now) {
+        for change in self.real.advance_to(PgTimestamp::BEGINNING, now) {
             match change.cause {
                 Cause::Expired(_) => self.expired = self.expired - change.amount,
                 Cause::HoldExpired(hold, _) => self.holds.retain(|each| each.id != hold),
@@ -339,7 +339,7 @@ impl Story {
         // Units were spent in burn order: the last ones come back.
         self.naive.give_back(spent.split_off(spent.len() - rest as usize));
         let now = at(self.naive.now);
-        for change in self.real.play(now, now) {
+        for change in self.real.advance_to(now, now) {
             self.expired = self.expired - change.amount;
         }
         self.settle_books();
@@ -371,7 +371,7 @@ proptest! {
     fn an_account_does_what_a_naive_one_does(steps in vec(step(), 1..25), often in any::<bool>()) {
         let mut story = Story::default();
         for step in &steps {
-            story.tell(step);
+            story.perform(step);
             if often {
                 story.compare()?;
             }

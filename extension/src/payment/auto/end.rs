@@ -1,4 +1,5 @@
-//! What the end of a payment means for auto top-ups: the next watch, a pause after a decline, the end after the third.
+//! What the end of a payment means for auto top-ups: the next watch, a pause after a decline, the end after
+//! the third.
 
 use pg_topup_contract::{Code, Envelope};
 use schemars::JsonSchema;
@@ -7,13 +8,12 @@ use uuid::Uuid;
 
 use super::watch::watch;
 use crate::event;
-use crate::ledger;
-use crate::payment::fault::Fault;
-use crate::payment::row::{Method, Origin, Payment};
+use crate::ledger::{self, Locked};
+use crate::payment::fault::PaymentFault;
+use crate::payment::model::{Method, Origin, Payment};
 use crate::pg::db::{self, DbResult, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
-use crate::value::id::Kind;
 use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::Failure;
 
@@ -27,14 +27,16 @@ const KNOWN: &str = "select true from topup.auto_top_up where tenant_id = $1 and
 const LOCK: &str = "
     select true from topup.auto_top_up where tenant_id = $1 and account_id = $2 for update";
 
-/// Locks a payment's account and its auto top-up, where it has one.
-pub fn lock_of(payment: &Payment) -> Result<(), Failure> {
+/// Locks a payment's account and the account's auto top-up, where it has one. Returns the account if it
+/// locked it.
+pub fn lock_of(payment: &Payment) -> Result<Option<Vec<Locked>>, Failure> {
     let (book, account_id) = (&payment.book, payment.account_id);
-    if !db::write(KNOWN, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty() {
-        ledger::lock(book, &[account_id])?;
-        db::execute(LOCK, args![book.tenant_id, account_id])?;
+    if db::write(KNOWN, args![book.tenant_id, account_id], |_| Ok(()))?.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let locked = ledger::lock(book, &[account_id])?;
+    db::execute(LOCK, args![book.tenant_id, account_id])?;
+    Ok(Some(locked))
 }
 
 const PAID: &str = "
@@ -65,8 +67,9 @@ const DECLINED: &str = "
                       and m.replaced_at is null)
     returning disabled_reason is not null, threshold::text, last_failed_at";
 
-/// A charge did not come through. If it was its own, it waits or ends; if another, it no longer counts on that.
-pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
+/// A charge did not come through. If it was its own, it waits or ends; if another, it no longer counts on
+/// that.
+pub fn failed(payment: &Payment, fault: &PaymentFault) -> Result<(), Failure> {
     if payment.method != Method::OffSession {
         return Ok(());
     }
@@ -86,13 +89,12 @@ pub fn failed(payment: &Payment, fault: &Fault) -> Result<(), Failure> {
             Ok((row.get::<bool>(1)?, row.amount(2)?, row.timestamp(3)?))
         })?;
         if let Some((true, threshold, last_failed_at)) = noted.into_iter().next() {
-            tell_disabled(payment, fault, threshold, last_failed_at)?;
+            emit_disabled(payment, fault, threshold, last_failed_at)?;
         }
     }
     watch(&payment.book, payment.account_id)
 }
 
-/// What the webhook says of an auto top-up that is switched off.
 /// An auto top-up that is switched off.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AutoTopUpDisabled")]
@@ -117,16 +119,15 @@ pub struct Disabled<'a> {
     last_failed_at: String,
 }
 
-fn tell_disabled(
+fn emit_disabled(
     payment: &Payment,
-    fault: &Fault,
+    fault: &PaymentFault,
     threshold: Amount,
     last_failed_at: PgTimestamp,
 ) -> Result<(), Failure> {
-    let customer = payment.customer_id;
     let data = Disabled {
-        customer_id: customer.map(|id| Kind::Customer.text(id)),
-        account_id: customer.map(|_| format!("{}:{}", payment.account_name, payment.asset)),
+        customer_id: payment.text_customer_id(),
+        account_id: payment.text_account_id(),
         asset: &payment.asset,
         amount: payment.amount,
         currency: &payment.currency,
@@ -141,7 +142,9 @@ fn tell_disabled(
 
 /// The worker watches them: their accounts must not be locked one after the other in one transaction.
 const ARM_PAYER: &str = "
-    with config as (
+    with
+    -- The payer's auto top-ups, locked in the order of their accounts.
+    config as (
         select tenant_id, account_id from topup.auto_top_up
          where tenant_id = $1 and environment = $2::topup.environment and customer_id is not distinct from $3
          order by account_id for update)

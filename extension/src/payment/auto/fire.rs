@@ -6,18 +6,18 @@ use uuid::Uuid;
 
 use crate::payment::card;
 use crate::payment::dispute;
+use crate::payment::model::Origin;
 use crate::payment::provider::Provider;
 use crate::payment::rate;
-use crate::payment::row::Origin;
 use crate::payment::start::{self, NewPayment};
 use crate::pg::db::{self, DbResult, Row, args, from_pg};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::reply::{Failure, Refusal, or_error};
 
-/// What a charge under way will bring counts as if it were there: a checkout's does not, for it may never be paid.
-/// The last columns: whether a renewal is about to give credit, and whether this transaction sees what others began
-/// meanwhile.
+/// What a charge under way will bring counts as if it were there: a checkout's does not, for it may never be
+/// paid. The last columns: whether a renewal is about to give credit, and whether this transaction sees what
+/// others began meanwhile.
 const LOW: &str = "
     select a.tenant_id, a.environment::text, e.wallet_id, a.customer_id, a.name, a.asset, c.currency, c.amount::text,
            exists (select from topup.subscription s
@@ -59,7 +59,7 @@ fn read_low(row: &Row) -> DbResult<Low> {
 
 /// Credit expires at the instant at which a renewal gives it anew: that one comes first.
 const RENEWAL_S: i32 = 5;
-/// As long as it takes the worker to look again, who sees what is committed.
+/// As long as it takes the worker to look again; the worker sees what is committed.
 const BLIND_S: i32 = 0;
 /// How long to wait where it could not begin.
 const REFUSED_S: i32 = 3600;
@@ -67,7 +67,7 @@ const REFUSED_S: i32 = 3600;
 const DISPUTED: &str =
     "The payer disputes a payment: no card is charged until that is won or a card is saved anew.";
 
-/// Whoever has the row locked will watch the account anyway.
+/// Where the row is locked, nothing is postponed: the transaction that locked it watches the account anyway.
 const POSTPONE: &str = "
     with config as (
         select tenant_id, account_id from topup.auto_top_up where tenant_id = $1 and account_id = $2

@@ -15,8 +15,9 @@ use crate::value::reply::Failure;
 /// How long to wait for a provider that is not configured, or not the one of the card.
 const NO_PROVIDER_S: u64 = 3600;
 
-/// What decides. The payments that count against the limit are those that took money or may still do so; the last
-/// column is when the oldest of the newest `max_purchases` leaves the window.
+/// The facts that decide whether an account is watched. The payments that count against the limit are those
+/// that took money or may still do so; the last column is when the oldest of the newest `max_purchases`
+/// leaves the window.
 const FACTS: &str = "
     select c.customer_id, c.disabled_reason is not null, c.not_before,
            exists (select from topup.payment p
@@ -56,9 +57,12 @@ enum Next {
 }
 
 const NOTE: &str = "
-    with config as (
+    with
+    -- When the worker looks at it again; a pause that is over is forgotten.
+    config as (
         update topup.auto_top_up set due_at = $3, not_before = case when $4 then null else not_before end
          where tenant_id = $1 and account_id = $2 returning threshold),
+    -- The balance carries the threshold only while the account is watched.
     watched as (
         update topup.balance b set auto_top_up_below = case when $4 then c.threshold end
           from config c where b.tenant_id = $1 and b.account_id = $2
@@ -66,8 +70,8 @@ const NOTE: &str = "
     insert into topup.low_account (tenant_id, account_id)
     select tenant_id, account_id from watched where is_low on conflict do nothing";
 
-/// Watches the account of an auto top-up whose row is locked. If it is below its threshold already, the end of this
-/// transaction fires.
+/// Watches the account of an auto top-up whose row is locked. If it is below its threshold already, the end
+/// of this transaction fires.
 pub fn watch(book: &Book, account_id: Uuid) -> Result<(), Failure> {
     // What expired meanwhile is booked first.
     ledger::lock(book, &[account_id])?;
@@ -99,7 +103,7 @@ fn next(book: &Book, facts: &Facts) -> Result<Next, Failure> {
     })
 }
 
-/// An account that a transaction holds is passed over, for who knows how long.
+/// An account that a transaction holds is passed over: the lock may last long.
 const DUE: &str = "
     select c.tenant_id, c.environment::text, e.wallet_id, c.account_id
       from topup.auto_top_up c

@@ -1,11 +1,11 @@
-//! Disputes of payments: a payer's bank asks for the money back. What is left of the credit that it bought is taken at
-//! once, and given back if the dispute is won.
+//! Disputes of payments: a payer's bank asks for the money back. What is left of the credit that it bought is
+//! taken at once, and given back if the dispute is won.
 //!
-//! The provider's word is kept first (`told`), whatever the payment has come to; once that has succeeded, `settle` does
-//! what the word means and tells the tenant. So it may come in any order and however often.
+//! The provider's word is kept first (`told`), whatever the payment has come to; once that has succeeded,
+//! `settle` does what the word means and tells the tenant. So it may come in any order and however often.
 
+pub mod event;
 mod settle;
-pub mod tell;
 
 use pgrx::spi::SpiError;
 use serde::Deserialize;
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use crate::payment::card::Card;
 use crate::payment::currency;
-use crate::payment::row::Payment;
+use crate::payment::model::Payment;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
 use crate::value::id;
 use crate::value::reply::Failure;
 
-pub use settle::{catch_up, retake};
+pub use settle::{catch_up, claw_back_again};
 
 const REASON_LENGTH_MAX: usize = 200;
 
@@ -97,7 +97,7 @@ fn read(row: &Row) -> DbResult<Dispute> {
 }
 
 /// What the provider tells of a dispute.
-pub struct Told<'a> {
+pub struct ReportedDispute<'a> {
     pub provider_dispute_id: &'a str,
     pub status: Status,
     pub amount_minor: Option<i64>,
@@ -105,7 +105,8 @@ pub struct Told<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// A dispute that is won stays won, and one that is lost can only be won; an answer that was overtaken changes nothing.
+/// A dispute that is won stays won, and one that is lost can only be won; an answer that was overtaken
+/// changes nothing.
 const KEEP: &str = "
     insert into topup.payment_dispute as d (tenant_id, environment, dispute_id, payment_id, provider_dispute_id, amount,
                                             reason, status, ended_at)
@@ -117,44 +118,44 @@ const KEEP: &str = "
        and (d.status <> 'lost' or excluded.status = 'won')";
 
 /// The provider tells how a dispute stands; the payment is locked. Tells whether that changed anything.
-pub fn told(payment: &Payment, told: &Told) -> Result<bool, Failure> {
-    let same = told.currency.is_none_or(|told| told.eq_ignore_ascii_case(&payment.currency));
-    let told_amount = told.amount_minor.filter(|_| same);
-    let told_amount = told_amount.and_then(|minor| currency::from_minor(minor, &payment.currency));
-    let amount = told_amount.filter(|amount| *amount > Amount::ZERO).unwrap_or(payment.amount);
-    let reason = told.reason.map(|text| text.chars().take(REASON_LENGTH_MAX).collect::<String>());
+pub fn reported(payment: &Payment, report: &ReportedDispute) -> Result<bool, Failure> {
+    let same = report.currency.is_none_or(|currency| currency.eq_ignore_ascii_case(&payment.currency));
+    let reported_amount = report.amount_minor.filter(|_| same);
+    let reported_amount = reported_amount.and_then(|minor| currency::from_minor(minor, &payment.currency));
+    let amount = reported_amount.filter(|amount| *amount > Amount::ZERO).unwrap_or(payment.amount);
+    let reason = report.reason.map(|text| text.chars().take(REASON_LENGTH_MAX).collect::<String>());
     let arguments = args![
         payment.book.tenant_id,
         payment.book.environment.as_str(),
         id::new(),
         payment.id,
-        told.provider_dispute_id,
+        report.provider_dispute_id,
         amount.min(payment.amount).to_string(),
         reason,
-        told.status.as_str()
+        report.status.as_str()
     ];
     db::execute(KEEP, arguments)?;
     catch_up(&payment.book, payment.id)
 }
 
 /// What disputes leave of a payment to be refunded.
-pub struct Standing {
+pub struct DisputeSummary {
     pub is_open: bool,
     /// What the payers' banks keep, in the payment's currency.
     pub lost: Amount,
 }
 
-const STANDING: &str = "
+const SUMMARY: &str = "
     select coalesce(bool_or(status in ('inquiry', 'open')), false),
            coalesce(sum(amount) filter (where status = 'lost'), 0)::text
       from topup.payment_dispute
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3";
 
 /// How the disputes of a payment that is locked stand.
-pub fn standing(payment: &Payment) -> Result<Standing, Failure> {
+pub fn summary(payment: &Payment) -> Result<DisputeSummary, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
-    let read = |row: &Row| Ok(Standing { is_open: row.get(1)?, lost: row.amount(2)? });
-    let found = db::write(STANDING, args![tenant_id, environment, payment.id], read)?;
+    let read = |row: &Row| Ok(DisputeSummary { is_open: row.get(1)?, lost: row.amount(2)? });
+    let found = db::write(SUMMARY, args![tenant_id, environment, payment.id], read)?;
     Ok(found.into_iter().next().ok_or(SpiError::InvalidPosition)?)
 }
 
@@ -169,7 +170,8 @@ const AGAINST: &str = "
        and d.status in ('open', 'lost') and d.created_at >= m.created_at
      limit 1";
 
-/// Whether a payer has had money fetched back since saving the card: who disputes is not charged without being there.
+/// Whether a payer has had money fetched back since saving the card: who disputes is not charged without
+/// being there.
 pub fn is_against(book: &Book, customer_id: Option<Uuid>, card: &Card) -> DbResult<bool> {
     let arguments = args![book.tenant_id, book.environment.as_str(), customer_id, card.method_id];
     Ok(!db::write_range(AGAINST, arguments, |_| Ok(()))?.is_empty())

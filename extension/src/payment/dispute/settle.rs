@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{Dispute, Status, read, select_dispute, tell};
+use super::{Dispute, Status, event, read, select_dispute};
 use crate::payment::auto;
-use crate::payment::refund::{self, take};
-use crate::payment::row::{self, Payment};
+use crate::payment::model::{self, Payment};
+use crate::payment::refund::{self, clawback};
 use crate::pg::db::{self, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
@@ -14,17 +14,17 @@ use crate::value::reply::Failure;
 
 const KIND: &str = "top_up_dispute";
 
-const UNTOLD: &str = select_dispute!("and d.told is distinct from d.status order by d.dispute_id");
+const UNREPORTED: &str = select_dispute!("and d.told is distinct from d.status order by d.dispute_id");
 
-/// Settles the disputes of a payment whose meaning is not done yet, once it has succeeded. The payment is locked. Tells
-/// whether there was any.
+/// Settles the disputes of a payment whose meaning is not done yet, once it has succeeded. The payment is
+/// locked. Tells whether there was any.
 pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
     let no_payment = || Failure::Fault("the payment is gone".to_owned());
-    let payment = row::find(book, payment_id)?.ok_or_else(no_payment)?;
-    if payment.status != row::Status::Succeeded {
+    let payment = model::find(book, payment_id)?.ok_or_else(no_payment)?;
+    if payment.status != model::Status::Succeeded {
         return Ok(false);
     }
-    let disputes = db::write(UNTOLD, args![book.tenant_id, book.environment.as_str(), payment_id], read)?;
+    let disputes = db::write(UNREPORTED, args![book.tenant_id, book.environment.as_str(), payment_id], read)?;
     for dispute in &disputes {
         settle(&payment, dispute)?;
     }
@@ -33,45 +33,49 @@ pub fn catch_up(book: &Book, payment_id: Uuid) -> Result<bool, Failure> {
 
 fn settle(payment: &Payment, dispute: &Dispute) -> Result<(), Failure> {
     auto::lock_of(payment)?;
-    note(payment, dispute)?;
+    mark_reported(payment, dispute)?;
     let (transaction_id, moved) = match dispute.status {
         Status::Inquiry => (None, Amount::ZERO),
-        Status::Open | Status::Lost => take_left(payment, dispute)?,
+        Status::Open | Status::Lost => claw_back_left(payment, dispute)?,
         Status::Won => give_back(payment, dispute)?,
     };
-    tell::tell(payment, dispute, transaction_id, moved)
+    event::emit(payment, dispute, transaction_id, moved)
 }
 
-const STANDING: &str =
+const REPORTED: &str =
     select_dispute!("and d.told in ('open', 'lost') and d.status = d.told order by d.dispute_id");
 
 /// Takes what has come back to the credit of a payment that is disputed, such as by a refund that failed.
-pub fn retake(payment: &Payment) -> Result<(), Failure> {
+pub fn claw_back_again(payment: &Payment) -> Result<(), Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
-    for dispute in db::write(STANDING, args![tenant_id, environment, payment.id], read)? {
-        take_left(payment, &dispute)?;
+    for dispute in db::write(REPORTED, args![tenant_id, environment, payment.id], read)? {
+        claw_back_left(payment, &dispute)?;
     }
     Ok(())
 }
 
-const TAKEN: &str = "
+const CLAWED_BACK: &str = "
     update topup.payment_dispute set taken = taken + $4::numeric, taken_by = taken_by || $5
      where tenant_id = $1 and environment = $2::topup.environment and dispute_id = $3";
 
 /// What the disputed amount bought and is not refunded, as much as is left of it.
-fn take_left(payment: &Payment, dispute: &Dispute) -> Result<(Option<Uuid>, Amount), Failure> {
+fn claw_back_left(payment: &Payment, dispute: &Dispute) -> Result<(Option<Uuid>, Amount), Failure> {
     let bought = refund::share_left(payment, dispute.amount)?;
     let wanted = (bought - dispute.taken).max(Amount::ZERO);
     let reference = reference(dispute, "taken", dispute.taken_by.len() + 1);
-    let (taken, transaction_id) = take::take(payment, KIND, &reference, wanted)?;
+    let (taken, transaction_id) = clawback::claw_back(payment, KIND, &reference, wanted)?;
     if let Some(transaction_id) = transaction_id {
         let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
-        db::execute(TAKEN, args![tenant_id, environment, dispute.id, taken.to_string(), transaction_id])?;
+        db::execute(
+            CLAWED_BACK,
+            args![tenant_id, environment, dispute.id, taken.to_string(), transaction_id],
+        )?;
     }
     Ok((transaction_id, taken))
 }
 
-/// What was refunded since the dispute began and found no credit: that was the credit which the dispute holds.
+/// What was refunded since the dispute began and found no credit: that was the credit which the dispute
+/// holds.
 const REFUNDED_SINCE: &str = "
     select coalesce(sum(r.credit - r.recovered), 0)::text
       from topup.payment_refund r
@@ -93,7 +97,7 @@ fn give_back(payment: &Payment, dispute: &Dispute) -> Result<(Option<Uuid>, Amou
     let (mut left, mut first) = (whole, None);
     for (n, taken_by) in dispute.taken_by.iter().enumerate() {
         let reference = reference(dispute, "returned", n + 1);
-        let (returned, transaction_id) = take::give_back(payment, KIND, &reference, *taken_by, left)?;
+        let (returned, transaction_id) = clawback::restore(payment, KIND, &reference, *taken_by, left)?;
         (left, first) = (left - returned, first.or(transaction_id));
     }
     db::execute(RETURNED, args![tenant_id, environment, dispute.id, (whole - left).to_string()])?;
@@ -104,11 +108,11 @@ fn reference(dispute: &Dispute, what: &str, n: usize) -> String {
     format!("{}/{what}/{n}", Kind::Dispute.text(dispute.id))
 }
 
-const NOTE: &str = "
+const MARK_REPORTED: &str = "
     update topup.payment_dispute set told = $4
      where tenant_id = $1 and environment = $2::topup.environment and dispute_id = $3";
 
-fn note(payment: &Payment, dispute: &Dispute) -> Result<(), Failure> {
+fn mark_reported(payment: &Payment, dispute: &Dispute) -> Result<(), Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
-    Ok(db::execute(NOTE, args![tenant_id, environment, dispute.id, dispute.status.as_str()])?)
+    Ok(db::execute(MARK_REPORTED, args![tenant_id, environment, dispute.id, dispute.status.as_str()])?)
 }

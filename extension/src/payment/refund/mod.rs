@@ -1,9 +1,10 @@
 //! Refunds of payments: the money goes back to the payer, and what is left of its credit is taken back.
 
-pub mod ask;
-mod book;
-pub mod take;
-pub mod work;
+pub mod claim;
+pub mod clawback;
+pub mod create;
+mod record;
+mod settle;
 
-pub use book::{refunded, share_left};
-pub use work::{catch_up, failed, told};
+pub use record::{refunded, share_left};
+pub use settle::{RefundAnswer, catch_up, failed, reported, settle};

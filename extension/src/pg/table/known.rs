@@ -12,7 +12,7 @@ use super::index::Indexes;
 use crate::pg::cache;
 
 /// A table that had its name when it was last opened.
-pub struct Known {
+pub struct KnownTable {
     pub id: Oid,
     /// Where [`super::Table`] has its values.
     pub row_columns: OnceCell<Box<[Column]>>,
@@ -28,7 +28,7 @@ pub struct Known {
 #[derive(Default)]
 struct Catalog {
     changes: u64,
-    tables: Vec<(&'static CStr, Rc<Known>)>,
+    tables: Vec<(&'static CStr, Rc<KnownTable>)>,
     labels: Vec<(Oid, String, Datum)>,
 }
 
@@ -47,7 +47,7 @@ impl Catalog {
 }
 
 /// The table of a name, if it is known after so many changes.
-pub fn find(name: &'static CStr, changes: u64) -> Option<Rc<Known>> {
+pub fn find(name: &'static CStr, changes: u64) -> Option<Rc<KnownTable>> {
     CATALOG.with_borrow_mut(|catalog| {
         let mut tables = catalog.after(changes).tables.iter();
         tables.find(|(other, _)| std::ptr::eq(*other, name)).map(|(_, table)| Rc::clone(table))
@@ -55,8 +55,8 @@ pub fn find(name: &'static CStr, changes: u64) -> Option<Rc<Known>> {
 }
 
 /// Keeps which table has a name. It is locked, so that the name is its own for now.
-pub fn keep(name: &'static CStr, id: Oid) -> Rc<Known> {
-    let table = Rc::new(Known {
+pub fn keep(name: &'static CStr, id: Oid) -> Rc<KnownTable> {
+    let table = Rc::new(KnownTable {
         id,
         row_columns: OnceCell::new(),
         takes_rows: OnceCell::new(),
@@ -87,7 +87,7 @@ pub fn label(type_id: Oid, text: &str, read: impl FnOnce() -> (Datum, bool)) -> 
     value
 }
 
-impl Known {
+impl KnownTable {
     /// The column of a name, which `look_up` finds the first time.
     pub fn column(&self, name: &'static str, look_up: impl FnOnce() -> Column) -> Column {
         let found = self.columns.borrow().iter().find(|(other, _)| std::ptr::eq(*other, name)).copied();

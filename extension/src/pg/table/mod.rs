@@ -19,7 +19,7 @@ use pgrx::{PgRelation, PgTupleDesc};
 use crate::pg::cache;
 
 use index::Indexes;
-use known::Known;
+use known::KnownTable;
 use unguarded::guarded;
 
 pub use insert::{NewRow, Table};
@@ -30,7 +30,7 @@ pub(crate) use value::row;
 /// A table of schema topup that is open. Its lock stays until the transaction ends, as after a statement.
 pub struct Open {
     relation: PgRelation,
-    known: Rc<Known>,
+    known: Rc<KnownTable>,
 }
 
 /// How a table is written.

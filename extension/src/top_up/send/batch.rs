@@ -1,5 +1,6 @@
-//! Sends of one key as one piece of work: what they need is read once, each is decided in memory by what the ones before
-//! it left, and what they wrote is written together. Rows and replies are those of as many single sends.
+//! Sends of one key as one piece of work: what they need is read once, each is decided in memory by what the
+//! ones before it left, and what they wrote is written together. Rows and replies are those of as many single
+//! sends.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use crate::event::Events;
 use crate::ledger::account::{self, System, USD};
 use crate::ledger::early_release;
 use crate::ledger::{self, Header, Journal, Posting};
-use crate::operation::handler::Terms;
-use crate::operation::idempotency::{self, Asker, Fingerprint, Namespace, Replies, Shares};
+use crate::operation::handler::OperationTerms;
+use crate::operation::idempotency::{self, Fingerprint, Namespace, Replies, Requester, Shares};
 use crate::operation::request;
 use crate::pg::interrupt;
 use crate::tenant::caller::{Caller, Scope};
@@ -30,7 +31,7 @@ const FAILS_AFTER: Duration = Duration::from_secs(1);
 
 /// A send as it comes in.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub struct SendCall<'a> {
     pub text: &'a str,
     pub idempotency_key: Option<&'a str>,
 }
@@ -47,16 +48,16 @@ struct Order {
 /// Runs sends in order: a reply or a refusal for each. What one refuses does not touch the others.
 pub fn send_all(
     caller: &Caller,
-    terms: Terms,
-    asks: &[Ask],
+    terms: OperationTerms,
+    send_calls: &[SendCall],
 ) -> Result<Vec<Result<Rendered, Refusal>>, Failure> {
     let sends = early_release::Sends::begin();
-    let orders = read(caller, terms, asks)?;
+    let orders = read(caller, terms, send_calls)?;
     let mut batch = Batch::begin(caller, &orders)?;
     let mut replies = Vec::with_capacity(orders.len());
     for order in orders {
         interrupt::check();
-        replies.push(match order.map_err(Failure::from).and_then(|order| batch.play(order)) {
+        replies.push(match order.map_err(Failure::from).and_then(|order| batch.execute(order)) {
             Ok(reply) => Ok(reply),
             Err(Failure::Refused(refusal)) => Err(refusal),
             Err(fault) => return Err(fault),
@@ -69,7 +70,11 @@ pub fn send_all(
 }
 
 /// Reads the requests, and judges of each what does not depend on the wallet.
-fn read(caller: &Caller, terms: Terms, asks: &[Ask]) -> Result<Vec<Result<Order, Refusal>>, Failure> {
+fn read(
+    caller: &Caller,
+    terms: OperationTerms,
+    send_calls: &[SendCall],
+) -> Result<Vec<Result<Order, Refusal>>, Failure> {
     caller.require(terms.scope)?;
     let platforms = platform::all()?;
     let judge = |(request, keyed): (SendRequest, Option<String>)| {
@@ -80,16 +85,16 @@ fn read(caller: &Caller, terms: Terms, asks: &[Ask]) -> Result<Vec<Result<Order,
         let quote = quote(caller, &request, &platforms);
         Ok(Order { request, keyed, quote })
     };
-    let read = |ask| match read_one(ask).map(judge) {
+    let read = |call| match read_one(call).map(judge) {
         Ok(order) => order.map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     };
-    asks.iter().map(read).collect()
+    send_calls.iter().map(read).collect()
 }
 
-fn read_one(ask: &Ask) -> Result<(SendRequest, Option<String>), Refusal> {
-    let request = request::parse(ask.text)?;
-    let key = ask.idempotency_key;
+fn read_one(call: &SendCall) -> Result<(SendRequest, Option<String>), Refusal> {
+    let request = request::parse(call.text)?;
+    let key = call.idempotency_key;
     key.map(|key| idempotency::check_key(key, "idempotency_key")).transpose()?;
     Ok((request, key.map(str::to_owned)))
 }
@@ -117,7 +122,7 @@ impl<'a> Batch<'a> {
             moved_wallet: false,
             spent: Spent::default(),
             // A reply shows a voucher's code.
-            replies: Replies::of(Namespace::Key, Asker::of(caller, Shares::With(Scope::Vouchers))),
+            replies: Replies::of(Namespace::Key, Requester::of(caller, Shares::With(Scope::Vouchers))),
             customers: HashMap::new(),
             top_ups: NewTopUps::default(),
             events: Events::for_endpoints(caller.endpoints()?),
@@ -158,7 +163,7 @@ impl<'a> Batch<'a> {
         Ok(accounts)
     }
 
-    fn play(&mut self, order: Order) -> Result<Rendered, Failure> {
+    fn execute(&mut self, order: Order) -> Result<Rendered, Failure> {
         if let Some((key, hash)) = &order.keyed
             && let Some(first) = self.replies.first(key, hash)?
         {
@@ -255,7 +260,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn write(mut self, terms: Terms) -> Result<(), Failure> {
+    fn write(mut self, terms: OperationTerms) -> Result<(), Failure> {
         self.journal.write(self.caller)?;
         self.top_ups.write(self.caller)?;
         self.events.write()?;

@@ -1,4 +1,5 @@
-//! Send: prices a top-up, debits the wallet, and delivers, all in the caller's transaction. One send is a batch of one.
+//! Send: prices a top-up, debits the wallet, and delivers, all in the caller's transaction. One send is a
+//! batch of one.
 //!
 //! ```text
 //! batch ─► ledger::Journal, top_up::New, key_usage::Days, idempotency::Replies, event::Events
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ledger::account::{self, USD};
-use crate::operation::handler::Terms;
+use crate::operation::handler::OperationTerms;
 use crate::operation::request::Metadata;
 use crate::pg::db::DbResult;
 use crate::tenant::caller::Caller;
@@ -26,7 +27,7 @@ use crate::value::amount::Cents;
 use crate::value::book::{Book, Environment};
 use crate::value::reply::{Failure, Refusal, Rendered};
 
-pub use batch::{Ask, send_all};
+pub use batch::{SendCall, send_all};
 
 /// A top-up as a client asks for it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -52,11 +53,11 @@ pub const NAME: &str = "send";
 /// Runs one send.
 pub fn run(
     caller: &Caller,
-    terms: Terms,
+    terms: OperationTerms,
     text: &str,
     idempotency_key: Option<&str>,
 ) -> Result<Rendered, Failure> {
-    let replies = send_all(caller, terms, &[Ask { text, idempotency_key }])?;
+    let replies = send_all(caller, terms, &[SendCall { text, idempotency_key }])?;
     let reply = replies.into_iter().next();
     Ok(reply.ok_or_else(|| Failure::Fault("a send without a reply".to_owned()))??)
 }

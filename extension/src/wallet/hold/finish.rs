@@ -125,9 +125,9 @@ impl Handler for Release {
     }
 }
 
-pub struct Look;
+pub struct Get;
 
-impl Handler for Look {
+impl Handler for Get {
     const NAME: &'static str = "hold_status";
     type Request = HoldIdRequest;
     type Data = HoldData;

@@ -3,10 +3,9 @@
 use pgrx::spi::SpiError;
 use uuid::Uuid;
 
-use crate::ledger::account::{self, System};
 use crate::ledger::grant::{self, View};
-use crate::ledger::{self, Header, Meaning, Posting};
-use crate::payment::row::Payment;
+use crate::ledger::{self, Header, Meaning};
+use crate::payment::model::Payment;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::id::{self, Kind};
@@ -15,8 +14,9 @@ use crate::value::reply::Failure;
 /// The kind of the ledger's transactions for refunds.
 pub const REFUND: &str = "top_up_refund";
 
-/// The grant that the payment became and what is left of it. Plain credit is what is in no grant; whatever has been
-/// spent since the payment may have been its own, so that no more than the lowest balance since is still there.
+/// The grant that the payment became and what is left of it. Plain credit is what is in no grant; whatever
+/// has been spent since the payment may have been its own, so that no more than the lowest balance since is
+/// still there.
 const LEFT: &str = "
     select g.grant_id,
            coalesce(g.remaining, greatest(0, least(
@@ -32,8 +32,9 @@ const LEFT: &str = "
       left join topup.credit_grant g on g.tenant_id = $1 and g.account_id = $2 and g.transaction_id = $3
      where b.tenant_id = $1 and b.account_id = $2";
 
-/// Takes back as much of a credit as is left; tells how much, and the transaction of this kind and reference that did.
-pub fn take(
+/// Takes back as much of a credit as is left; tells how much, and the transaction of this kind and reference
+/// that did.
+pub fn claw_back(
     payment: &Payment,
     kind: &'static str,
     reference: &str,
@@ -52,13 +53,13 @@ pub fn take(
     let header = header(payment, kind, reference)?;
     let transaction_id = header.transaction_id;
     let meaning = Meaning::TakesBack { grant_id };
-    ledger::post_meaning(book, header, &locked, &postings(payment, -recovered), &[(account_id, meaning)])?;
+    ledger::post_meaning(book, header, &locked, &payment.postings(-recovered), &[(account_id, meaning)])?;
     Ok((recovered, Some(transaction_id)))
 }
 
-/// Gives back what a transaction took, or as much of it as is asked for, to the grant that it came from; tells how much,
-/// and the transaction.
-pub fn give_back(
+/// Gives back what a transaction took, or as much of it as is asked for, to the grant that it came from;
+/// tells how much, and the transaction.
+pub fn restore(
     payment: &Payment,
     kind: &'static str,
     reference: &str,
@@ -75,14 +76,14 @@ pub fn give_back(
     let header = header(payment, kind, reference)?;
     let transaction_id = header.transaction_id;
     let meaning = Meaning::GivesBack { of_transaction: taken_by, taken: &taken, was_held: Amount::ZERO };
-    ledger::post_meaning(book, header, &locked, &postings(payment, amount), &[(account_id, meaning)])?;
+    ledger::post_meaning(book, header, &locked, &payment.postings(amount), &[(account_id, meaning)])?;
     Ok((amount, Some(transaction_id)))
 }
 
 /// Gives back what a refund took; gives the transaction.
 pub fn undo(payment: &Payment, refund_id: Uuid, taken_by: Uuid) -> Result<Option<Uuid>, Failure> {
     let reference = format!("{}/failed", Kind::PaymentRefund.text(refund_id));
-    Ok(give_back(payment, REFUND, &reference, taken_by, payment.credit)?.1)
+    Ok(restore(payment, REFUND, &reference, taken_by, payment.credit)?.1)
 }
 
 fn header<'a>(payment: &Payment, kind: &'static str, reference: &'a str) -> Result<Header<'a>, Failure> {
@@ -94,10 +95,4 @@ fn header<'a>(payment: &Payment, kind: &'static str, reference: &'a str) -> Resu
         reference: Some(reference),
         detail: Some(serde_json::to_string(&detail)?),
     })
-}
-
-fn postings(payment: &Payment, amount: Amount) -> [Posting; 2] {
-    let book = &payment.book;
-    let cash = account::system_id(book.tenant_id, book.environment, System::Cash, &payment.asset);
-    [Posting::new(payment.account_id, amount), Posting::new(cash, -amount)]
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::create::Destination;
+use super::model::{self, Status};
 use super::refund;
-use super::row::{self, Status};
 use crate::operation::handler::Handler;
 use crate::pg::db::{self, DbResult, args};
 use crate::tenant::caller::Caller;
@@ -74,7 +74,7 @@ pub struct TopUpFailure {
     pub message: String,
 }
 
-pub struct Look;
+pub struct Get;
 
 const DISPUTE: &str = "
     select dispute_id, status, amount::text, reason, (taken - returned)::text from topup.payment_dispute
@@ -95,7 +95,7 @@ fn dispute(caller: &Caller, payment_id: Uuid) -> DbResult<Option<TopUpDispute>> 
     Ok(found.into_iter().next())
 }
 
-impl Handler for Look {
+impl Handler for Get {
     const NAME: &'static str = "top_up_get";
     type Request = TopUpIdRequest;
     type Data = TopUpState;
@@ -103,7 +103,7 @@ impl Handler for Look {
     fn handle(caller: &Caller, request: &TopUpIdRequest) -> Outcome<TopUpState> {
         let no_top_up = || Refusal::not_found("top_up_id", "There is no such top-up.");
         let id = Kind::TopUp.parse(&request.top_up_id).ok_or_else(no_top_up)?;
-        let payment = row::look(caller, id)?.ok_or_else(no_top_up)?;
+        let payment = model::read(caller, id)?.ok_or_else(no_top_up)?;
         let customer_id = payment.customer_id.ok_or_else(no_top_up)?;
         let status = payment.status_at(PgTimestamp::now());
         let data = TopUpState {

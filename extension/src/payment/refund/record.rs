@@ -3,10 +3,10 @@
 use num_rational::BigRational;
 use uuid::Uuid;
 
-use super::take;
+use super::clawback;
 use crate::event::wake;
 use crate::ledger::asset;
-use crate::payment::row::Payment;
+use crate::payment::model::Payment;
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
@@ -55,7 +55,7 @@ pub fn refunded(book: &Book, payment_id: Uuid, is_locked: bool) -> DbResult<Refu
 }
 
 /// A refund that is booked.
-pub struct Booked {
+pub struct RecordedRefund {
     pub refund_id: Uuid,
     /// What the refunded amount had bought.
     pub credit: Amount,
@@ -74,17 +74,17 @@ const INSERT: &str = "
     returning created_at";
 
 /// Refunds an amount of a payment that is locked and has so much left to refund.
-pub fn write(
+pub fn insert(
     payment: &Payment,
     amount: Amount,
     origin: Origin,
     description: Option<&str>,
-) -> Result<Booked, Failure> {
+) -> Result<RecordedRefund, Failure> {
     let (book, refund_id) = (&payment.book, id::new());
     let before = refunded(book, payment.id, true)?;
     let credit = share(payment, before, amount)?;
     let reference = Kind::PaymentRefund.text(refund_id);
-    let (recovered, transaction_id) = take::take(payment, take::REFUND, &reference, credit)?;
+    let (recovered, transaction_id) = clawback::claw_back(payment, clawback::REFUND, &reference, credit)?;
     let arguments = args![
         book.tenant_id,
         book.environment.as_str(),
@@ -103,7 +103,7 @@ pub fn write(
     if origin == Origin::Api {
         wake::workers();
     }
-    Ok(Booked { refund_id, credit, recovered, created_at })
+    Ok(RecordedRefund { refund_id, credit, recovered, created_at })
 }
 
 /// What an amount had bought, as far as it is not refunded. The payment is locked.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Dispute, Status};
 use crate::event;
-use crate::payment::row::{Origin, Payment};
+use crate::payment::model::{Origin, Payment};
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
 use crate::value::reply::Failure;
@@ -15,7 +15,7 @@ use crate::value::reply::Failure;
 /// What the webhooks say of a dispute: the top-up, and how the dispute stands.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DisputeTold")]
-pub struct Told<'a> {
+pub struct DisputeEvent<'a> {
     /// `top_…`; `in_…` of your own wallet's.
     id: String,
     /// Who paid: `cust_…`; null: your own wallet.
@@ -33,13 +33,13 @@ pub struct Told<'a> {
     /// Whether somebody asked for it, or an auto top-up.
     origin: Origin,
     /// How the dispute stands.
-    dispute: Facts<'a>,
+    dispute: DisputeFacts<'a>,
 }
 
 /// How a dispute stands.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DisputeFacts")]
-struct Facts<'a> {
+struct DisputeFacts<'a> {
     /// `dp_…`
     id: String,
     /// What the payment provider calls it.
@@ -56,8 +56,8 @@ struct Facts<'a> {
     returned_credit: Amount,
 }
 
-/// Tells the tenant; `moved` is what of the credit the transaction took or gave back.
-pub(super) fn tell(
+/// Emits the event of how a dispute stands; `moved` is what of the credit the transaction took or gave back.
+pub(super) fn emit(
     payment: &Payment,
     dispute: &Dispute,
     transaction_id: Option<Uuid>,
@@ -69,18 +69,17 @@ pub(super) fn tell(
         Status::Lost => ("wallet.topup.dispute.lost", before + moved, Amount::ZERO),
         Status::Won => ("wallet.topup.dispute.won", before - moved, moved),
     };
-    let customer = payment.customer_id;
     let status = dispute.status.as_str();
-    let data = Told {
+    let data = DisputeEvent {
         id: payment.text_id(),
-        customer_id: customer.map(|id| Kind::Customer.text(id)),
-        account_id: customer.map(|_| format!("{}:{}", payment.account_name, payment.asset)),
+        customer_id: payment.text_customer_id(),
+        account_id: payment.text_account_id(),
         asset: &payment.asset,
         credit: payment.credit,
         amount: payment.amount,
         currency: &payment.currency,
         origin: payment.origin,
-        dispute: Facts {
+        dispute: DisputeFacts {
             id: Kind::Dispute.text(dispute.id),
             provider_dispute_id: &dispute.provider_dispute_id,
             status,

@@ -1,4 +1,4 @@
-//! A payment as it is kept, and the ways to find one.
+//! A payment as its row has it, and the statements that find one.
 
 use pgrx::prelude::*;
 use pgrx::spi::SpiError;
@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::currency;
 use super::provider::Provider;
+use crate::ledger::Posting;
+use crate::ledger::account::{self, System};
 use crate::pg::db::{self, DbResult, Row, args};
 use crate::value::amount::Amount;
 use crate::value::book::Book;
@@ -123,8 +125,8 @@ pub struct Payment {
     pub expires_at: Option<PgTimestamp>,
     /// The ledger's transaction that credited it.
     pub transaction_id: Option<Uuid>,
-    /// All that the provider has called refunded, in the currency.
-    pub refunded_told: Amount,
+    /// All that the provider has reported as refunded, in the currency.
+    pub refunded_reported: Amount,
 }
 
 impl Payment {
@@ -133,12 +135,30 @@ impl Payment {
         text_id(self.customer_id, self.id)
     }
 
-    /// Whether the money that came is what was asked for, as far as the provider says. If not, the server's log does.
+    /// Who pays, as clients see it; none: the tenant.
+    pub fn text_customer_id(&self) -> Option<String> {
+        self.customer_id.map(|id| Kind::Customer.text(id))
+    }
+
+    /// The account that is credited, as clients see it; none: the tenant's wallet.
+    pub fn text_account_id(&self) -> Option<String> {
+        self.customer_id.map(|_| format!("{}:{}", self.account_name, self.asset))
+    }
+
+    /// The postings that move an amount of credit from the cash account to the payment's own, or back if it
+    /// is below zero.
+    pub fn postings(&self, credit: Amount) -> [Posting; 2] {
+        let cash = account::system_id(self.book.tenant_id, self.book.environment, System::Cash, &self.asset);
+        [Posting::new(self.account_id, credit), Posting::new(cash, -credit)]
+    }
+
+    /// Whether the money that came is what was asked for, as far as the provider says. If not, the server's
+    /// log does.
     pub fn is_paid_by(&self, amount_minor: Option<i64>, currency: Option<&str>) -> bool {
         // What may be charged was judged when it began.
         let asked = currency::whole_minor(self.amount, &self.currency);
         let is_right = amount_minor.is_none_or(|minor| Some(minor) == asked)
-            && currency.is_none_or(|told| told.eq_ignore_ascii_case(&self.currency));
+            && currency.is_none_or(|currency| currency.eq_ignore_ascii_case(&self.currency));
         if !is_right {
             warning!("{} was paid with another amount or currency, and is not credited", self.text_id());
         }
@@ -205,7 +225,7 @@ pub(super) fn read_payment(row: &Row) -> DbResult<Payment> {
         created_at: row.timestamp(25)?,
         expires_at: row.maybe_timestamp(26)?,
         transaction_id: row.maybe_uuid(27)?,
-        refunded_told: row.amount(28)?,
+        refunded_reported: row.amount(28)?,
     })
 }
 
@@ -219,7 +239,7 @@ pub fn find(book: &Book, payment_id: Uuid) -> DbResult<Option<Payment>> {
 }
 
 /// A payment of the book, as the calling statement sees it.
-pub fn look(book: &Book, payment_id: Uuid) -> DbResult<Option<Payment>> {
+pub fn read(book: &Book, payment_id: Uuid) -> DbResult<Option<Payment>> {
     let arguments = args![book.tenant_id, book.environment.as_str(), payment_id];
     Ok(db::read(FIND, arguments, read_payment)?.pop())
 }

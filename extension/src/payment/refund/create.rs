@@ -4,12 +4,12 @@ use pg_topup_contract::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::book::{self, Origin};
+use super::record::{self, Origin};
 use crate::operation::handler::Handler;
 use crate::operation::request;
 use crate::payment::currency;
 use crate::payment::dispute;
-use crate::payment::row::{self, Payment, Status};
+use crate::payment::model::{self, Payment, Status};
 use crate::tenant::caller::Caller;
 use crate::value::amount::Amount;
 use crate::value::id::Kind;
@@ -49,9 +49,9 @@ pub struct RefundData {
     pub created_at: String,
 }
 
-pub struct Ask;
+pub struct Create;
 
-impl Handler for Ask {
+impl Handler for Create {
     const NAME: &'static str = "top_up_refund";
     type Request = RefundRequest;
     type Data = RefundData;
@@ -60,17 +60,17 @@ impl Handler for Ask {
         request::check_description(request.description.as_deref())?;
         let payment = lock(caller, &request.top_up_id)?;
         let amount = amount(&payment, request.amount)?;
-        let booked = book::write(&payment, amount, Origin::Api, request.description.as_deref())?;
+        let recorded = record::insert(&payment, amount, Origin::Api, request.description.as_deref())?;
         let data = RefundData {
-            id: Kind::PaymentRefund.text(booked.refund_id),
+            id: Kind::PaymentRefund.text(recorded.refund_id),
             top_up_id: payment.text_id(),
             status: "pending",
             amount,
             currency: payment.currency,
             asset: payment.asset,
-            refunded_credit: booked.recovered,
-            not_recovered: booked.credit - booked.recovered,
-            created_at: booked.created_at.rfc3339(),
+            refunded_credit: recorded.recovered,
+            not_recovered: recorded.credit - recorded.recovered,
+            created_at: recorded.created_at.rfc3339(),
         };
         Ok(Reply::new(Code::Success, data))
     }
@@ -80,8 +80,8 @@ impl Handler for Ask {
 fn lock(caller: &Caller, top_up_id: &str) -> Result<Payment, Failure> {
     let no_top_up = || Refusal::not_found("top_up_id", "There is no such top-up.");
     let id = Kind::TopUp.parse(top_up_id).ok_or_else(no_top_up)?;
-    let is_own = row::look(caller, id)?.is_some_and(|payment| payment.customer_id.is_some());
-    let payment = if is_own { row::lock(caller.tenant_id, id)? } else { None };
+    let is_own = model::read(caller, id)?.is_some_and(|payment| payment.customer_id.is_some());
+    let payment = if is_own { model::lock(caller.tenant_id, id)? } else { None };
     let payment = payment.ok_or_else(no_top_up)?;
     if payment.status != Status::Succeeded {
         let message = format!("This top-up is {}: there is nothing to refund.", payment.status.as_str());
@@ -92,12 +92,12 @@ fn lock(caller: &Caller, top_up_id: &str) -> Result<Payment, Failure> {
 
 /// How much is refunded: whole coins, and no more than is left.
 fn amount(payment: &Payment, wanted: Option<Amount>) -> Result<Amount, Failure> {
-    let disputed = dispute::standing(payment)?;
+    let disputed = dispute::summary(payment)?;
     if disputed.is_open {
         let message = "This top-up is disputed: until that has ended, its money cannot be sent back.";
         return Err(Refusal::conflict("top_up_id", message).into());
     }
-    let refunded = book::refunded(&payment.book, payment.id, true)?.amount;
+    let refunded = record::refunded(&payment.book, payment.id, true)?.amount;
     let left = (payment.amount - refunded - disputed.lost).max(Amount::ZERO);
     let amount = wanted.unwrap_or(left);
     let decimals = currency::decimals(&payment.currency);
