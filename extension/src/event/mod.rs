@@ -1,4 +1,4 @@
-//! What happened, told to every endpoint that wants to know.
+//! Events: what happened, for every endpoint that subscribes to the type.
 
 pub mod outbox;
 pub mod wake;
@@ -77,13 +77,13 @@ pub struct Events {
 }
 
 impl Events {
-    /// With the endpoints that are to be told, once read.
+    /// With the endpoints of the environment, once read.
     pub fn for_endpoints(endpoints: Vec<Endpoint>) -> Events {
         Events { endpoints: Some(endpoints), ..Events::default() }
     }
 
-    /// Tells of a transaction, or of what has none, by its envelope as JSON. Nothing where no endpoint wants
-    /// the type.
+    /// Adds an event of a transaction, or of none, with its envelope as JSON. Adds nothing where no endpoint
+    /// wants the type.
     pub fn add(
         &mut self,
         book: &Book,
@@ -98,7 +98,7 @@ impl Events {
         Ok(())
     }
 
-    /// Tells of a send as its reply of that time does; its body is written when it is fanned out.
+    /// Adds the event of a send; its body is written when it is fanned out, as the reply of that time is.
     pub fn add_send(
         &mut self,
         book: &Book,
@@ -162,7 +162,7 @@ impl Events {
         self.add(book, "balance.low", Some(transaction_id), &envelope.to_json()?)
     }
 
-    /// Writes what was told so far, and wakes a worker that sleeps.
+    /// Writes the events that were added so far, and wakes a worker that sleeps.
     pub fn write(&mut self) -> Result<(), Failure> {
         Ok(self.outbox.write()?)
     }
@@ -207,8 +207,8 @@ fn endpoints(book: &Book) -> Result<Vec<Endpoint>, Failure> {
     Ok(Endpoint::parse_all(found.into_iter().next().flatten().as_deref())?)
 }
 
-/// Tells of a transaction, or of what has none, by its envelope. The event in the outbox is part of the
-/// running transaction: it is there exactly if that commits.
+/// Emits an event of a transaction, or of none, with its envelope. The event in the outbox is part of the
+/// running transaction: it is there exactly if that transaction commits.
 pub fn emit<D: Serialize>(
     book: &Book,
     event_type: &'static str,
@@ -233,7 +233,7 @@ pub struct WebhookDisabled<'a> {
     reason: &'a str,
 }
 
-/// Tells the other endpoints that one was switched off. It keeps nothing of that for itself.
+/// Emits the event that an endpoint was switched off, for the other endpoints only.
 pub fn webhook_disabled(
     book: &Book,
     endpoint_id: Uuid,

@@ -33,7 +33,7 @@ const OUTBOX: Table<9> = Table {
     ],
 };
 
-/// An event, and the endpoints that are to be told.
+/// An event, and the endpoints that it is for.
 pub struct Message {
     pub event_id: Uuid,
     pub event_type: &'static str,
@@ -43,7 +43,7 @@ pub struct Message {
     pub endpoint_ids: Vec<Uuid>,
 }
 
-/// What is told.
+/// The body of an event, or what it is made of.
 pub enum Content {
     /// The body, as it is sent and signed.
     Body(String),

@@ -25,7 +25,7 @@ const TESTED_CHANNEL: &str = "topup_tested";
 /// sleeps_until of topup.sleeper.
 const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
-/// There is work once this transaction commits: a worker that sleeps by then is told.
+/// Wakes a sleeping worker when this transaction commits: there is work then.
 pub fn workers() {
     let Ok(asleep) =
         Cache::get(&IS_ANY_ASLEEP, (), || Ok::<_, Infallible>(is_any_asleep()), |asleep| !asleep);
@@ -34,7 +34,7 @@ pub fn workers() {
     }
 }
 
-/// The test of a webhook is over once this transaction commits: the gateway that asked for it is told.
+/// Notifies the gateway that tests a webhook, when this transaction commits: the test is over then.
 pub fn tested(delivery_id: &str) {
     notify(TESTED_CHANNEL, delivery_id);
 }
@@ -48,7 +48,7 @@ fn notify(channel: &str, payload: &str) {
 fn is_any_asleep() -> bool {
     let table = Open::to_read(c"sleeper");
     if !table.is_plain() {
-        // To be told without need does no harm.
+        // A notification without need does no harm.
         return true;
     }
     let columns = table.columns();

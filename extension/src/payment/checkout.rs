@@ -44,10 +44,10 @@ pub struct View {
     failure_url: Option<String>,
     card: Option<Card>,
     failure: Option<PaymentFault>,
-    /// Whether the payer can pay now; told by `checkout_begin`.
+    /// Whether the payer can pay now; set by `checkout_begin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     begun: Option<bool>,
-    /// Whether a report made a difference; told by `report_payment`.
+    /// Whether a report made a difference; set by `report_payment`.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<bool>,
 }

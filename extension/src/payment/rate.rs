@@ -1,4 +1,4 @@
-//! What money buys: the credit for an amount, at a told rate or at the asset's own.
+//! What money buys: the credit for an amount, at a given rate or at the asset's own.
 
 use pg_topup_contract::Code;
 
@@ -39,7 +39,7 @@ pub fn check_amount(currency: &str, amount: Amount) -> Result<(), Failure> {
     Err(Refusal::of_field(Code::AmountOutOfRange, "amount", message).into())
 }
 
-/// What an amount of a currency buys of an asset: at the told rate (units of the asset for one of the currency), else
+/// What an amount of a currency buys of an asset: at the given rate (units of the asset for one of the currency), else
 /// at the asset's rate of now.
 pub fn buy(
     book: &Book,
@@ -76,7 +76,7 @@ pub fn buy(
     Ok(Bought { asset: asset.code, credit, exchange_rate })
 }
 
-/// A currency in itself is worth 1, and nothing else can be told.
+/// A currency in itself is worth 1, and no other rate can be given.
 fn of_itself(given: Option<Rate>) -> Result<Rate, Refusal> {
     let one = Rate::Inverse(ONE.parse().unwrap_or_default());
     if given.is_some_and(|given| given != one) {

@@ -38,7 +38,7 @@ enum PaymentOutcome {
 }
 
 impl PaymentOutcome {
-    /// Whether it tells how things stand, and not what has changed: then it may as well be told twice.
+    /// Whether it reports a state and not a change: then it may as well be applied twice.
     fn is_state(self) -> bool {
         matches!(self, PaymentOutcome::Refunded | PaymentOutcome::RefundFailed | PaymentOutcome::Disputed)
     }
@@ -107,7 +107,7 @@ const RECORD_EVENT: &str = "
     insert into topup.provider_event (tenant_id, environment, provider, event_id, payment_id)
     values ($1, $2::topup.environment, $3, $4, $5) on conflict do nothing returning true";
 
-/// Whether the provider's event has not been told before.
+/// Records the provider's event; returns whether it is new.
 fn is_news(payment: &Payment, report: &Report) -> Result<bool, Failure> {
     let Some(event_id) = report.event_id.as_deref() else { return Ok(true) };
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());

@@ -131,8 +131,8 @@ fn starting_rates(caller: &Caller, request: &CreateRequest) -> Result<Vec<NewRat
     rates
         .iter()
         .enumerate()
-        .map(|(n, told)| {
-            let (field, rate) = match (told.rate, told.inverse_rate) {
+        .map(|(n, given)| {
+            let (field, rate) = match (given.rate, given.inverse_rate) {
                 (Some(price), None) => ("rate", Rate::Price(price)),
                 (None, Some(units)) => ("inverse_rate", Rate::Inverse(units)),
                 _ => {
@@ -141,8 +141,8 @@ fn starting_rates(caller: &Caller, request: &CreateRequest) -> Result<Vec<NewRat
                 }
             };
             asset_rate::check_rate(rate, &format!("rates[{n}].{field}"))?;
-            asset_rate::check_source(caller, &request.code, &told.source, &format!("rates[{n}].source"))?;
-            Ok(NewRate { source: told.source.clone(), rate, valid_from, valid_to: None })
+            asset_rate::check_source(caller, &request.code, &given.source, &format!("rates[{n}].source"))?;
+            Ok(NewRate { source: given.source.clone(), rate, valid_from, valid_to: None })
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Changing a webhook endpoint: its URL, what it is told and when; switching it off, and on again.
+//! Changing a webhook endpoint: its URL, its event types and its retry schedule; switching it off, and on again.
 
 use pg_topup_contract::Code;
 use schemars::JsonSchema;

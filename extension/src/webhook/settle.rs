@@ -105,7 +105,7 @@ const SETTLE: &str = "
 
 /// What was done with an outcome.
 struct Settled {
-    /// Its place among those that were told, from 1 on.
+    /// Its place among the outcomes that were reported, from 1 on.
     number: i32,
     /// Tenant, environment and endpoint, where it held its lease.
     held: Option<(Uuid, String, Uuid)>,
@@ -125,7 +125,7 @@ fn read_settled(row: &Row) -> DbResult<Settled> {
 }
 
 /// Returns how many outcomes still held their lease, and which were not taken because somebody has locked
-/// what they change: they are to be told again.
+/// what they change: the worker reports them again.
 #[pg_extern(schema = "topup", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn settle_effects(

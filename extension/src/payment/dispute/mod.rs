@@ -1,8 +1,9 @@
 //! Disputes of payments: a payer's bank asks for the money back. What is left of the credit that it bought is
 //! taken at once, and given back if the dispute is won.
 //!
-//! The provider's word is kept first (`told`), whatever the payment has come to; once that has succeeded,
-//! `settle` does what the word means and tells the tenant. So it may come in any order and however often.
+//! A report of the provider is stored first (`reported`), whatever the status of the payment. Once the payment has
+//! succeeded, `settle` posts what the report means and emits the event. Reports may come in any order and
+//! repeatedly. The column `told` holds the status that the last event had.
 
 pub mod event;
 mod settle;
@@ -96,7 +97,7 @@ fn read(row: &Row) -> DbResult<Dispute> {
     })
 }
 
-/// What the provider tells of a dispute.
+/// A dispute as the provider reports it.
 pub struct ReportedDispute<'a> {
     pub provider_dispute_id: &'a str,
     pub status: Status,
@@ -117,7 +118,7 @@ const KEEP: &str = "
      where d.status <> excluded.status and d.status <> 'won' and excluded.status <> 'inquiry'
        and (d.status <> 'lost' or excluded.status = 'won')";
 
-/// The provider tells how a dispute stands; the payment is locked. Tells whether that changed anything.
+/// Stores how a dispute stands at the provider, and settles it. The payment is locked. Returns whether anything changed.
 pub fn reported(payment: &Payment, report: &ReportedDispute) -> Result<bool, Failure> {
     let same = report.currency.is_none_or(|currency| currency.eq_ignore_ascii_case(&payment.currency));
     let reported_amount = report.amount_minor.filter(|_| same);
@@ -151,7 +152,7 @@ const SUMMARY: &str = "
       from topup.payment_dispute
      where tenant_id = $1 and environment = $2::topup.environment and payment_id = $3";
 
-/// How the disputes of a payment that is locked stand.
+/// Sums up the disputes of a payment, which is locked.
 pub fn summary(payment: &Payment) -> Result<DisputeSummary, Failure> {
     let (tenant_id, environment) = (payment.book.tenant_id, payment.book.environment.as_str());
     let read = |row: &Row| Ok(DisputeSummary { is_open: row.get(1)?, lost: row.amount(2)? });

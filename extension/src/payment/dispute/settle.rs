@@ -1,4 +1,4 @@
-//! Does in the ledger what a dispute means: takes what is left of the payment's credit, and gives it back.
+//! Posts what a dispute means: takes back what is left of the payment's credit, or returns it.
 
 use uuid::Uuid;
 

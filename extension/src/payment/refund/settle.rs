@@ -114,8 +114,8 @@ pub fn failed(
     Ok(true)
 }
 
-/// The provider tells how much it has refunded of a payment in all. What is not known here yet is booked; the
-/// payment is locked.
+/// Books the refunds that the provider made and that are not known here yet, by how much of the payment it has
+/// refunded in all. The payment is locked.
 pub fn reported(payment: &Payment, refunded_minor: i64, refund_id: Option<Uuid>) -> Result<bool, Failure> {
     record_reported(payment, refunded_minor, false)?;
     let settled = match refund_id {

@@ -1,4 +1,4 @@
-//! What endpoints are told of a send. It is made of the top-up when the event is fanned out, so that who sends writes it but
+//! The body of a send's event. It is made of the top-up when the event is fanned out, so that who sends writes it but
 //! once. What it is made of never changes: neither what becomes of a top-up later nor who redeems it is in it.
 
 use pgrx::prelude::*;
