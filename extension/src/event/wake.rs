@@ -2,15 +2,13 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::num::NonZeroUsize;
 
-use pgrx::htup::heap_getattr;
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, direct_function_call};
 
 use crate::pg::cache::Cache;
 use crate::pg::db::{self, args, from_pg};
-use crate::pg::table::Open;
+use crate::pg::table;
 use crate::value::pg_timestamp::PgTimestamp;
 use crate::value::reply::{Failure, or_error};
 
@@ -21,9 +19,6 @@ thread_local! {
 
 const CHANNEL: &str = "topup_effects";
 const TESTED_CHANNEL: &str = "topup_tested";
-
-/// sleeps_until of topup.sleeper.
-const SLEEPS_UNTIL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Wakes a sleeping worker when this transaction commits: there is work then.
 pub fn workers() {
@@ -44,40 +39,10 @@ fn notify(channel: &str, payload: &str) {
     unsafe { direct_function_call::<()>(pg_sys::pg_notify, &[channel.into_datum(), payload.into_datum()]) };
 }
 
-/// Read without a statement.
+/// Whether a worker sleeps, or is about to. Where no row can tell, one may: a notification without need does no harm.
 fn is_any_asleep() -> bool {
-    let table = Open::to_read(c"sleeper");
-    if !table.is_plain() {
-        // A notification without need does no harm.
-        return true;
-    }
-    let columns = table.columns();
-    // What is about to be committed counts as well.
-    let mut snapshot =
-        pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
-    // SAFETY: the table is open, and tuples are read before the next one comes.
-    unsafe {
-        let scan = pg_sys::systable_beginscan(
-            table.as_ptr(),
-            pg_sys::Oid::INVALID,
-            false,
-            &mut snapshot,
-            0,
-            std::ptr::null_mut(),
-        );
-        let mut is_found = false;
-        while !is_found {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let until: Option<TimestampWithTimeZone> =
-                heap_getattr(&PgBox::from_pg(tuple), SLEEPS_UNTIL, &columns);
-            is_found = until.map(PgTimestamp::from) > Some(PgTimestamp::now());
-        }
-        pg_sys::systable_endscan(scan);
-        is_found
-    }
+    let is_ahead = |until: TimestampWithTimeZone| PgTimestamp::from(until) > PgTimestamp::now();
+    table::any_uncommitted(c"sleeper", "sleeps_until", is_ahead).unwrap_or(true)
 }
 
 /// Seconds for which a worker sleeps, at most.

@@ -11,7 +11,7 @@ use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiError, SpiHeapTupleDa
 use uuid::Uuid;
 
 use crate::pg::interrupt;
-use crate::pg::planner::Planning;
+use crate::pg::planner::{Plan, Planning};
 use crate::value::amount::Amount;
 use crate::value::book::{Book, Environment};
 use crate::value::pg_timestamp::PgTimestamp;
@@ -37,7 +37,7 @@ thread_local! {
 /// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
 /// statement: what must be seen after a lock was waited for is read with [`write`].
 pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, false, Some(Planning::by_key()), map)
+    run(sql, args, false, Some(Plan::ByKey), map)
 }
 
 /// Whether nothing can be written or locked here: the server is a standby, or the transaction is for reading only.
@@ -49,12 +49,12 @@ pub fn only_reads() -> bool {
 /// Runs a statement that writes or locks what it finds by keys, with a snapshot of its own, by a plan that is made once
 /// for all.
 pub fn write<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, true, Some(Planning::once_for_all()), map)
+    run(sql, args, true, Some(Plan::OnceForAll), map)
 }
 
 /// [`read`] of a page of a list, or of how many there are: by indexes, planned for the filters that are given.
 pub fn read_page<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
-    run(sql, args, false, Some(Planning::for_this_call()), map)
+    run(sql, args, false, Some(Plan::ForThisCall), map)
 }
 
 /// [`write`] of what no key names, such as a range. Postgres plans it as it sees fit.
@@ -77,7 +77,7 @@ pub fn read_by_key<T>(
     args: &[Arg],
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
-    run(sql, args, false, Some(Planning::once_for_all()), map)
+    run(sql, args, false, Some(Plan::OnceForAll), map)
 }
 
 /// The rows that a statement takes as columns, each an array: `(3, "uuid", "account_id")` is a column of `$3`, of that
@@ -96,7 +96,7 @@ fn run<T>(
     sql: &'static str,
     args: &[Arg],
     writes: bool,
-    _planning: Option<Planning>,
+    plan_as: Option<Plan>,
     map: impl Fn(&Row) -> DbResult<T>,
 ) -> DbResult<Vec<T>> {
     if writes {
@@ -104,6 +104,7 @@ fn run<T>(
         // SAFETY: raises an error there, as a statement that writes does (25006), and does nothing elsewhere.
         unsafe { pgrx::pg_sys::PreventCommandDuringRecovery(c"INSERT".as_ptr()) };
     }
+    let _planning = plan_as.map(|plan| Planning::begin(sql, plan));
     Spi::connect_mut(|client| {
         let plan = plan(client, sql, args, writes)?;
         let table =

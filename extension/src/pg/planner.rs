@@ -2,9 +2,12 @@
 //! one that is made while a table is empty may read it from end to end, or by an index that has nothing but the tenant in
 //! common with the key: as good as any while there are few rows, and slower with each row of a first import. What Postgres
 //! found when it last looked is left out of account too: it may have looked at few rows that were all alike.
+//!
+//! All of this holds for tables of schema topup, and from when a statement of ours is handed to Postgres until its executor
+//! starts. What the statement runs, such as somebody's trigger, is planned as if this were not here.
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 
 use pgrx::prelude::*;
@@ -16,22 +19,23 @@ const ROWS_MIN: f64 = 1e9;
 const ROWS_PER_PAGE: f64 = 50.0;
 const ENTRIES_PER_PAGE: f64 = 200.0;
 
-/// What tables count as while something is planned.
-#[derive(Clone, Copy, PartialEq)]
-enum Count {
-    /// What Postgres takes them for: the statement is not ours.
-    Foreign,
-    Large,
+/// A statement of ours that is being planned.
+#[derive(Clone, Copy)]
+struct Active {
+    sql: &'static str,
+    /// What the session has set.
+    own: Settings,
 }
 
 thread_local! {
-    static COUNT: Cell<Count> = const { Cell::new(Count::Foreign) };
+    static ACTIVE: Cell<Option<Active>> = const { Cell::new(None) };
 }
 
 /// Other libraries' hooks. The first is asked first, the others for what is not ours.
 static OTHER: OnceLock<pg_sys::get_relation_info_hook_type> = OnceLock::new();
 static OTHER_OF_COLUMNS: OnceLock<pg_sys::get_relation_stats_hook_type> = OnceLock::new();
 static OTHER_OF_INDEXES: OnceLock<pg_sys::get_index_stats_hook_type> = OnceLock::new();
+static OTHER_OF_STARTS: OnceLock<pg_sys::ExecutorStart_hook_type> = OnceLock::new();
 
 /// Called once, when the library is loaded.
 pub fn install() {
@@ -44,12 +48,26 @@ pub fn install() {
         OTHER_OF_INDEXES.get_or_init(|| {
             (*std::ptr::addr_of_mut!(pg_sys::get_index_stats_hook)).replace(index_without_statistics)
         });
+        OTHER_OF_STARTS
+            .get_or_init(|| (*std::ptr::addr_of_mut!(pg_sys::ExecutorStart_hook)).replace(end_planning));
     }
 }
 
-/// How statements are planned as long as it lives.
-pub struct Planning {
-    count_before: Count,
+/// How a statement is planned, and kept plans are chosen.
+#[derive(Clone, Copy)]
+pub enum Plan {
+    /// For what is found by its key, or by a part of it: with or without the arguments, whichever costs less.
+    ByKey,
+    /// Independently of arguments. Left to itself Postgres plans anew at each call whatever takes an array, which costs more
+    /// than the statement: it always hopes for a shorter array than it must plan for.
+    OnceForAll,
+    /// Anew for each call: of a list's filters most are not given, and which are decides by which index a page is found.
+    ForThisCall,
+}
+
+/// Settings of the planner, as this backend has them.
+#[derive(Clone, Copy)]
+struct Settings {
     jit: bool,
     seq_scan: bool,
     bitmap_scan: bool,
@@ -58,31 +76,32 @@ pub struct Planning {
     cache_mode: c_int,
 }
 
-impl Planning {
-    /// For what is found by its key, or by a part of it: as Postgres plans, with or without the arguments, whichever costs less.
-    pub fn by_key() -> Planning {
-        Planning::by_index(pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO)
-    }
-
-    /// Independently of arguments. Left to itself Postgres plans anew at each call whatever takes an array, which costs more
-    /// than the statement: it always hopes for a shorter array than it must plan for.
-    pub fn once_for_all() -> Planning {
-        Planning::by_index(pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN)
-    }
-
-    /// Anew for each call: of a list's filters most are not given, and which are decides by which index a page is found.
-    pub fn for_this_call() -> Planning {
-        Planning::by_index(pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN)
-    }
-
+impl Settings {
     /// For tables that have grown large, row by row and by an index in any case, whatever Postgres found when it looked: a
     /// table whose keys were all alike then would be read to its end, and a join with what a limit lets through would read
     /// all of the other side. What has to read a table that only counts as large would look worth compiling.
-    fn by_index(cache_mode: pg_sys::PlanCacheMode::Type) -> Planning {
-        // SAFETY: settings that only this backend has, and whose every value is good at any time.
+    fn by_index(plan: Plan) -> Settings {
+        let cache_mode = match plan {
+            Plan::ByKey => pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO,
+            Plan::OnceForAll => pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_GENERIC_PLAN,
+            Plan::ForThisCall => pg_sys::PlanCacheMode::PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN,
+        };
+        let cache_mode = cache_mode as c_int;
+        Settings {
+            jit: false,
+            seq_scan: false,
+            bitmap_scan: false,
+            hash_join: false,
+            merge_join: false,
+            cache_mode,
+        }
+    }
+
+    /// Puts them in place; gives those that were there.
+    fn replace(self) -> Settings {
+        // SAFETY: variables that only this backend has, and whose every value is good at any time.
         unsafe {
-            let planning = Planning {
-                count_before: COUNT.replace(Count::Large),
+            let before = Settings {
                 jit: pg_sys::jit_enabled,
                 seq_scan: pg_sys::enable_seqscan,
                 bitmap_scan: pg_sys::enable_bitmapscan,
@@ -90,30 +109,75 @@ impl Planning {
                 merge_join: pg_sys::enable_mergejoin,
                 cache_mode: pg_sys::plan_cache_mode,
             };
-            pg_sys::jit_enabled = false;
-            pg_sys::plan_cache_mode = cache_mode as c_int;
-            pg_sys::enable_seqscan = false;
-            pg_sys::enable_bitmapscan = false;
-            pg_sys::enable_hashjoin = false;
-            pg_sys::enable_mergejoin = false;
-            planning
-        }
-    }
-}
-
-impl Drop for Planning {
-    fn drop(&mut self) {
-        COUNT.set(self.count_before);
-        // SAFETY: as above. An error unwinds through here.
-        unsafe {
             pg_sys::jit_enabled = self.jit;
             pg_sys::enable_seqscan = self.seq_scan;
             pg_sys::enable_bitmapscan = self.bitmap_scan;
             pg_sys::enable_hashjoin = self.hash_join;
             pg_sys::enable_mergejoin = self.merge_join;
             pg_sys::plan_cache_mode = self.cache_mode;
+            before
         }
     }
+}
+
+/// A statement is planned so, from here until its executor starts; at the latest until this is dropped.
+pub struct Planning {
+    outer: Option<Active>,
+}
+
+impl Planning {
+    pub fn begin(sql: &'static str, plan: Plan) -> Planning {
+        let own = Settings::by_index(plan).replace();
+        Planning { outer: ACTIVE.replace(Some(Active { sql, own })) }
+    }
+}
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        // An error unwinds through here.
+        if let Some(active) = ACTIVE.replace(self.outer) {
+            active.own.replace();
+        }
+    }
+}
+
+unsafe extern "C-unwind" {
+    /// Without the jump point of pgrx, for every statement of the session passes here.
+    fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: c_int);
+}
+
+/// Postgres comes here when a statement has its plan. Nothing here panics, and nothing is left to be dropped when an error
+/// jumps over it.
+unsafe extern "C-unwind" fn end_planning(query: *mut pg_sys::QueryDesc, flags: c_int) {
+    if let Some(active) = ACTIVE.get() {
+        // SAFETY: a query that starts has its text, if any, and both stay while it runs. What planning itself executes has
+        // another text.
+        let is_active = unsafe {
+            let text = (*query).sourceText;
+            !text.is_null() && CStr::from_ptr(text).to_bytes() == active.sql.as_bytes()
+        };
+        if is_active {
+            ACTIVE.set(None);
+            active.own.replace();
+        }
+    }
+    // SAFETY: passes on what Postgres gave.
+    unsafe {
+        match OTHER_OF_STARTS.get() {
+            Some(Some(other)) => other(query, flags),
+            _ => standard_ExecutorStart(query, flags),
+        }
+    }
+}
+
+/// Whether a table or index counts as large: while a statement of ours is planned, where it is of schema topup.
+fn counts_as_large(relation: pg_sys::Oid) -> bool {
+    // SAFETY: asks the catalog. Postgres has no schema of that name of its own.
+    ACTIVE.get().is_some()
+        && relation.to_u32() >= pg_sys::FirstNormalObjectId
+        && unsafe {
+            pg_sys::get_rel_namespace(relation) == pg_sys::get_namespace_oid(c"topup".as_ptr(), true)
+        }
 }
 
 /// Postgres asks here what it should make of a table and its indexes, after it has looked itself.
@@ -129,9 +193,7 @@ extern "C-unwind" fn as_if_large(
         if let Some(Some(other)) = OTHER.get() {
             pg_sys::ffi::pg_guard_ffi_boundary(|| other(root, table, is_parent, info));
         }
-        let count = COUNT.get();
-        // Its own tables are what they are.
-        if count == Count::Foreign || !is_ours(table) {
+        if !counts_as_large(table) {
             return;
         }
         let info = &mut *info;
@@ -154,7 +216,7 @@ extern "C-unwind" fn column_without_statistics(
 ) -> bool {
     // SAFETY: Postgres passes an entry of the range table, and a place for statistics whose other fields it has set.
     unsafe {
-        if COUNT.get() == Count::Large && is_ours((*range_table_entry).relid) {
+        if counts_as_large((*range_table_entry).relid) {
             (*statistics).statsTuple = std::ptr::null_mut();
             return true;
         }
@@ -177,7 +239,7 @@ extern "C-unwind" fn index_without_statistics(
 ) -> bool {
     // SAFETY: as above.
     unsafe {
-        if COUNT.get() == Count::Large && is_ours(index) {
+        if counts_as_large(index) {
             (*statistics).statsTuple = std::ptr::null_mut();
             return true;
         }
@@ -188,11 +250,6 @@ extern "C-unwind" fn index_without_statistics(
             _ => false,
         }
     }
-}
-
-/// Whether it is no table or index of Postgres's own.
-fn is_ours(relation: pg_sys::Oid) -> bool {
-    relation.to_u32() >= pg_sys::FirstNormalObjectId
 }
 
 fn enlarge(rows: &mut f64, pages: &mut pg_sys::BlockNumber, rows_per_page: f64) {

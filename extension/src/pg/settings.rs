@@ -21,10 +21,22 @@ pub enum KeyLifetime {
     Session,
 }
 
+/// How rows are found, locked and written on the way of every send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum WritePath {
+    /// Row by row, past the executor: the quicker one.
+    #[name = c"rows"]
+    Rows,
+    /// By ordinary SQL statements.
+    #[name = c"statements"]
+    Statements,
+}
+
 static API_KEY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static API_KEY_LIFETIME: GucSetting<KeyLifetime> = GucSetting::<KeyLifetime>::new(KeyLifetime::Warn);
 static ALLOW_PRIVATE_WEBHOOKS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static EARLY_LOCK_RELEASE: GucSetting<bool> = GucSetting::<bool>::new(true);
+static WRITE_PATH: GucSetting<WritePath> = GucSetting::<WritePath>::new(WritePath::Rows);
 static STAGING_CREDIT_CENTS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static PUBLIC_URL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"http://127.0.0.1:8080"));
@@ -68,8 +80,20 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    define_write_path();
     define_key_lifetime();
     define_payment();
+}
+
+fn define_write_path() {
+    GucRegistry::define_enum_guc(
+        c"topup.write_path",
+        c"How calls find, lock and write rows: rows (past the executor, quicker) or statements (ordinary SQL).",
+        c"Replies, rows, locks and errors are the same.",
+        &WRITE_PATH,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 fn define_key_lifetime() {
@@ -142,6 +166,11 @@ pub fn allow_private_webhooks() -> bool {
 /// Whether others get a wallet before the send that held it is on disk.
 pub fn early_lock_release() -> bool {
     EARLY_LOCK_RELEASE.get()
+}
+
+/// Whether rows may be found, locked and written past the executor.
+pub fn writes_rows() -> bool {
+    WRITE_PATH.get() == WritePath::Rows
 }
 
 /// Play money for a new tenant's staging wallet, in cents.

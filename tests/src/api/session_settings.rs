@@ -44,6 +44,7 @@ const HOSTILE: &[&[&str]] = &[
         "intervalstyle = 'postgres_verbose'",
         "plpgsql.extra_errors = 'all'",
     ],
+    &["topup.write_path = 'statements'"],
 ];
 
 /// What unqualified names would mean in a session whose search_path begins with this schema.

@@ -11,3 +11,4 @@ mod planner;
 mod statement_count;
 mod statistics;
 mod table;
+mod write_path;

@@ -148,3 +148,45 @@ async fn a_queue_that_fills_is_claimed_by_its_keys() {
     session.batch_execute("commit").await.unwrap();
     bank.database.check().await;
 }
+
+/// What a statement of ours runs is somebody else's: it is planned as it would be without us.
+#[tokio::test]
+async fn a_trigger_that_fires_inside_our_statements_plans_as_ever() {
+    let bank = Bank::open().await;
+    let admin = bank.database.admin().await;
+    admin
+        .batch_execute(
+            "create schema audit; grant usage on schema audit to public;
+             create table audit.small as select n from generate_series(1, 3) n;
+             create index on audit.small (n); analyze audit.small;
+             create table audit.seen (plan text, settings text);
+             grant select on audit.small to public; grant insert on audit.seen to public;
+             create function audit.note() returns trigger language plpgsql as $$
+             declare line text; plan text := ''; begin
+                 for line in execute 'explain select a.n from audit.small a join audit.small b using (n) where a.n > 0' loop
+                     plan := plan || line || E'\\n';
+                 end loop;
+                 insert into audit.seen select plan, string_agg(current_setting(name), ' ' order by name)
+                   from unnest(array['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin',
+                                     'jit', 'plan_cache_mode']) name;
+                 return new; end $$;
+             create trigger note before insert on topup.customer for each row execute function audit.note();
+             insert into topup.customer select (c).* from (select c from topup.customer c limit 1) c
+                 on conflict do nothing",
+        )
+        .await
+        .unwrap();
+    let own = "select plan, settings from audit.seen";
+    let as_ever = admin.query_one(own, &[]).await.unwrap();
+    let as_ever: (String, String) = (as_ever.get(0), as_ever.get(1));
+    assert!(as_ever.0.contains("Seq Scan"), "{as_ever:?}");
+    for n in 1..8 {
+        let create = format!("topup.customer_create('C', external_id => 'c-{n}')");
+        assert_eq!(call(&bank.app, &create).await["code"], 1000);
+    }
+    let seen = admin.query(own, &[]).await.unwrap();
+    assert_eq!(seen.len(), 8);
+    for row in seen {
+        assert_eq!((row.get(0), row.get(1)), as_ever);
+    }
+}

@@ -9,11 +9,17 @@ const CREDIT_TABLES: [&str; 4] =
     ["topup.credit_grant", "topup.grant_use", "topup.credit_return", "topup.hold"];
 
 /// The statements that a call runs, by Postgres's own account: it explains each, nested ones too. The session has called
-/// before, so that it knows the caller and the platforms.
+/// before, so that it knows the caller and the platforms. What is counted is the default write path, whichever the other tests
+/// run with.
 fn statements(bank: &Bank, function_call: &str) -> Vec<String> {
+    statements_by(bank, "rows", function_call)
+}
+
+/// The same with a `topup.write_path`.
+pub fn statements_by(bank: &Bank, write_path: &str, function_call: &str) -> Vec<String> {
     let script = format!(
         "load 'auto_explain'; set auto_explain.log_nested_statements = on; set auto_explain.log_level = 'notice';
-         set topup.api_key = '{}'; do 'begin perform topup.validate(''claude'', 100); end';
+         set topup.write_path = {write_path}; set topup.api_key = '{}'; do 'begin perform topup.validate(''claude'', 100); end';
          set auto_explain.log_min_duration = 0; select topup.{function_call}",
         bank.key
     );

@@ -188,6 +188,10 @@ fn launch(dir: &Path, port: u16, durable: bool) -> Child {
     ] {
         command.arg("-c").arg(setting);
     }
+    // The same tests, by statements alone: `TOPUP_WRITE_PATH=statements scripts/test`.
+    if let Ok(write_path) = std::env::var("TOPUP_WRITE_PATH") {
+        command.arg("-c").arg(format!("topup.write_path={write_path}"));
+    }
     if !durable {
         command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
     }

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, Datum};
 
 use super::value::Value;
-use super::{Change, Column, Open, Writer, unguarded};
+use super::{Change, Column, Open, Writer, goes_past_executor, unguarded};
 use crate::pg::db::{self, Arg, DbResult, IntoArg};
 
 /// A row, column by column.
@@ -60,7 +60,7 @@ impl Open {
     /// Whether rows with these columns may be put into it without a statement.
     fn takes_rows(&self, columns: &[Column]) -> bool {
         let takes = || self.expects_rows(Change::Insert) && !self.fills_others(columns);
-        self.grants(pg_sys::ACL_INSERT) && *self.known.takes_rows.get_or_init(takes)
+        goes_past_executor() && self.grants(pg_sys::ACL_INSERT) && *self.known.takes_rows.get_or_init(takes)
     }
 
     /// Whether columns that are not given would fill themselves, or a domain has a say in what they hold.

@@ -1,11 +1,13 @@
 //! Rows of tables that every send writes, without statements: to start one costs as much as what it does. Rows are written as
 //! logical replication writes them, with row triggers, constraints and indexes. A table that somebody has made more of
-//! than that is written by statements.
+//! than that is written by statements, and so are all tables where `topup.write_path` is `statements`: everything here that
+//! goes past the executor asks [`goes_past_executor`] first.
 
 mod index;
 mod insert;
 mod known;
 mod row;
+mod scan;
 mod unguarded;
 mod value;
 
@@ -16,7 +18,7 @@ use pgrx::memcxt::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum, LOCKMODE, Oid};
 use pgrx::{PgRelation, PgTupleDesc};
 
-use crate::pg::cache;
+use crate::pg::{cache, settings};
 
 use index::Indexes;
 use known::KnownTable;
@@ -24,11 +26,17 @@ use unguarded::guarded;
 
 pub use insert::{NewRow, Table};
 pub use row::{By, Found, LockedRow, Place, Row, find, find_latest, lock, lock_along, locked_at};
+pub use scan::any_uncommitted;
 pub use value::Value;
 pub(crate) use value::row;
 
+/// Whether rows may be found, locked and written without statements.
+fn goes_past_executor() -> bool {
+    settings::writes_rows()
+}
+
 /// A table of schema topup that is open. Its lock stays until the transaction ends, as after a statement.
-pub struct Open {
+struct Open {
     relation: PgRelation,
     known: Rc<KnownTable>,
 }
@@ -41,7 +49,7 @@ enum Change {
 }
 
 impl Open {
-    pub fn to_read(name: &'static CStr) -> Open {
+    fn to_read(name: &'static CStr) -> Open {
         Open::by_name(name, pg_sys::AccessShareLock)
     }
 
@@ -81,11 +89,11 @@ impl Open {
     }
 
     /// Postgres's own description of it.
-    pub fn as_ptr(&self) -> pg_sys::Relation {
+    fn as_ptr(&self) -> pg_sys::Relation {
         self.relation.as_ptr()
     }
 
-    pub fn columns(&self) -> PgTupleDesc<'_> {
+    fn columns(&self) -> PgTupleDesc<'_> {
         self.relation.tuple_desc()
     }
 
@@ -100,7 +108,7 @@ impl Open {
     }
 
     /// Whether its rows are in it alone, and for all to see: not where it has parts, heirs or row security.
-    pub fn is_plain(&self) -> bool {
+    fn is_plain(&self) -> bool {
         // SAFETY: the table is open.
         let class = unsafe { &*(*self.as_ptr()).rd_rel };
         class.relkind == pg_sys::RELKIND_RELATION as i8 && !class.relhassubclass && !class.relrowsecurity
@@ -108,7 +116,8 @@ impl Open {
 
     /// Whether rows may be changed without a statement.
     fn takes_changes(&self) -> bool {
-        self.grants(pg_sys::ACL_UPDATE)
+        goes_past_executor()
+            && self.grants(pg_sys::ACL_UPDATE)
             && *self.known.takes_changes.get_or_init(|| self.expects_rows(Change::Update))
     }
 

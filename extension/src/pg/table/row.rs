@@ -9,7 +9,7 @@ use pgrx::{FromDatum, IntoDatum};
 
 use super::unguarded::{self, guarded};
 use super::value::Value;
-use super::{Column, Open, Writer};
+use super::{Column, Open, Writer, goes_past_executor};
 use crate::pg::db::DbResult;
 use crate::value::amount::Amount;
 
@@ -20,7 +20,8 @@ const KEY_MAX: usize = 4;
 pub enum Found<R> {
     Row(R),
     NoRow,
-    /// The table, or a transaction that has one snapshot from its beginning, is to be asked by a statement.
+    /// A statement is to ask: because of the table, of `topup.write_path`, or of a transaction that has one snapshot from its
+    /// beginning.
     ByStatement,
 }
 
@@ -62,6 +63,9 @@ pub fn find_latest(name: &'static CStr, by: By, key: &[Value]) -> Found<Row> {
 }
 
 fn find_in(name: &'static CStr, by: By, key: &[Value], snapshot: TakeSnapshot) -> Found<Row> {
+    if !goes_past_executor() {
+        return Found::ByStatement;
+    }
     let table = Open::to_read(name);
     if !table.is_plain() {
         return Found::ByStatement;
@@ -89,6 +93,9 @@ fn latest(
     key: &[Value],
     take: fn(&Row, pg_sys::Snapshot) -> pg_sys::TM_Result::Type,
 ) -> Found<LockedRow> {
+    if !goes_past_executor() {
+        return Found::ByStatement;
+    }
     let table = Open::to_write(name);
     if has_one_snapshot() || !table.takes_changes() {
         return Found::ByStatement;
@@ -118,6 +125,9 @@ fn latest(
 /// The row that this transaction has locked at a place: [`lock`] without a search. None where it was changed since then, and
 /// so is elsewhere.
 pub fn locked_at(name: &'static CStr, Place(mut place): Place) -> Option<LockedRow> {
+    if !goes_past_executor() {
+        return None;
+    }
     let row = Row::of(Open::to_write(name));
     // SAFETY: the table is open and the slot is one of its kind. A row that is locked stays where it is.
     let is_there = row.table.takes_changes()

@@ -2,14 +2,17 @@
 //! would be a sixteenth of its work. What belongs together is called within one, [`guarded`].
 
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::needs_drop;
 
 use pgrx::pg_sys::*;
 
 /// Runs calls of the functions here. An error that Postgres raises in them jumps out to this, and goes on from here as a panic.
 ///
 /// # Safety
-/// Nothing in it is left to be dropped when a call does not return, and nothing in it panics.
-pub unsafe fn guarded<T>(calls: impl FnOnce() -> T) -> T {
+/// Nothing in it is left to be dropped when a call does not return, and nothing in it panics. That neither what `calls` holds
+/// nor its result is to be dropped is checked as it is compiled; what it makes on its way is not.
+pub unsafe fn guarded<T, F: FnOnce() -> T>(calls: F) -> T {
+    const { assert!(!needs_drop::<F>() && !needs_drop::<T>(), "an error would jump over a drop") };
     // SAFETY: as this function's own.
     unsafe { ffi::pg_guard_ffi_boundary(calls) }
 }
