@@ -3,14 +3,14 @@
 
 mod address;
 mod api_key;
+mod cloudflare;
 mod code;
-mod enclosed;
 mod envelope;
 mod problem;
 
 pub use address::{UrlRefused, WebhookUrl, is_public};
 pub use api_key::{WRONG_API_KEY, is_api_key};
+pub use cloudflare::{cloudflare_refusal, cloudflare_result, cloudflare_status};
 pub use code::Code;
-pub use enclosed::{enclose, enclose_refusal, enclosed_status};
 pub use envelope::{Envelope, Fault, timestamp, unix_seconds};
 pub use problem::{PROBLEM_JSON, Problem};

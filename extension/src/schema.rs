@@ -6,7 +6,8 @@ extension_sql_file!("../../sql/schema/role.sql", name = "role", bootstrap);
 extension_sql_file!("../../sql/schema/tenant.sql", name = "tenant", requires = ["role"]);
 extension_sql_file!("../../sql/schema/ledger.sql", name = "ledger", requires = ["tenant"]);
 extension_sql_file!("../../sql/schema/customer.sql", name = "customer", requires = ["ledger"]);
-extension_sql_file!("../../sql/schema/top_up.sql", name = "top_up", requires = ["customer"]);
+extension_sql_file!("../../sql/schema/idempotency.sql", name = "idempotency", requires = ["tenant"]);
+extension_sql_file!("../../sql/schema/top_up.sql", name = "top_up", requires = ["customer", "idempotency"]);
 extension_sql_file!(
     "../../sql/schema/asset.sql",
     name = "asset",

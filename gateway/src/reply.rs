@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem, enclose_refusal, enclosed_status};
+use pg_topup_contract::{Code, Envelope, PROBLEM_JSON, Problem, cloudflare_refusal, cloudflare_status};
 use serde::Deserialize;
 
 use crate::operation::Operation;
@@ -148,9 +148,9 @@ impl Refusal {
         match format {
             ResponseFormat::Envelope => return self.into_response(),
             ResponseFormat::Cloudflare => {
-                let body = enclose_refusal(code, &self.message, self.field.as_deref()).unwrap_or_default();
+                let body = cloudflare_refusal(code, &self.message, self.field.as_deref()).unwrap_or_default();
                 let mut response = self.respond(body);
-                let status = StatusCode::from_u16(enclosed_status(status));
+                let status = StatusCode::from_u16(cloudflare_status(status));
                 *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 return response;
             }

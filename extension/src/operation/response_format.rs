@@ -1,7 +1,7 @@
 //! How a reply looks over HTTP: the envelope itself, or the shapes of the API that a path stands for.
 //! Inside, and in SQL, every reply is an envelope; only the wire turns it into another shape.
 
-use pg_topup_contract::{Problem, enclose, enclose_refusal, enclosed_status};
+use pg_topup_contract::{Problem, cloudflare_refusal, cloudflare_result, cloudflare_status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -68,7 +68,7 @@ impl ResponseFormat {
     pub fn refusal_status(self, envelope_status: u16) -> i16 {
         let status = match self {
             ResponseFormat::Envelope => envelope_status,
-            ResponseFormat::Cloudflare => enclosed_status(envelope_status),
+            ResponseFormat::Cloudflare => cloudflare_status(envelope_status),
             // What goes beyond an account is 422 there.
             ResponseFormat::Credyt { .. } | ResponseFormat::Document { .. }
                 if envelope_status == PAYMENT_REQUIRED =>
@@ -101,8 +101,8 @@ impl ResponseFormat {
             let fault: RefusalData = serde_json::from_str(parts.data.get())?;
             let status = u16::try_from(reply.http_status).unwrap_or(500);
             if self == ResponseFormat::Cloudflare {
-                let http_status = i16::try_from(enclosed_status(status)).unwrap_or(500);
-                let body = enclose_refusal(parts.code, &fault.message, fault.field.as_deref())?;
+                let http_status = i16::try_from(cloudflare_status(status)).unwrap_or(500);
+                let body = cloudflare_refusal(parts.code, &fault.message, fault.field.as_deref())?;
                 return Ok(Rendered { http_status, body, ..reply });
             }
             let problem = Problem::new(status, parts.code, &fault.message, fault.field.as_deref());
@@ -110,7 +110,7 @@ impl ResponseFormat {
         } else if success_status == NO_CONTENT {
             (NO_CONTENT, String::new())
         } else if self == ResponseFormat::Cloudflare {
-            (success_status, enclose(parts.data)?)
+            (success_status, cloudflare_result(parts.data)?)
         } else if matches!(self, ResponseFormat::Document { .. }) {
             (success_status, serde_json::from_str(parts.data.get())?)
         } else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::docs::reply_schema::{enclosed_schema, envelope_schema};
+use crate::docs::reply_schema::{cloudflare_schema, envelope_schema};
 use crate::operation::Operation;
 use crate::response_format::ResponseFormat;
 
@@ -50,7 +50,7 @@ impl Components {
         match operation.format {
             ResponseFormat::Credyt | ResponseFormat::Document => self.add(&format!("{name}Reply"), reply),
             ResponseFormat::Envelope => self.wrapped(&name, reply, envelope_schema),
-            ResponseFormat::Cloudflare => self.wrapped(&name, reply, enclosed_schema),
+            ResponseFormat::Cloudflare => self.wrapped(&name, reply, cloudflare_schema),
         }
     }
 

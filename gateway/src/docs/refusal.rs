@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pg_topup_contract::{PROBLEM_JSON, Problem, enclosed_status};
+use pg_topup_contract::{PROBLEM_JSON, Problem, cloudflare_status};
 use serde_json::{Value, json};
 
 use crate::docs::components::Components;
-use crate::docs::reply_schema::{enclosed_schema, envelope_schema, fault_schema, problem_schema};
+use crate::docs::reply_schema::{cloudflare_schema, envelope_schema, fault_schema, problem_schema};
 use crate::operation::CodeRow;
 use crate::response_format::ResponseFormat;
 
@@ -36,7 +36,7 @@ pub fn add_schemas(components: &mut Components) {
     components.add("Refusal", envelope_schema(fault));
     components.add("Problem", problem_schema());
     let nothing = json!({"type": "null", "description": "A refusal has no result."});
-    components.add("Enclosed", enclosed_schema(nothing));
+    components.add("Enclosed", cloudflare_schema(nothing));
 }
 
 /// One response for each status in each format that is referred to, naming the codes that come with it.
@@ -71,7 +71,7 @@ fn statuses(format: ResponseFormat, row: &CodeRow) -> Vec<u16> {
     let mut statuses: Vec<u16> = match format {
         // The envelope has a code for each of them, but where a customer or a product is missing.
         ResponseFormat::Envelope => all.collect(),
-        ResponseFormat::Cloudflare => all.map(enclosed_status).collect(),
+        ResponseFormat::Cloudflare => all.map(cloudflare_status).collect(),
         ResponseFormat::Credyt | ResponseFormat::Document => all
             .flat_map(|status| {
                 [None, Some("")].map(|field| Problem::new(status, row.code, &row.meaning, field).status)

@@ -55,7 +55,7 @@ pub fn problem_schema() -> Value {
 }
 
 /// What Cloudflare's clients expect around a result.
-pub fn enclosed_schema(result: Value) -> Value {
+pub fn cloudflare_schema(result: Value) -> Value {
     json!({
         "type": "object",
         "description": "A result, or what is wrong.",

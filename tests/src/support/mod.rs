@@ -1,8 +1,5 @@
 //! What the tests share: a Postgres, databases in it, the gateway, clients, a webhook receiver, and waiting.
 
-// A subject uses what it needs; not every helper is used by every state of the tests.
-#![allow(dead_code, unused_imports)]
-
 mod bank;
 mod browser;
 mod cashier;
@@ -44,7 +41,7 @@ pub use gateway::Gateway;
 pub use hook::{Hook, deliveries, wait_for_deliveries};
 pub use life::{Before, goes_on, live_a_little};
 pub use localstripe::{KEY as STRIPE_KEY, Localstripe};
-pub use node::{node, node_within};
+pub use node::node_within;
 pub use payer::{ASKS, DECLINED, LATER_DECLINED, NO_FUNDS, Payer, TopUp, VISA, form};
 pub use pooler::{Pooler, rows};
 pub use python::{python, python_client};

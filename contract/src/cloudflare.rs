@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 #[derive(Serialize)]
-struct Enclosed<'a> {
+struct CloudflareReply<'a> {
     result: Option<&'a RawValue>,
     success: bool,
     errors: Vec<Fault<'a>>,
@@ -23,18 +23,23 @@ struct Fault<'a> {
 }
 
 /// The body of a success; `result` is JSON text.
-pub fn enclose(result: &RawValue) -> serde_json::Result<String> {
-    serde_json::to_string(&Enclosed { result: Some(result), success: true, errors: Vec::new(), messages: [] })
+pub fn cloudflare_result(result: &RawValue) -> serde_json::Result<String> {
+    serde_json::to_string(&CloudflareReply {
+        result: Some(result),
+        success: true,
+        errors: Vec::new(),
+        messages: [],
+    })
 }
 
 /// The body of a refusal.
-pub fn enclose_refusal(code: i16, message: &str, field: Option<&str>) -> serde_json::Result<String> {
+pub fn cloudflare_refusal(code: i16, message: &str, field: Option<&str>) -> serde_json::Result<String> {
     let errors = vec![Fault { code, message, field }];
-    serde_json::to_string(&Enclosed { result: None, success: false, errors, messages: [] })
+    serde_json::to_string(&CloudflareReply { result: None, success: false, errors, messages: [] })
 }
 
 /// The status of a refusal that the envelope would tell under this one.
-pub fn enclosed_status(envelope_status: u16) -> u16 {
+pub fn cloudflare_status(envelope_status: u16) -> u16 {
     match envelope_status {
         402 | 409 => 400,
         status if status < 400 => 400,
@@ -50,9 +55,9 @@ mod tests {
     fn a_result_keeps_its_digits_and_a_refusal_has_no_result() {
         let result = RawValue::from_string(r#"{"balance":0.10}"#.to_owned()).unwrap();
         let text = r#"{"result":{"balance":0.10},"success":true,"errors":[],"messages":[]}"#;
-        assert_eq!(enclose(&result).unwrap(), text);
+        assert_eq!(cloudflare_result(&result).unwrap(), text);
         let refusal = r#"{"result":null,"success":false,"errors":[{"code":2005,"message":"No.","field":"amount"}],"messages":[]}"#;
-        assert_eq!(enclose_refusal(2005, "No.", Some("amount")).unwrap(), refusal);
+        assert_eq!(cloudflare_refusal(2005, "No.", Some("amount")).unwrap(), refusal);
     }
 
     #[test]
@@ -60,7 +65,7 @@ mod tests {
         for (envelope, shown) in
             [(200, 400), (202, 400), (402, 400), (409, 400), (404, 404), (429, 429), (503, 503)]
         {
-            assert_eq!(enclosed_status(envelope), shown);
+            assert_eq!(cloudflare_status(envelope), shown);
         }
     }
 }
