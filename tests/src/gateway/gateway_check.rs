@@ -111,10 +111,14 @@ async fn a_catalog_with_a_value_that_the_gateway_does_not_know_is_an_error_at_st
             shown.join(", ")
         );
         admin.batch_execute(&changed).await.unwrap();
-        let (content, printed) = run(&database.gateway_url(), &[]).await;
-        assert!(!content, "{column}: {printed}");
-        assert!(printed.contains("operation send of the extension has"), "{column}: {printed}");
-        assert!(printed.contains("which this gateway does not know"), "{column}: {printed}");
+        let mut gateway = Gateway::spawn(&database.gateway_url(), &[]);
+        assert_eq!(gateway.ended().await.code(), Some(1), "{column}: {}", gateway.log());
+        wait_until(LIMIT, "the log says why", async || {
+            let log = gateway.log();
+            let is_said = log.contains("operation send of the extension has");
+            (is_said && log.contains("which this gateway does not know")).then_some(())
+        })
+        .await;
         if !["path", "mcp_tool"].contains(&column) {
             finds(&database.gateway_url(), &["which this gateway does not know"]).await;
         }
