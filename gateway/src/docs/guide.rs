@@ -54,7 +54,7 @@ static POLICY: LazyLock<HeaderValue> =
 /// A route for each page and each picture. Any other path is unknown, as everywhere.
 pub fn router() -> Router<Arc<App>> {
     let names: Vec<(&str, String)> =
-        PAGES.iter().map(|(slug, _, text)| (*slug, title(text).to_owned())).collect();
+        PAGES.iter().map(|(slug, _, text)| (*slug, short(title(text)).to_owned())).collect();
     let pages = PAGES.iter().fold(Router::new(), |router, (slug, file, text)| {
         let page = Page {
             title: title(text),
@@ -93,6 +93,11 @@ fn sent(page: String) -> impl IntoResponse {
 /// The first heading.
 fn title(text: &str) -> &str {
     text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default()
+}
+
+/// A title as the navigation has it: what stands before a colon.
+fn short(title: &str) -> &str {
+    title.split(':').next().unwrap_or(title)
 }
 
 /// The page as HTML: headings have the anchors that links name, links lead to pages of this server, and those to files
