@@ -1,4 +1,6 @@
 //! Every setting of the gateway, by flag or by environment.
+// The doc comments are the texts of --help, where an address stands as it is.
+#![allow(rustdoc::bare_urls)]
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -32,7 +32,7 @@ impl Journal {
         self.accounts.iter().find(|account| account.account_id == account_id)
     }
 
-    /// Posts a transaction as [`super::post`] does; a refusal leaves everything as it was. Accounts with running
+    /// Posts a transaction as [`super::post()`] does; a refusal leaves everything as it was. Accounts with running
     /// balances among the postings must be here.
     pub fn post(
         &mut self,

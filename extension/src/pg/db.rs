@@ -35,7 +35,7 @@ thread_local! {
 }
 
 /// Runs a statement that only reads. Until the transaction writes, it sees the snapshot of the calling
-/// statement: what must be seen after a lock was waited for is read with [`write`].
+/// statement: what must be seen after a lock was waited for is read with [`write()`].
 pub fn read<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbResult<T>) -> DbResult<Vec<T>> {
     run(sql, args, false, Some(Plan::ByKey), map)
 }
@@ -57,7 +57,7 @@ pub fn read_page<T>(sql: &'static str, args: &[Arg], map: impl Fn(&Row) -> DbRes
     run(sql, args, false, Some(Plan::ForThisCall), map)
 }
 
-/// [`write`] of what no key names, such as a range. Postgres plans it as it sees fit.
+/// [`write()`] of what no key names, such as a range. Postgres plans it as it sees fit.
 pub fn write_range<T>(
     sql: &'static str,
     args: &[Arg],
