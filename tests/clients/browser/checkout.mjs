@@ -1,4 +1,4 @@
-// The checkout page as a payer meets it, from the shop's link and back to the shop; see checkout_browser.rs. Begins where
+// The checkout page as a payer meets it, from the shop's link and back to the shop; see tests/src/payment/checkout_browser.rs. Begins where
 // browser.mjs ends.
 
 await tell({

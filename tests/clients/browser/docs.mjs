@@ -1,4 +1,4 @@
-// The API reference as a visitor with a staging key uses it; see docs.rs. Begins where browser.mjs ends.
+// The API reference as a visitor with a staging key uses it; see tests/src/openapi/reference.rs. Begins where browser.mjs ends.
 
 // The reference is five megabytes of script, and a slow machine takes its time over them.
 browser.setDefaultTimeout(60_000);

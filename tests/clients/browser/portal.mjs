@@ -1,4 +1,4 @@
-// The billing portal as a customer meets it, from the shop's page and back to it; see portal_browser.rs. Begins where
+// The billing portal as a customer meets it, from the shop's page and back to it; see tests/src/portal/browser.rs. Begins where
 // browser.mjs ends.
 
 const here = () => page.waitForURL((url) => url.pathname === "/portal");
